@@ -1,0 +1,1 @@
+//! Effect handlers for files under a granted folder.

@@ -1,0 +1,1 @@
+//! The embedded store of IPVM nodes, on fjall: blocks, delegations, receipts, journal.

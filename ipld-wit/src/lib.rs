@@ -1,0 +1,1 @@
+//! The IPLD <-> WIT ABI: strict, type-directed, total.

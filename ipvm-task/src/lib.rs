@@ -1,0 +1,1 @@
+//! IPVM tasks: a deterministic, metered Wasm machine and its limits.

@@ -1,0 +1,1 @@
+//! IPVM workflows: documents, plans and the durable engine.

@@ -1,0 +1,1 @@
+//! The IPVM node that composes the defaults, and the ipvm command.

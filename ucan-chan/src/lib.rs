@@ -1,0 +1,1 @@
+//! Consumable channels: UCAN authority that is used up, by signed cumulative vouchers.

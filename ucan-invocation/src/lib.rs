@@ -1,0 +1,1 @@
+//! UCAN invocation, receipts and memoization: input addressing, handlers, receipt stores.

@@ -1,0 +1,1 @@
+//! Varsig v1: self-describing signature headers, signing and verification.
