@@ -1,1 +1,20 @@
-//! The IPLD <-> WIT ABI: strict, type-directed, total.
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod read;
+mod signature;
+mod types;
+mod value;
+#[cfg(feature = "wasmtime")]
+mod wasmtime;
+mod write;
+
+pub use error::{ConvertError, Mismatch, Path, Segment};
+pub use ipld_core::ipld::Ipld;
+pub use read::{check, to_value};
+pub use signature::{ArgumentError, Signature};
+pub use types::{Case, Field, Type};
+pub use value::Value;
+#[cfg(feature = "wasmtime")]
+pub use wasmtime::{Unsupported, result_encoded_len, result_to_ipld, to_val};
+pub use write::{encoded_len, to_ipld};

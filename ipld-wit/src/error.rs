@@ -1,0 +1,239 @@
+//! What can be wrong with a value, and where.
+
+use std::fmt;
+
+use ipld_core::ipld::Ipld;
+
+use crate::Type;
+
+/// A value does not fit its WIT type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: expected {expected}, {mismatch}")]
+pub struct ConvertError {
+    /// Where in the value.
+    pub path: Path,
+    /// The WIT type that is expected there, cut short if it is long.
+    pub expected: String,
+    /// What is wrong.
+    pub mismatch: Mismatch,
+}
+
+/// What is wrong with a value, apart from where it stands and which type was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// Another kind of thing.
+    Kind {
+        /// What stands there, in a few words.
+        found: String,
+    },
+    /// An integer or an integral float outside the type's range.
+    OutOfRange {
+        /// The number.
+        found: String,
+    },
+    /// A number that the type could only hold after rounding.
+    Inexact {
+        /// The number.
+        found: String,
+    },
+    /// NaN or an infinity, which IPLD cannot carry.
+    NotFinite {
+        /// `NaN`, `inf` or `-inf`.
+        found: String,
+    },
+    /// A string that is not exactly one Unicode scalar value.
+    NotOneChar {
+        /// How many it has.
+        found: usize,
+    },
+    /// A tuple, or the list form of an option, with the wrong number of items.
+    Length {
+        /// What is allowed.
+        expected: &'static str,
+        /// How many are there.
+        found: usize,
+    },
+    /// A record lacks a field that is not optional.
+    MissingField {
+        /// The field.
+        name: String,
+    },
+    /// A record has a field that its type lacks.
+    UnknownField {
+        /// The field.
+        name: String,
+        /// The declared name that is spelled most alike, if one is.
+        nearest: Option<String>,
+    },
+    /// The type has no case or flag of this name.
+    UnknownName {
+        /// The name.
+        name: String,
+        /// The declared name that is spelled most alike, if one is.
+        nearest: Option<String>,
+    },
+    /// A case that carries a value was given as a bare name.
+    MissingPayload {
+        /// The case.
+        name: String,
+    },
+    /// A case that carries nothing was given a value.
+    UnexpectedPayload {
+        /// The case.
+        name: String,
+    },
+    /// Flags that are not in bytewise order, or one of them twice.
+    FlagOrder {
+        /// The first name that is not after the one before it.
+        name: String,
+    },
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kind { found } => write!(f, "found {found}"),
+            Self::OutOfRange { found } => write!(f, "found {found}, which is out of range"),
+            Self::Inexact { found } => write!(f, "found {found}, which it cannot hold exactly"),
+            Self::NotFinite { found } => write!(f, "found {found}, which IPLD cannot carry"),
+            Self::NotOneChar { found } => write!(f, "found a string of {found} characters instead of one"),
+            Self::Length { expected, found } => write!(f, "found {found} items instead of {expected}"),
+            Self::MissingField { name } => write!(f, "field `{name}` is missing"),
+            Self::UnknownField { name, nearest } => {
+                write!(f, "there is no field `{name}`")?;
+                did_you_mean(f, nearest.as_deref())
+            }
+            Self::UnknownName { name, nearest } => {
+                write!(f, "there is no `{name}`")?;
+                did_you_mean(f, nearest.as_deref())
+            }
+            Self::MissingPayload { name } => write!(f, "case `{name}` carries a value: write {{\"{name}\": ..}}"),
+            Self::UnexpectedPayload { name } => write!(f, "case `{name}` carries nothing: write \"{name}\""),
+            Self::FlagOrder { name } => write!(f, "flag `{name}` is out of order: names are distinct and sorted bytewise"),
+        }
+    }
+}
+
+pub(crate) fn did_you_mean(f: &mut fmt::Formatter<'_>, nearest: Option<&str>) -> fmt::Result {
+    nearest.map_or(Ok(()), |nearest| write!(f, " (did you mean `{nearest}`?)"))
+}
+
+/// The way from a whole value to one of its parts, shown as `params[1].tags[3]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    root: &'static str,
+    /// Innermost first: a failure finds its way out.
+    reversed: Vec<Segment>,
+}
+
+/// One step of a [`Path`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// An item of a list, a tuple, or the parameters.
+    Index(usize),
+    /// A field of a record, a parameter by name, or the case of a variant or a result.
+    Key(String),
+}
+
+impl Path {
+    pub(crate) const fn new(root: &'static str) -> Self {
+        Self { root, reversed: Vec::new() }
+    }
+
+    /// The steps from the whole to the part.
+    pub fn segments(&self) -> impl ExactSizeIterator<Item = &Segment> {
+        self.reversed.iter().rev()
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.root)?;
+        for segment in self.segments() {
+            match segment {
+                Segment::Index(index) => write!(f, "[{index}]")?,
+                Segment::Key(key) if is_plain(key) => write!(f, ".{key}")?,
+                Segment::Key(key) => write!(f, "[{key:?}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+/// Boxed, so that a result of the rules stays as small as what they make.
+pub(crate) type Failure = Box<ConvertError>;
+
+pub(crate) fn failure(expected: &Type, mismatch: Mismatch) -> Failure {
+    Box::new(ConvertError { path: Path::new("value"), expected: shorten(expected.to_string(), 240), mismatch })
+}
+
+/// Adds the step by which the failing part was reached.
+pub(crate) trait At<T> {
+    fn at(self, segment: impl FnOnce() -> Segment) -> Result<T, Failure>;
+    fn rooted(self, root: &'static str) -> Result<T, Failure>;
+}
+
+impl<T> At<T> for Result<T, Failure> {
+    fn at(self, segment: impl FnOnce() -> Segment) -> Self {
+        self.map_err(|mut failure| {
+            failure.path.reversed.push(segment());
+            failure
+        })
+    }
+
+    fn rooted(self, root: &'static str) -> Self {
+        self.map_err(|mut failure| {
+            failure.path.root = root;
+            failure
+        })
+    }
+}
+
+/// A value in a few words.
+pub(crate) fn describe(ipld: &Ipld) -> String {
+    match ipld {
+        Ipld::Null => "null".to_owned(),
+        Ipld::Bool(it) => format!("the boolean {it}"),
+        Ipld::Integer(it) => format!("the integer {it}"),
+        Ipld::Float(it) => format!("the float {it:?}"),
+        Ipld::String(it) => format!("the string {:?}", shorten(it.clone(), 40)),
+        Ipld::Bytes(it) => format!("{} bytes", it.len()),
+        Ipld::List(it) => format!("a list of {}", it.len()),
+        Ipld::Map(it) if it.is_empty() => "an empty map".to_owned(),
+        Ipld::Map(it) => {
+            let keys: Vec<&str> = it.keys().take(5).map(String::as_str).collect();
+            let more = if it.len() > keys.len() { ", .." } else { "" };
+            format!("a map with keys {}{more}", shorten(keys.join(", "), 60))
+        }
+        Ipld::Link(it) => format!("a link to {it}"),
+    }
+}
+
+/// The first `limit` bytes or so of a text.
+pub(crate) fn shorten(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        let end = (0..=limit).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("..");
+    }
+    text
+}
+
+/// The declared name that is spelled most like `name`, if it is like it at all.
+pub(crate) fn nearest<'a>(name: &str, declared: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    // Long names cost quadratic time to compare and are no slip of the pen.
+    if name.len() > 64 {
+        return None;
+    }
+    declared
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate.to_owned())
+}

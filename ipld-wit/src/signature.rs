@@ -1,0 +1,151 @@
+//! Functions: what they take and give, and arguments checked against that without running anything.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ipld_core::ipld::Ipld;
+
+use crate::error::{At as _, Segment, describe, did_you_mean, nearest, shorten};
+use crate::read::read;
+use crate::types::separated;
+use crate::value::Build;
+use crate::{ConvertError, Type, Value};
+
+/// The type of a WIT function.
+///
+/// `Display` writes WIT syntax: `func(text: string) -> list<string>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Names and types of the parameters, in order.
+    pub params: Vec<(String, Type)>,
+    /// What the function gives, if anything.
+    pub result: Option<Type>,
+}
+
+impl Signature {
+    /// Checks arguments against the parameters. Nothing is run, and no value is made.
+    ///
+    /// Arguments are a list in declared order, or a map by parameter name, from which parameters of an `option` type may
+    /// be absent.
+    ///
+    /// # Errors
+    ///
+    /// The first argument that does not fit, and why.
+    pub fn check(&self, params: &Ipld) -> Result<(), ArgumentError> {
+        self.bind::<()>(params).map(|_| ())
+    }
+
+    /// The arguments as values, in declared order.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn values(&self, params: &Ipld) -> Result<Vec<Value>, ArgumentError> {
+        self.bind(params)
+    }
+
+    pub(crate) fn bind<T: Build>(&self, params: &Ipld) -> Result<Vec<T>, ArgumentError> {
+        match params {
+            Ipld::List(items) => self.bind_list(items),
+            Ipld::Map(map) => self.bind_map(map),
+            other => Err(ArgumentError::NotArguments { found: describe(other) }),
+        }
+    }
+
+    fn bind_list<T: Build>(&self, items: &[Ipld]) -> Result<Vec<T>, ArgumentError> {
+        if items.len() != self.params.len() {
+            let signature = shorten(self.to_string(), 240);
+            return Err(ArgumentError::Count { expected: self.params.len(), found: items.len(), signature });
+        }
+        let pairs = items.iter().zip(&self.params).enumerate();
+        let values = pairs.map(|(index, (item, (_, ty)))| read(item, ty).at(|| Segment::Index(index)).rooted("params"));
+        Ok(values.collect::<Result<_, _>>()?)
+    }
+
+    fn bind_map<T: Build>(&self, map: &BTreeMap<String, Ipld>) -> Result<Vec<T>, ArgumentError> {
+        if let Some(name) = map.keys().find(|key| self.params.iter().all(|(name, _)| name != *key)) {
+            let absent = self.params.iter().map(|(name, _)| name.as_str()).filter(|it| !map.contains_key(*it));
+            return Err(ArgumentError::Unknown { nearest: nearest(name, absent), name: shorten(name.clone(), 60) });
+        }
+        let values = self.params.iter().map(|(name, ty)| match (map.get(name), ty) {
+            (Some(item), _) => {
+                Ok(read(item, ty).at(|| Segment::Key(name.clone())).rooted("params")?)
+            }
+            (None, Type::Option(_)) => Ok(T::option(None)),
+            (None, _) => Err(ArgumentError::Missing { name: name.clone(), expected: shorten(ty.to_string(), 240) }),
+        });
+        values.collect()
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("func(")?;
+        separated(f, &self.params, |f, (name, ty)| write!(f, "{name}: {ty}"))?;
+        f.write_str(")")?;
+        self.result.as_ref().map_or(Ok(()), |result| write!(f, " -> {result}"))
+    }
+}
+
+/// Arguments do not fit a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ArgumentError {
+    /// Neither a list nor a map.
+    NotArguments {
+        /// What stands there, in a few words.
+        found: String,
+    },
+    /// A list with the wrong number of arguments.
+    Count {
+        /// How many the function takes.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+        /// The function's type in WIT.
+        signature: String,
+    },
+    /// A map lacks a parameter that is not optional.
+    Missing {
+        /// The parameter.
+        name: String,
+        /// Its type in WIT.
+        expected: String,
+    },
+    /// A map has a name that is no parameter.
+    Unknown {
+        /// The name.
+        name: String,
+        /// The parameter that is spelled most alike, if one is.
+        nearest: Option<String>,
+    },
+    /// One argument, or a part of it, does not fit its type.
+    Convert(ConvertError),
+}
+
+impl From<Box<ConvertError>> for ArgumentError {
+    fn from(failure: Box<ConvertError>) -> Self {
+        Self::Convert(*failure)
+    }
+}
+
+impl fmt::Display for ArgumentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotArguments { found } => {
+                write!(f, "params: expected a list, or a map by parameter name, found {found}")
+            }
+            Self::Count { expected, found, signature } => {
+                write!(f, "params: expected {expected} arguments, found {found}, for {signature}")
+            }
+            Self::Missing { name, expected } => write!(f, "params: parameter `{name}` ({expected}) is missing"),
+            Self::Unknown { name, nearest } => {
+                write!(f, "params: there is no parameter `{name}`")?;
+                did_you_mean(f, nearest.as_deref())
+            }
+            Self::Convert(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ArgumentError {}
