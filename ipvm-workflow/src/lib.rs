@@ -1,1 +1,27 @@
-//! IPVM workflows: documents, plans and the durable engine.
+#![doc = include_str!("../README.md")]
+
+mod bind;
+mod document;
+mod engine;
+mod error;
+mod event;
+mod flight;
+mod journal;
+mod plan;
+mod planner;
+mod shape;
+mod step;
+mod trust;
+mod verify;
+
+pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
+pub use document::{Document, DocumentError, TaskDocument, VERSION};
+pub use engine::{Engine, Entropy, Parts, RUN_COMMAND, RunRequest};
+pub use error::{BadTask, Missing, RunError, Unauthorized};
+pub use event::{Event, How, RunReport, StepReport};
+pub use journal::{Entry, Journal, MemoryJournal};
+pub use plan::{Plan, PlanError, Step};
+pub use planner::Planner;
+pub use shape::ShapeError;
+pub use trust::Trust;
+pub use verify::{Verification, VerifyError};

@@ -1,1 +1,24 @@
-//! UCAN invocation, receipts and memoization: input addressing, handlers, receipt stores.
+#![doc = include_str!("../README.md")]
+
+mod effect;
+mod fields;
+mod handler;
+mod ids;
+mod invocation;
+mod memory;
+mod outcome;
+mod promise;
+mod receipt;
+mod store;
+mod task;
+
+pub use effect::EffectClass;
+pub use handler::{Call, CallError, Completion, Config, Handler, Reexecutor, Router};
+pub use ids::{InstructionId, InvocationId, ReceiptId, TaskId};
+pub use invocation::{Authorized, Invocation, InvocationBuilder, InvocationError, authorize};
+pub use memory::{MemoryBlocks, MemoryReceipts};
+pub use outcome::{Failure, Outcome};
+pub use promise::{Await, Branch, is_pending, promises, visit};
+pub use receipt::{RECEIPT_COMMAND, Receipt, ReceiptBuilder, ReceiptError};
+pub use store::{BlockStore, Durability, Filing, ReceiptStore};
+pub use task::{Instruction, Task, TaskError};

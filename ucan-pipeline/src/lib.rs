@@ -1,1 +1,8 @@
-//! UCAN promises: the call graph, its checks, and the resolution of awaited results.
+#![doc = include_str!("../README.md")]
+
+mod graph;
+mod resolve;
+
+pub use graph::{Graph, GraphError};
+pub use resolve::{ResolveError, resolve, substitute};
+pub use ucan_invocation::{Await, Branch, is_pending, promises};

@@ -1,0 +1,221 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use ucan_core::{Cid, Did, Ipld, block, dagcbor};
+use ucan_invocation::{Await, Config, is_pending, visit};
+use ucan_pipeline::substitute;
+
+use crate::{Document, DocumentError, TaskDocument};
+
+/// The key of a map that stands for a value given at run time.
+const INPUT: &str = "ipvm/input";
+/// The alias of whoever runs the workflow; the subject of tasks that name none.
+pub const EXECUTOR: &str = "executor";
+/// The alias of whoever asks for the run.
+pub const INVOKER: &str = "invoker";
+
+/// What a document leaves open: who its aliases are, and the values of its inputs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Bindings {
+    /// Principals by alias. `executor` and `invoker` are always among them.
+    pub subjects: BTreeMap<String, Did>,
+    /// Values by input name.
+    pub inputs: BTreeMap<String, Ipld>,
+}
+
+impl Bindings {
+    /// Bindings of the two aliases that every document may use.
+    #[must_use]
+    pub fn new(executor: Did, invoker: Did) -> Self {
+        let subjects = [(EXECUTOR.to_owned(), executor), (INVOKER.to_owned(), invoker)].into();
+        Self { subjects, inputs: BTreeMap::new() }
+    }
+}
+
+impl Document {
+    /// Puts principals in the place of aliases and values in the place of inputs.
+    ///
+    /// Values are put in once and never looked at again, and may not have the shape of a promise: what is given at run
+    /// time cannot change the graph.
+    ///
+    /// # Errors
+    /// [`BindError`] names the alias or input that is open, unused or not allowed.
+    pub fn bind(&self, bindings: &Bindings) -> Result<Workflow, BindError> {
+        if let Some((name, _)) = bindings.inputs.iter().find(|(_, value)| names_a_task(value)) {
+            return Err(BindError::PromiseInInput { input: name.clone() });
+        }
+        let mut unused: BTreeSet<&str> = bindings.inputs.keys().map(String::as_str).collect();
+        let mut document = self.clone();
+        for (label, task) in &mut document.tasks {
+            let subject = task.subject.as_deref().unwrap_or(EXECUTOR);
+            task.subject = Some(bind_subject(label, subject, bindings)?.to_string());
+            let bound = substitute(&Ipld::Map(task.args.clone()), &mut |part| {
+                let Some(name) = input(part) else { return Ok(None) };
+                unused.remove(name);
+                bindings.inputs.get(name).cloned().map(Some).ok_or_else(|| BindError::MissingInput {
+                    label: label.clone(),
+                    input: name.to_owned(),
+                })
+            })?;
+            if let Ipld::Map(args) = bound {
+                task.args = args;
+            }
+        }
+        if let Some(name) = unused.first() {
+            return Err(BindError::UnusedInput {
+                input: (*name).to_owned(),
+                known: self.inputs().into_iter().map(str::to_owned).collect(),
+            });
+        }
+        Ok(Workflow::seal(document)?)
+    }
+
+    /// The names of the values that have to be given at run time.
+    #[must_use]
+    pub fn inputs(&self) -> BTreeSet<&str> {
+        let mut names = BTreeSet::new();
+        for value in self.tasks.values().flat_map(|task| task.args.values()) {
+            visit(value, &mut |part| match input(part) {
+                Some(name) => {
+                    names.insert(name);
+                    false
+                }
+                None => true,
+            });
+        }
+        names
+    }
+}
+
+fn input(value: &Ipld) -> Option<&str> {
+    let Ipld::Map(map) = value else { return None };
+    match (map.len(), map.get(INPUT)) {
+        (1, Some(Ipld::String(name))) => Some(name),
+        _ => None,
+    }
+}
+
+fn names_a_task(value: &Ipld) -> bool {
+    let mut found = is_pending(value);
+    visit(value, &mut |part| {
+        found |= Await::recognise_label(part).is_some();
+        !found
+    });
+    found
+}
+
+fn bind_subject(label: &str, subject: &str, bindings: &Bindings) -> Result<Did, BindError> {
+    if let Some(did) = bindings.subjects.get(subject) {
+        return Ok(did.clone());
+    }
+    Did::parse(subject).map_err(|_| BindError::UnknownSubject {
+        label: label.to_owned(),
+        subject: subject.to_owned(),
+        known: bindings.subjects.keys().cloned().collect(),
+    })
+}
+
+/// A workflow that is ready to be signed for: every subject a DID, every input a value.
+///
+/// Its id is the CID of its canonical DAG-CBOR. It can be passed around and negotiated before anyone signs anything.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workflow {
+    document: Document,
+    subjects: BTreeMap<String, Did>,
+    cid: Cid,
+    bytes: Vec<u8>,
+}
+
+impl Workflow {
+    fn seal(document: Document) -> Result<Self, DocumentError> {
+        let bytes = dagcbor::encode(&document.to_ipld())?;
+        Self::check(document, block::dag_cbor_cid(&bytes), bytes)
+    }
+
+    /// Reads a workflow from its block.
+    ///
+    /// # Errors
+    /// [`DocumentError`] where the bytes are not a document, or one that still has open aliases or inputs.
+    pub fn from_block(bytes: &[u8]) -> Result<Self, DocumentError> {
+        let document = Document::parse(&dagcbor::decode(bytes)?)?;
+        Self::check(document, block::dag_cbor_cid(bytes), bytes.to_vec())
+    }
+
+    fn check(document: Document, cid: Cid, bytes: Vec<u8>) -> Result<Self, DocumentError> {
+        let mut subjects = BTreeMap::new();
+        for (label, task) in &document.tasks {
+            let subject = task.subject.as_deref().and_then(|subject| Did::parse(subject).ok());
+            let subject = subject.ok_or_else(|| DocumentError::Unbound { what: format!("the subject of task {label:?}") })?;
+            subjects.insert(label.clone(), subject);
+        }
+        if let Some(name) = document.inputs().first() {
+            return Err(DocumentError::Unbound { what: format!("the input {name:?}") });
+        }
+        Ok(Self { document, subjects, cid, bytes })
+    }
+
+    /// The id of the workflow.
+    #[must_use]
+    pub fn cid(&self) -> &Cid {
+        &self.cid
+    }
+
+    /// The canonical DAG-CBOR block of the workflow.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The tasks by label, each with its subject.
+    pub fn tasks(&self) -> impl Iterator<Item = (&str, &Did, &TaskDocument)> {
+        self.document.tasks.iter().zip(self.subjects.values()).map(|((label, task), subject)| (label.as_str(), subject, task))
+    }
+
+    /// How the task is asked to be run: its own configuration over the workflow's defaults.
+    #[must_use]
+    pub fn config(&self, task: &TaskDocument) -> Config {
+        let mut config = self.document.defaults.clone();
+        config.extend(task.config.clone());
+        config
+    }
+}
+
+/// Why a document cannot be bound.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// An input has no value.
+    #[error("task {label:?} needs the input {input:?}, which was not given")]
+    MissingInput {
+        /// The task.
+        label: String,
+        /// The input.
+        input: String,
+    },
+    /// A value was given that no task asks for.
+    #[error("no task asks for the input {input:?}; the inputs are: {}", .known.join(", "))]
+    UnusedInput {
+        /// The input.
+        input: String,
+        /// The inputs of the document.
+        known: Vec<String>,
+    },
+    /// An input has, somewhere inside, the shape of a promise.
+    #[error("the input {input:?} holds the shape of a promise, which a value may not have")]
+    PromiseInInput {
+        /// The input.
+        input: String,
+    },
+    /// A subject is neither a DID nor a known alias.
+    #[error("the subject {subject:?} of task {label:?} is neither a DID nor one of the bound names: {}", .known.join(", "))]
+    UnknownSubject {
+        /// The task.
+        label: String,
+        /// The subject as written.
+        subject: String,
+        /// The aliases that are bound.
+        known: Vec<String>,
+    },
+    /// The bound document is not one that can be run.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}

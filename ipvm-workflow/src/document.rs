@@ -1,0 +1,174 @@
+use std::collections::BTreeMap;
+
+use ucan_core::{Cid, Command, Ipld, dagcbor};
+use ucan_invocation::Config;
+
+use crate::shape::{Shape, ShapeError};
+
+/// The version of the document format that is read and written.
+pub const VERSION: &str = "1.0.0";
+
+/// A workflow as somebody wrote it: labelled tasks whose subjects may be aliases and whose arguments may name inputs.
+///
+/// [`Document::bind`] turns it into a [`Workflow`](crate::Workflow), which has an id and can be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document {
+    pub(crate) meta: BTreeMap<String, Ipld>,
+    pub(crate) parent: Option<(Cid, String)>,
+    pub(crate) defaults: Config,
+    pub(crate) tasks: BTreeMap<String, TaskDocument>,
+}
+
+/// One task of a document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskDocument {
+    /// A DID, or an alias that is bound at run time. `None` stands for the alias `executor`.
+    pub subject: Option<String>,
+    /// What is asked for.
+    pub command: Command,
+    /// The arguments, with promises by label and, before binding, inputs by name.
+    pub args: BTreeMap<String, Ipld>,
+    /// What tells repeated requests apart, where the document says so itself.
+    pub nonce: Option<Vec<u8>>,
+    /// How it is asked to be run.
+    pub config: Config,
+    /// The labels of mutations that this task may wait for although it is no mutation itself.
+    pub allow: Vec<String>,
+}
+
+impl Document {
+    /// Reads a document, strictly: unknown fields are refused, and so are the ones that this engine cannot honour.
+    ///
+    /// # Errors
+    /// [`DocumentError`] says where and what.
+    pub fn parse(value: &Ipld) -> Result<Self, DocumentError> {
+        let root = Shape::root(value);
+        let fields = root.fields(&["v", "meta", "parent", "config", "defaults", "tasks", "catch"])?;
+        let version = fields.required("v")?;
+        if version.string()? != VERSION {
+            return Err(version.error(format!("this engine reads version {VERSION:?}")).into());
+        }
+        for field in ["config", "catch"] {
+            if fields.optional(field).is_some() {
+                return Err(DocumentError::Unsupported { path: root.child(field) });
+            }
+        }
+        let meta = fields.optional("meta").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default();
+        let parent = fields.optional("parent").map(|shape| shape.link_and_label()).transpose()?;
+        let defaults = fields.optional("defaults").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default();
+        let listed = fields.required("tasks")?;
+        let mut tasks = BTreeMap::new();
+        for (label, shape) in listed.entries()? {
+            if label.is_empty() {
+                return Err(listed.error("a task's label is empty".to_owned()).into());
+            }
+            tasks.insert(label.to_owned(), TaskDocument::parse(&shape)?);
+        }
+        if tasks.is_empty() {
+            return Err(listed.error("a workflow has at least one task".to_owned()).into());
+        }
+        Ok(Self { meta, parent, defaults, tasks })
+    }
+
+    /// Metadata: whatever the author wants to say of the workflow.
+    #[must_use]
+    pub fn meta(&self) -> &BTreeMap<String, Ipld> {
+        &self.meta
+    }
+
+    /// The tasks by label.
+    #[must_use]
+    pub fn tasks(&self) -> &BTreeMap<String, TaskDocument> {
+        &self.tasks
+    }
+
+    /// The document as data. What is absent is left out.
+    #[must_use]
+    pub fn to_ipld(&self) -> Ipld {
+        let mut map = BTreeMap::from([("v".to_owned(), Ipld::String(VERSION.to_owned()))]);
+        let tasks = self.tasks.iter().map(|(label, task)| (label.clone(), task.to_ipld())).collect();
+        map.insert("tasks".to_owned(), Ipld::Map(tasks));
+        put_map(&mut map, "meta", &self.meta);
+        put_map(&mut map, "defaults", &self.defaults);
+        if let Some((cid, label)) = &self.parent {
+            map.insert("parent".to_owned(), Ipld::List(vec![Ipld::Link(*cid), Ipld::String(label.clone())]));
+        }
+        Ipld::Map(map)
+    }
+}
+
+impl TaskDocument {
+    fn parse(shape: &Shape<'_>) -> Result<Self, DocumentError> {
+        let fields = shape.fields(&["cmd", "args", "sub", "aud", "nonce", "config", "undo", "allow"])?;
+        for field in ["aud", "undo"] {
+            if fields.optional(field).is_some() {
+                return Err(DocumentError::Unsupported { path: shape.child(field) });
+            }
+        }
+        let command = fields.required("cmd")?;
+        let command = Command::parse(command.string()?).map_err(|error| command.error(error.to_string()))?;
+        let allow = match fields.optional("allow") {
+            Some(list) => list.items()?.iter().map(|item| item.string().map(str::to_owned)).collect::<Result<_, _>>()?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            command,
+            args: fields.required("args")?.map()?.clone(),
+            subject: fields.optional("sub").map(|shape| shape.string().map(str::to_owned)).transpose()?,
+            nonce: fields.optional("nonce").map(|shape| shape.bytes().map(<[u8]>::to_vec)).transpose()?,
+            config: fields.optional("config").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default(),
+            allow,
+        })
+    }
+
+    fn to_ipld(&self) -> Ipld {
+        let mut map = BTreeMap::from([
+            ("cmd".to_owned(), Ipld::String(self.command.to_string())),
+            ("args".to_owned(), Ipld::Map(self.args.clone())),
+        ]);
+        if let Some(subject) = &self.subject {
+            map.insert("sub".to_owned(), Ipld::String(subject.clone()));
+        }
+        if let Some(nonce) = &self.nonce {
+            map.insert("nonce".to_owned(), Ipld::Bytes(nonce.clone()));
+        }
+        put_map(&mut map, "config", &self.config);
+        if !self.allow.is_empty() {
+            map.insert("allow".to_owned(), Ipld::List(self.allow.iter().cloned().map(Ipld::String).collect()));
+        }
+        Ipld::Map(map)
+    }
+}
+
+fn put_map(into: &mut BTreeMap<String, Ipld>, key: &str, map: &BTreeMap<String, Ipld>) {
+    if !map.is_empty() {
+        into.insert(key.to_owned(), Ipld::Map(map.clone()));
+    }
+}
+
+/// Why something is not a workflow document that this engine can run.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// The data does not have the shape of a document.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A field is part of the format, and this engine cannot do what it asks for. It is never ignored.
+    #[error("{path}: this engine does not support this field yet; remove it to run the workflow without")]
+    Unsupported {
+        /// Where the field stands.
+        path: String,
+    },
+    /// Something was left open that has to be bound before a workflow can be run.
+    #[error("{what} is not bound")]
+    Unbound {
+        /// What is open.
+        what: String,
+    },
+    /// The bytes are not canonical DAG-CBOR.
+    #[error("the workflow is not canonical DAG-CBOR: {0}")]
+    Decode(#[from] dagcbor::DecodeError),
+    /// A value cannot be carried in DAG-CBOR.
+    #[error("the workflow cannot be encoded: {0}")]
+    Encode(#[from] dagcbor::EncodeError),
+}

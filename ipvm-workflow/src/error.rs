@@ -1,0 +1,102 @@
+use ucan_core::{Cid, Did, NoChain, StoreError};
+use ucan_invocation::{Failure, InvocationError, ReceiptError, ReceiptId, TaskError};
+
+use crate::{DocumentError, PlanError};
+
+/// Why a run was refused before anything started, or had to be given up.
+///
+/// A task that fails is none of these: it has a signed error receipt, and the run goes on as far as it can.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The request to run is not valid.
+    #[error("the request to run is refused: {0}")]
+    Request(#[from] InvocationError),
+    /// The request asks for something else, or its arguments are not those of `/ipvm/run`.
+    #[error("the request to run is malformed: {0}")]
+    Malformed(String),
+    /// A delegation that the request names is not at hand.
+    #[error("the request names the delegation {0}, which did not come with it")]
+    UnavailableGrant(Cid),
+    /// The request was carried out before.
+    #[error("this request was carried out already; its receipt is {receipt}")]
+    AlreadyRun {
+        /// The receipt of the run.
+        receipt: ReceiptId,
+    },
+    /// The workflow is not in the block store.
+    #[error("the workflow {0} is not in the store")]
+    NoWorkflow(Cid),
+    /// The block that the request names is not a workflow that can be run.
+    #[error("the workflow {cid} cannot be run: {error}")]
+    Workflow {
+        /// The workflow.
+        cid: Cid,
+        /// What is wrong with it.
+        error: DocumentError,
+    },
+    /// The workflow cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Some tasks are not covered by the granted delegations.
+    #[error("no authority for {}", list(.0))]
+    NoAuthority(Vec<Unauthorized>),
+    /// Some tasks cannot succeed, whatever the results that they wait for.
+    #[error("{}", list(.0))]
+    BadTasks(Vec<BadTask>),
+    /// A store failed. What was under way is given up; what has a receipt is kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A receipt could not be made.
+    #[error("a receipt could not be made: {0}")]
+    Receipt(#[from] ReceiptError),
+    /// A task could not be addressed.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// A handler panicked. The run is given up, and can be asked for again.
+    #[error("the handler of task {label:?} panicked; this is a defect of the handler")]
+    Panicked {
+        /// The task.
+        label: String,
+    },
+}
+
+/// A task that nothing granted covers.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("task {label:?} ({command} on {subject}): {reason}")]
+pub struct Unauthorized {
+    /// The task.
+    pub label: String,
+    /// What it asks for.
+    pub command: String,
+    /// Whose resource it concerns.
+    pub subject: Did,
+    /// What is missing.
+    pub reason: Missing,
+}
+
+/// What is missing for a task to be authorized.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Missing {
+    /// No chain of delegations covers it.
+    #[error(transparent)]
+    Chain(Box<NoChain>),
+    /// The resource is the invoker's own, and the request does not lend the command to the workflow.
+    #[error("the resource is the invoker's own, and the request to run does not list this command under \"self\"")]
+    Own,
+}
+
+/// A task that cannot succeed.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("task {label:?}: {failure}")]
+pub struct BadTask {
+    /// The task.
+    pub label: String,
+    /// Why not.
+    pub failure: Failure,
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use ucan_core::Cid;
+use ucan_invocation::{EffectClass, Outcome, ReceiptId, TaskId};
+
+/// How a step came to its receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It was run.
+    Ran,
+    /// A result that was known already answered it; nothing ran.
+    Reused,
+    /// It was run, and the world was already as it wants it.
+    Unchanged,
+}
+
+impl How {
+    /// The word for it, as people read it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ran => "ran",
+            Self::Reused => "reused",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// What happens in a run, in the order in which it happens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The run was accepted: its authority, its layout and its arguments were checked, and nothing has started.
+    Accepted {
+        /// The task of the run.
+        run: TaskId,
+        /// The workflow.
+        workflow: Cid,
+        /// The steps that are to be done: label and class, in an order in which each comes after what it awaits.
+        steps: Vec<(String, EffectClass)>,
+    },
+    /// A step began.
+    Started {
+        /// Its label.
+        label: String,
+    },
+    /// A step has its receipt.
+    Finished(StepReport),
+    /// A step will not be started, because pure work that mutations wait for has failed.
+    NotStarted {
+        /// Its label.
+        label: String,
+        /// Its class.
+        class: EffectClass,
+    },
+    /// The run has its receipt.
+    Done {
+        /// The receipt of the run.
+        receipt: ReceiptId,
+        /// Whether every task succeeded.
+        succeeded: bool,
+    },
+}
+
+/// What came of one step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// Its label.
+    pub label: String,
+    /// The id of its task, as the workflow states it.
+    pub task: TaskId,
+    /// What running it does to the world.
+    pub class: EffectClass,
+    /// How it came to its receipt.
+    pub how: How,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// The fuel that the receipt states, where it states any.
+    pub fuel: Option<u64>,
+    /// The time that this run spent on it.
+    pub elapsed: Duration,
+    /// Its receipt.
+    pub receipt: ReceiptId,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunReport {
+    /// The task of the run.
+    pub run: TaskId,
+    /// The workflow.
+    pub workflow: Cid,
+    /// The steps that have receipts, in the order in which they came.
+    pub steps: Vec<StepReport>,
+    /// The labels of the steps that were not started.
+    pub not_started: Vec<String>,
+    /// The receipt of the run.
+    pub receipt: ReceiptId,
+}
+
+impl RunReport {
+    /// Whether every task succeeded.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.not_started.is_empty() && self.steps.iter().all(|step| step.outcome.is_ok())
+    }
+}

@@ -1,0 +1,143 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use ucan_core::{Cid, Ipld, StoreError, dagcbor};
+use ucan_invocation::{ReceiptId, TaskId};
+
+/// What the engine writes down before it acts, so that a crash at any moment leaves no doubt about what was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A run was accepted.
+    Started {
+        /// The task of the run itself, `/ipvm/run`.
+        run: TaskId,
+        /// The workflow that is run.
+        workflow: Cid,
+    },
+    /// A task that alters the world is about to start.
+    Intent {
+        /// The run.
+        run: TaskId,
+        /// The resolved task.
+        task: TaskId,
+    },
+    /// A run is over, and its receipt is filed.
+    Finished {
+        /// The run.
+        run: TaskId,
+        /// The receipt of the run.
+        receipt: ReceiptId,
+    },
+}
+
+impl Entry {
+    /// The run that the entry belongs to.
+    #[must_use]
+    pub fn run(&self) -> &TaskId {
+        match self {
+            Self::Started { run, .. } | Self::Intent { run, .. } | Self::Finished { run, .. } => run,
+        }
+    }
+
+    /// The entry as canonical DAG-CBOR: a map with the one key `started`, `intent` or `finished`.
+    ///
+    /// # Errors
+    /// None in practice: every entry can be carried. The codec's error is passed on rather than hidden.
+    pub fn encode(&self) -> Result<Vec<u8>, dagcbor::EncodeError> {
+        let (kind, key, what) = match self {
+            Self::Started { workflow, .. } => ("started", "workflow", *workflow),
+            Self::Intent { task, .. } => ("intent", "task", Cid::from(*task)),
+            Self::Finished { receipt, .. } => ("finished", "receipt", Cid::from(*receipt)),
+        };
+        let fields = BTreeMap::from([
+            ("run".to_owned(), Ipld::Link(Cid::from(*self.run()))),
+            (key.to_owned(), Ipld::Link(what)),
+        ]);
+        dagcbor::encode(&Ipld::Map([(kind.to_owned(), Ipld::Map(fields))].into()))
+    }
+
+    /// Reads an entry; `None` where the bytes are not one.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let Ipld::Map(map) = dagcbor::decode(bytes).ok()? else { return None };
+        let (kind, Ipld::Map(fields)) = map.first_key_value()? else { return None };
+        let link = |key: &str| match fields.get(key) {
+            Some(Ipld::Link(cid)) => Some(*cid),
+            _ => None,
+        };
+        if map.len() != 1 || fields.len() != 2 {
+            return None;
+        }
+        let run = TaskId::new(link("run")?);
+        match kind.as_str() {
+            "started" => Some(Self::Started { run, workflow: link("workflow")? }),
+            "intent" => Some(Self::Intent { run, task: TaskId::new(link("task")?) }),
+            "finished" => Some(Self::Finished { run, receipt: ReceiptId::new(link("receipt")?) }),
+            _ => None,
+        }
+    }
+}
+
+/// The log of what was begun and what is over.
+///
+/// # Contract
+/// An entry is durable when [`append`](Journal::append) returns, and so is everything that was put into the same store
+/// before. Entries are never altered or dropped; a store that finds them damaged says so when it is opened.
+#[async_trait]
+pub trait Journal: fmt::Debug + Send + Sync {
+    /// Writes `entry` down, durably.
+    ///
+    /// # Errors
+    /// [`StoreError`] where that fails; the caller must not go on with what it announced.
+    async fn append(&self, entry: &Entry) -> Result<(), StoreError>;
+
+    /// Whether an intent for `task` was ever written.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the journal cannot be read.
+    async fn intended(&self, task: &TaskId) -> Result<bool, StoreError>;
+
+    /// The runs that were started and are not over.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the journal cannot be read.
+    async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError>;
+}
+
+/// A journal in memory: for tests, and for hosts that do not need to survive a crash.
+#[derive(Debug, Default)]
+pub struct MemoryJournal(Mutex<Vec<Entry>>);
+
+impl MemoryJournal {
+    /// All that was written, in order.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    async fn append(&self, entry: &Entry) -> Result<(), StoreError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry.clone());
+        Ok(())
+    }
+
+    async fn intended(&self, task: &TaskId) -> Result<bool, StoreError> {
+        Ok(self.entries().iter().any(|entry| matches!(entry, Entry::Intent { task: intended, .. } if intended == task)))
+    }
+
+    async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
+        let mut open = BTreeSet::new();
+        for entry in self.entries() {
+            match entry {
+                Entry::Started { run, .. } => open.insert(run),
+                Entry::Finished { run, .. } => open.remove(&run),
+                Entry::Intent { .. } => continue,
+            };
+        }
+        Ok(open.into_iter().collect())
+    }
+}

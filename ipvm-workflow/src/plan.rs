@@ -1,0 +1,188 @@
+use std::collections::BTreeMap;
+
+use ucan_core::{Cid, Command, Did, Ipld};
+use ucan_invocation::{Await, Config, EffectClass, Task, TaskError, TaskId, promises, visit};
+use ucan_pipeline::{Graph, GraphError, substitute};
+
+use crate::Workflow;
+
+/// What is to be done, in which order: a workflow whose labels have become task ids.
+///
+/// Making one checks all that the document alone can tell: labels, cycles, and that pure work does not hang on
+/// mutations.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    steps: Vec<Step>,
+    graph: Graph<String>,
+    index: BTreeMap<String, usize>,
+}
+
+/// One task of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The label in the document.
+    pub label: String,
+    /// The task, its promises by task id.
+    pub task: Task,
+    /// The id of the task.
+    pub id: TaskId,
+    /// What running it does to the world.
+    pub class: EffectClass,
+    /// How it is asked to be run.
+    pub config: Config,
+}
+
+impl Plan {
+    /// Plans `workflow` for one run.
+    ///
+    /// `class_of` says what the executor's handler for a command does to the world, or `None` where it has no handler;
+    /// `nonce_of` gives the nonce of a task that is not deterministic and names none: a function of the run and the
+    /// label, so that a resumed run has the same tasks and another run has others.
+    ///
+    /// # Errors
+    /// [`PlanError`] names the task, label or edge that is wrong.
+    pub fn new(
+        workflow: &Workflow,
+        class_of: &dyn Fn(&Did, &Command) -> Option<EffectClass>,
+        nonce_of: &dyn Fn(&str) -> Vec<u8>,
+    ) -> Result<Self, PlanError> {
+        let awaited = workflow.tasks().map(|(label, _, task)| (label.to_owned(), labels(&task.args)));
+        let graph = Graph::new(awaited)?;
+        let documents: BTreeMap<&str, _> =
+            workflow.tasks().map(|(label, subject, task)| (label, (subject, task))).collect();
+        let mut steps: Vec<Step> = Vec::with_capacity(documents.len());
+        let mut index: BTreeMap<String, usize> = BTreeMap::new();
+        for label in graph.order() {
+            // Every label of the order comes from the documents.
+            let Some((subject, document)) = documents.get(label.as_str()) else { continue };
+            let command = &document.command;
+            let class = class_of(subject, command).ok_or_else(|| PlanError::NoHandler {
+                label: label.clone(),
+                command: command.to_string(),
+                subject: (*subject).clone(),
+            })?;
+            let args = link(&document.args, &|awaited| index.get(awaited).map(|position| steps[*position].id));
+            let nonce = match &document.nonce {
+                Some(nonce) => nonce.clone(),
+                None if class == EffectClass::Deterministic => Vec::new(),
+                None => nonce_of(label),
+            };
+            let task = Task::new((*subject).clone(), command.clone(), args, nonce);
+            let id = task.id().map_err(|error| PlanError::Task { label: label.clone(), error })?;
+            for dependency in graph.dependencies(label) {
+                let allowed = class.is_mutation() || document.allow.contains(dependency);
+                let mutates = index.get(dependency).is_some_and(|position| steps[*position].class.is_mutation());
+                if mutates && !allowed {
+                    return Err(PlanError::Layout { label: label.clone(), class, mutation: dependency.clone() });
+                }
+            }
+            index.insert(label.clone(), steps.len());
+            steps.push(Step { label: label.clone(), task, id, class, config: workflow.config(document) });
+        }
+        Ok(Self { steps, graph, index })
+    }
+
+    /// The steps, each after all that it awaits.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// What the step at `position` awaits within the plan.
+    pub(crate) fn dependencies(&self, position: usize) -> impl Iterator<Item = usize> {
+        self.graph.dependencies(&self.steps[position].label).filter_map(|label| self.index.get(label).copied())
+    }
+
+    /// What awaits the step at `position`.
+    pub(crate) fn dependents(&self, position: usize) -> impl Iterator<Item = usize> {
+        self.graph.dependents(&self.steps[position].label).filter_map(|label| self.index.get(label).copied())
+    }
+
+    /// The tasks outside of the plan whose results it needs.
+    pub(crate) fn awaited_elsewhere(&self) -> Vec<(&Step, TaskId)> {
+        let own: std::collections::BTreeSet<TaskId> = self.steps.iter().map(|step| step.id).collect();
+        self.steps
+            .iter()
+            .flat_map(|step| step.task.args().values().flat_map(promises).map(move |promise| (step, promise.target)))
+            .filter(|(_, target)| !own.contains(target))
+            .collect()
+    }
+}
+
+/// The labels that arguments await.
+fn labels(args: &BTreeMap<String, Ipld>) -> Vec<String> {
+    let mut found = Vec::new();
+    for value in args.values() {
+        visit(value, &mut |part| match Await::recognise_label(part) {
+            Some(promise) => {
+                found.push(promise.target);
+                false
+            }
+            None => true,
+        });
+    }
+    found
+}
+
+/// Writes promises by label as promises by task id.
+fn link(args: &BTreeMap<String, Ipld>, id_of: &dyn Fn(&str) -> Option<TaskId>) -> BTreeMap<String, Ipld> {
+    let mut by_id = |part: &Ipld| -> Result<Option<Ipld>, std::convert::Infallible> {
+        Ok(Await::recognise_label(part).and_then(|Await { branch, target }| {
+            id_of(&target).map(|target| Await { branch, target }.to_ipld())
+        }))
+    };
+    args.iter()
+        .map(|(key, value)| {
+            let Ok(linked) = substitute(value, &mut by_id);
+            (key.clone(), linked)
+        })
+        .collect()
+}
+
+/// Why a workflow cannot be planned.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// Labels or promises do not form a graph that can be run.
+    #[error(transparent)]
+    Graph(#[from] GraphError<String>),
+    /// This executor has no handler for a task.
+    #[error("task {label:?}: this executor has no handler for {command} on {subject}")]
+    NoHandler {
+        /// The task.
+        label: String,
+        /// What it asks for.
+        command: String,
+        /// Whose resource it concerns.
+        subject: Did,
+    },
+    /// A task that does not alter the world waits for one that does.
+    #[error(
+        "task {label:?} ({class}) waits for the mutation {mutation:?}: mutations come last. \
+         If it is meant, name {mutation:?} in the task's \"allow\""
+    )]
+    Layout {
+        /// The task that waits.
+        label: String,
+        /// Its class.
+        class: EffectClass,
+        /// The mutation that it waits for.
+        mutation: String,
+    },
+    /// A task waits for one that is neither in the workflow nor known here.
+    #[error("task {label:?} awaits {awaited}, which is not in the workflow and has no trusted receipt here")]
+    AwaitedElsewhere {
+        /// The task that waits.
+        label: String,
+        /// What it waits for.
+        awaited: Cid,
+    },
+    /// A task cannot be addressed.
+    #[error("task {label:?}: {error}")]
+    Task {
+        /// The task.
+        label: String,
+        /// What is wrong with it.
+        error: TaskError,
+    },
+}

@@ -1,0 +1,122 @@
+use std::collections::BTreeMap;
+
+use ucan_core::{Cid, Ipld};
+
+/// A value of a document together with where it stands, so that every complaint can say where.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape<'a> {
+    path: String,
+    value: &'a Ipld,
+}
+
+/// The data does not have the shape that was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct ShapeError {
+    /// Where it stands, as `tasks.join.args`.
+    pub path: String,
+    /// What is wrong there.
+    pub problem: String,
+}
+
+impl<'a> Shape<'a> {
+    pub(crate) fn root(value: &'a Ipld) -> Self {
+        Self { path: "workflow".to_owned(), value }
+    }
+
+    pub(crate) fn child(&self, key: &str) -> String {
+        if self.path == "workflow" { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    pub(crate) fn error(&self, problem: String) -> ShapeError {
+        ShapeError { path: self.path.clone(), problem }
+    }
+
+    fn expected(&self, what: &str) -> ShapeError {
+        self.error(format!("expected {what}, found {}", kind(self.value)))
+    }
+
+    pub(crate) fn string(&self) -> Result<&'a str, ShapeError> {
+        match self.value {
+            Ipld::String(text) => Ok(text),
+            _ => Err(self.expected("a string")),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> Result<&'a [u8], ShapeError> {
+        match self.value {
+            Ipld::Bytes(bytes) => Ok(bytes),
+            _ => Err(self.expected("bytes")),
+        }
+    }
+
+    pub(crate) fn map(&self) -> Result<&'a BTreeMap<String, Ipld>, ShapeError> {
+        match self.value {
+            Ipld::Map(map) => Ok(map),
+            _ => Err(self.expected("a map")),
+        }
+    }
+
+    pub(crate) fn items(&self) -> Result<Vec<Shape<'a>>, ShapeError> {
+        match self.value {
+            Ipld::List(items) => Ok(items
+                .iter()
+                .enumerate()
+                .map(|(index, value)| Self { path: format!("{}[{index}]", self.path), value })
+                .collect()),
+            _ => Err(self.expected("a list")),
+        }
+    }
+
+    pub(crate) fn entries(&self) -> Result<Vec<(&'a str, Shape<'a>)>, ShapeError> {
+        Ok(self.map()?.iter().map(|(key, value)| (key.as_str(), Self { path: self.child(key), value })).collect())
+    }
+
+    pub(crate) fn link_and_label(&self) -> Result<(Cid, String), ShapeError> {
+        match self.value {
+            Ipld::List(items) => match items.as_slice() {
+                [Ipld::Link(cid), Ipld::String(label)] => Ok((*cid, label.clone())),
+                _ => Err(self.error("expected a link and a label".to_owned())),
+            },
+            _ => Err(self.expected("a list of a link and a label")),
+        }
+    }
+
+    /// The fields of a map that has none but `known` ones.
+    pub(crate) fn fields(&self, known: &[&str]) -> Result<Fields<'a>, ShapeError> {
+        let map = self.map()?;
+        match map.keys().find(|key| !known.contains(&key.as_str())) {
+            Some(key) => Err(self.error(format!("unknown field {key:?}; the fields are {}", known.join(", ")))),
+            None => Ok(Fields { shape: self.clone(), map }),
+        }
+    }
+}
+
+pub(crate) struct Fields<'a> {
+    shape: Shape<'a>,
+    map: &'a BTreeMap<String, Ipld>,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn optional(&self, key: &str) -> Option<Shape<'a>> {
+        self.map.get(key).map(|value| Shape { path: self.shape.child(key), value })
+    }
+
+    pub(crate) fn required(&self, key: &str) -> Result<Shape<'a>, ShapeError> {
+        self.optional(key).ok_or_else(|| self.shape.error(format!("the field {key:?} is missing")))
+    }
+}
+
+fn kind(value: &Ipld) -> &'static str {
+    match value {
+        Ipld::Null => "null",
+        Ipld::Bool(_) => "a boolean",
+        Ipld::Integer(_) => "an integer",
+        Ipld::Float(_) => "a float",
+        Ipld::String(_) => "a string",
+        Ipld::Bytes(_) => "bytes",
+        Ipld::List(_) => "a list",
+        Ipld::Map(_) => "a map",
+        Ipld::Link(_) => "a link",
+    }
+}

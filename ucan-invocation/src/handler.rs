@@ -1,0 +1,183 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ucan_core::{Authority, Cid, Command, Context, Delegation, Did, Ipld, NoChain, Request};
+
+use crate::{EffectClass, Failure, Outcome, Task, TaskError, TaskId};
+
+/// How a task is asked to be run: limits and the like. Read by its handler, and never part of its identity.
+pub type Config = BTreeMap<String, Ipld>;
+
+/// A task whose authority has been checked: the only thing that a [`Handler`] accepts.
+///
+/// There is no way to make one but [`Call::authorize`], so that nothing runs unless a chain of delegations from the
+/// task's subject to the invoker covered its command and these very arguments.
+#[derive(Clone, Debug)]
+pub struct Call {
+    id: TaskId,
+    task: Task,
+    config: Config,
+    authority: Authority,
+}
+
+impl Call {
+    /// Finds among `grants` the chain that lets `invoker` do `task`, whose promises are all resolved.
+    ///
+    /// # Errors
+    /// [`CallError::NoChain`] says which delegation is missing; [`CallError::Task`] that the task waits for another.
+    pub fn authorize(
+        task: Task,
+        config: Config,
+        invoker: &Did,
+        grants: &[Delegation],
+        context: &Context<'_>,
+    ) -> Result<Self, CallError> {
+        if task.is_pending() {
+            return Err(TaskError::Pending.into());
+        }
+        let id = task.id()?;
+        let args = Ipld::Map(task.args().clone());
+        let request = Request { invoker, subject: task.subject(), command: task.command(), args: &args };
+        let authority = ucan_core::search(&request, grants, context).map_err(Box::new)?;
+        Ok(Self { id, task, config, authority })
+    }
+
+    /// The id of the resolved task: an idempotency key for handlers that reach outside.
+    #[must_use]
+    pub fn id(&self) -> &TaskId {
+        &self.id
+    }
+
+    /// What is to be done.
+    #[must_use]
+    pub fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// How it is asked to be run.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// On whose behalf and by which delegations.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+}
+
+/// Why a task may not be called.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The task cannot be called as it is.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// No chain of the granted delegations covers it.
+    #[error(transparent)]
+    NoChain(#[from] Box<NoChain>),
+}
+
+/// What came of running a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Completion {
+    /// The result that the receipt states.
+    pub outcome: Outcome,
+    /// What the receipt's metadata records of the execution.
+    pub meta: BTreeMap<String, Ipld>,
+    /// Whether running it again, anywhere, gives the same outcome. Of a deterministic command, only such completions
+    /// are memoized; a time-out, say, is not.
+    pub repeatable: bool,
+    /// Whether the world was already as the task wants it, so that an idempotent write had nothing to do.
+    pub unchanged: bool,
+}
+
+impl Completion {
+    /// A completion with this outcome and no metadata, which another run would repeat.
+    #[must_use]
+    pub fn new(outcome: Outcome) -> Self {
+        Self { outcome, meta: BTreeMap::new(), repeatable: true, unchanged: false }
+    }
+}
+
+/// Does the tasks of one command.
+///
+/// # Contract
+/// The engine calls [`handle`](Handler::handle) only with a [`Call`], whose authority was checked for these arguments
+/// at that moment. The handler checks the shape of the arguments, never panics, and reports what went wrong as an
+/// error outcome with a machine-readable name. A handler that declares [`EffectClass::Deterministic`] gives equal
+/// outcomes for equal instructions on every machine; one that declares [`EffectClass::IdempotentWrite`] can be run
+/// again after a crash.
+#[async_trait]
+pub trait Handler: fmt::Debug + Send + Sync {
+    /// What running a task does to the world.
+    fn effect_class(&self) -> EffectClass;
+
+    /// The determinism profile under which results of this handler are comparable, where it has one.
+    fn profile(&self) -> Option<Cid> {
+        None
+    }
+
+    /// Checks what can be known of a task before anything runs. Its arguments may still hold promises.
+    ///
+    /// # Errors
+    /// A [`Failure`] where the task could not succeed whatever the promises turn out to be.
+    async fn check(&self, task: &Task, config: &Config) -> Result<(), Failure>;
+
+    /// Does the task.
+    async fn handle(&self, call: &Call) -> Completion;
+
+    /// The means of running a task of this command again to see whether a receipt holds. Only a deterministic command
+    /// has one.
+    fn reexecutor(&self) -> Option<&dyn Reexecutor> {
+        None
+    }
+}
+
+/// Runs deterministic tasks again, to compare the result with a receipt. Nothing that it runs has effects, so that it
+/// asks for no authority but its caller's.
+#[async_trait]
+pub trait Reexecutor: Send + Sync {
+    /// Runs `task`, whose promises are all resolved.
+    async fn reexecute(&self, task: &Task) -> Completion;
+}
+
+/// The handlers of an executor, by command and, where a resource has its own, by subject.
+#[derive(Clone, Debug, Default)]
+pub struct Router {
+    routes: Vec<Route>,
+}
+
+#[derive(Clone, Debug)]
+struct Route {
+    command: Command,
+    subject: Option<Did>,
+    handler: Arc<dyn Handler>,
+}
+
+impl Router {
+    /// Lets `handler` do `command` and all below it, for any subject.
+    pub fn insert(&mut self, command: Command, handler: Arc<dyn Handler>) {
+        self.routes.push(Route { command, subject: None, handler });
+    }
+
+    /// Lets `handler` do `command` and all below it for tasks on `subject` alone.
+    pub fn insert_for(&mut self, subject: Did, command: Command, handler: Arc<dyn Handler>) {
+        self.routes.push(Route { command, subject: Some(subject), handler });
+    }
+
+    /// The handler for tasks of `command` on `subject`: that of the longest command, and of those the one that was
+    /// registered for the subject, the last registered first.
+    #[must_use]
+    pub fn find(&self, subject: &Did, command: &Command) -> Option<&Arc<dyn Handler>> {
+        self.routes
+            .iter()
+            .filter(|route| route.command.covers(command))
+            .filter(|route| route.subject.as_ref().is_none_or(|bound| bound.same_principal(subject)))
+            .max_by_key(|route| (route.command.segments().count(), route.subject.is_some()))
+            .map(|route| &route.handler)
+    }
+}

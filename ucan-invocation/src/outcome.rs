@@ -1,0 +1,108 @@
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ucan_core::Ipld;
+
+/// Why a task failed, or may not start: a machine-readable name, a message for people, and what else helps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// What programs branch on, in the spelling of an error type: `OutOfFuel`, `BranchMismatch`.
+    pub name: String,
+    /// What went wrong, where, and what to do.
+    pub message: String,
+    /// Further fields of the error. `name` and `message` take precedence over fields of these names.
+    pub details: BTreeMap<String, Ipld>,
+}
+
+impl Failure {
+    /// A failure without further fields.
+    #[must_use]
+    pub fn new(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { name: name.into(), message: message.into(), details: BTreeMap::new() }
+    }
+
+    /// Adds a field.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: Ipld) -> Self {
+        self.details.insert(key.to_owned(), value);
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        let Failure { name, message, mut details } = failure;
+        details.insert("name".to_owned(), Ipld::String(name));
+        details.insert("message".to_owned(), Ipld::String(message));
+        Self::Error(Ipld::Map(details))
+    }
+}
+
+/// What came of a task: `{ok: ..}` or `{error: ..}` (UCAN Receipt, "Result").
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It succeeded, with this value.
+    Ok(Ipld),
+    /// It failed. Failures made here are maps with at least `name` and `message`.
+    Error(Ipld),
+}
+
+impl Outcome {
+    /// Whether it is a success.
+    #[must_use]
+    pub const fn is_ok(&self) -> bool {
+        matches!(self, Self::Ok(_))
+    }
+
+    /// The name of a failure, where it has one.
+    #[must_use]
+    pub fn failure_name(&self) -> Option<&str> {
+        self.failure_field("name")
+    }
+
+    /// The message of a failure, where it has one.
+    #[must_use]
+    pub fn failure_message(&self) -> Option<&str> {
+        self.failure_field("message")
+    }
+
+    fn failure_field(&self, field: &str) -> Option<&str> {
+        match self {
+            Self::Error(Ipld::Map(map)) => match map.get(field) {
+                Some(Ipld::String(text)) => Some(text),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The outcome as data.
+    #[must_use]
+    pub fn to_ipld(&self) -> Ipld {
+        let (key, value) = match self {
+            Self::Ok(value) => ("ok", value),
+            Self::Error(value) => ("error", value),
+        };
+        Ipld::Map([(key.to_owned(), value.clone())].into())
+    }
+
+    /// Reads an outcome: a map with exactly one key, `ok` or `error`.
+    #[must_use]
+    pub fn from_ipld(value: &Ipld) -> Option<Self> {
+        let Ipld::Map(map) = value else { return None };
+        let mut entries = map.iter();
+        match (entries.next(), entries.next()) {
+            (Some((key, value)), None) if key == "ok" => Some(Self::Ok(value.clone())),
+            (Some((key, value)), None) if key == "error" => Some(Self::Error(value.clone())),
+            _ => None,
+        }
+    }
+}

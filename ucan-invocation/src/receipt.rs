@@ -1,0 +1,190 @@
+use std::collections::BTreeMap;
+
+use ucan_core::{Cid, Command, Did, Envelope, Ipld, Issuer, Purpose, Timestamp, Token, TokenError};
+
+use crate::{Invocation, InvocationBuilder, Outcome, ReceiptId, TaskId};
+
+/// The command of every receipt.
+pub const RECEIPT_COMMAND: &str = "/ucan/assert/receipt";
+
+/// A signed statement of what came of a Task (UCAN Receipt).
+///
+/// On the wire it is an invocation of `/ucan/assert/receipt` whose issuer and subject are the executor, with arguments
+/// `{out: {ok: ..} | {error: ..}, ran: &Task}`. Decoding checks that shape; only
+/// [`verify`](ucan_core::verify) checks the signature.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    invocation: Invocation,
+    ran: TaskId,
+    outcome: Outcome,
+}
+
+impl Receipt {
+    /// Starts a receipt for the task `ran`.
+    #[must_use]
+    pub fn builder(ran: TaskId, outcome: Outcome) -> ReceiptBuilder {
+        ReceiptBuilder { ran, outcome, meta: BTreeMap::new(), cause: None, issued_at: None }
+    }
+
+    /// Reads a receipt from its token.
+    ///
+    /// # Errors
+    /// [`ReceiptError`] where the bytes are not an invocation token, or not one of the shape of a receipt.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ReceiptError> {
+        Self::from_invocation(Invocation::decode(bytes)?)
+    }
+
+    fn from_invocation(invocation: Invocation) -> Result<Self, ReceiptError> {
+        if invocation.command().as_str() != RECEIPT_COMMAND {
+            return Err(ReceiptError::NotAReceipt { command: invocation.command().to_string() });
+        }
+        let issuer = invocation.issuer();
+        if !issuer.same_principal(invocation.subject()) || invocation.audience().is_some_and(|aud| !aud.same_principal(issuer)) {
+            return Err(ReceiptError::Issuer);
+        }
+        let args = invocation.args();
+        if let Some(key) = args.keys().find(|key| !matches!(key.as_str(), "out" | "ran" | "run")) {
+            return Err(ReceiptError::UnknownArgument(key.clone()));
+        }
+        let Some(Ipld::Link(ran)) = args.get("ran") else { return Err(ReceiptError::Argument("ran")) };
+        let outcome = args.get("out").and_then(Outcome::from_ipld).ok_or(ReceiptError::Argument("out"))?;
+        Ok(Self { ran: TaskId::new(*ran), outcome, invocation })
+    }
+
+    /// The id of the receipt: the hash of its bytes.
+    #[must_use]
+    pub fn id(&self) -> ReceiptId {
+        ReceiptId::new(*self.invocation.envelope().cid())
+    }
+
+    /// The token as it was received or signed.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.invocation.envelope().bytes()
+    }
+
+    /// The task that was run, as it was invoked.
+    #[must_use]
+    pub fn ran(&self) -> &TaskId {
+        &self.ran
+    }
+
+    /// What came of it.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Metadata: fuel, determinism profile and the like.
+    #[must_use]
+    pub fn meta(&self) -> &BTreeMap<String, Ipld> {
+        self.invocation.meta()
+    }
+
+    /// The receipt that this one rests on.
+    #[must_use]
+    pub fn cause(&self) -> Option<ReceiptId> {
+        self.invocation.cause().map(|cid| ReceiptId::new(*cid))
+    }
+
+    /// When the executor says that it signed the receipt.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        self.invocation.issued_at()
+    }
+
+    /// Until when the executor stands by the result; `None` is for ever.
+    #[must_use]
+    pub fn expiration(&self) -> Option<Timestamp> {
+        self.invocation.expiration()
+    }
+}
+
+impl Token for Receipt {
+    fn envelope(&self) -> &Envelope {
+        self.invocation.envelope()
+    }
+
+    fn issuer(&self) -> &Did {
+        self.invocation.issuer()
+    }
+
+    fn purpose(&self) -> Purpose {
+        self.invocation.purpose()
+    }
+}
+
+/// A receipt that waits for its signature.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ReceiptBuilder {
+    ran: TaskId,
+    outcome: Outcome,
+    meta: BTreeMap<String, Ipld>,
+    cause: Option<ReceiptId>,
+    issued_at: Option<Timestamp>,
+}
+
+impl ReceiptBuilder {
+    /// Adds metadata (`meta`).
+    pub fn meta(mut self, meta: BTreeMap<String, Ipld>) -> Self {
+        self.meta = meta;
+        self
+    }
+
+    /// Names the receipt that this one rests on (`cause`).
+    pub fn cause(mut self, cause: ReceiptId) -> Self {
+        self.cause = Some(cause);
+        self
+    }
+
+    /// Says when the receipt is signed (`iat`).
+    pub fn issued_at(mut self, at: Timestamp) -> Self {
+        self.issued_at = Some(at);
+        self
+    }
+
+    /// Signs the receipt as `executor`. The nonce is 16 random bytes.
+    ///
+    /// # Errors
+    /// [`ReceiptError::Token`] where a value cannot be carried, or the signer fails.
+    pub fn sign(self, executor: &Issuer, nonce: [u8; 16]) -> Result<Receipt, ReceiptError> {
+        let Self { ran, outcome, meta, cause, issued_at } = self;
+        let args = [("out".to_owned(), outcome.to_ipld()), ("ran".to_owned(), Ipld::Link(Cid::from(ran)))].into();
+        let command = Command::parse(RECEIPT_COMMAND).map_err(|_| ReceiptError::Issuer)?;
+        let mut builder: InvocationBuilder =
+            Invocation::builder(executor.did().clone(), command, args).nonce(nonce.to_vec()).meta(meta);
+        if let Some(cause) = cause {
+            builder = builder.cause(Cid::from(cause));
+        }
+        if let Some(at) = issued_at {
+            builder = builder.issued_at(at);
+        }
+        let invocation = builder.sign(executor)?;
+        Ok(Receipt { invocation, ran, outcome })
+    }
+}
+
+/// Why a token is not a receipt.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// The token itself cannot be read or made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// It is an invocation of something else.
+    #[error("not a receipt: an invocation of {command}, where receipts invoke /ucan/assert/receipt")]
+    NotAReceipt {
+        /// The command that the token invokes.
+        command: String,
+    },
+    /// Issuer, subject and audience of a receipt are one principal.
+    #[error("a receipt is issued by its executor, who is its subject and its only audience")]
+    Issuer,
+    /// A required argument is missing or malformed.
+    #[error("the receipt's argument {0:?} is missing or malformed")]
+    Argument(&'static str),
+    /// An argument that receipts do not have.
+    #[error("the receipt has an unknown argument {0:?}")]
+    UnknownArgument(String),
+}
