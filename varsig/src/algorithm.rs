@@ -43,7 +43,9 @@ pub enum SignatureAlgorithm {
     },
 }
 
-use SignatureAlgorithm::{Ed448, Ed25519, Eip191, Es256, Es256K, Es384, Es512, Rs256, Rs384, Rs512};
+use SignatureAlgorithm::{
+    Ed448, Ed25519, Eip191, Es256, Es256K, Es384, Es512, Rs256, Rs384, Rs512,
+};
 
 /// Algorithms without parameters: name, then the segments prefix, curve, hash.
 const CURVES: [(SignatureAlgorithm, &str, [u64; 3]); 7] = [
@@ -92,12 +94,15 @@ impl SignatureAlgorithm {
             let variant = RSA.iter().find(|(_, _, hash)| *hash == second);
             return Ok(variant.zip(length).map(|((make, ..), length)| make(length)));
         }
-        let row = CURVES.iter().find(|(_, _, row)| *row == [prefix, second, third]);
+        let row = CURVES
+            .iter()
+            .find(|(_, _, row)| *row == [prefix, second, third]);
         Ok(row.map(|(algorithm, ..)| *algorithm))
     }
 
     fn row(self) -> (&'static str, [u64; 3]) {
-        let rsa = |row: usize, length: u16| (RSA[row].1, [RSA_PREFIX, RSA[row].2, u64::from(length)]);
+        let rsa =
+            |row: usize, length: u16| (RSA[row].1, [RSA_PREFIX, RSA[row].2, u64::from(length)]);
         let curve = |row: usize| (CURVES[row].1, CURVES[row].2);
         match self {
             Ed25519 => curve(0),

@@ -17,9 +17,10 @@ pub fn verifier(
 ) -> Result<Arc<dyn Verifier>, PublicKeyError> {
     match algorithm {
         SignatureAlgorithm::Ed25519 => {
-            let bytes: &[u8; 32] = public_key
-                .try_into()
-                .map_err(|_| PublicKeyError::Length { expected: 32, got: public_key.len() })?;
+            let bytes: &[u8; 32] = public_key.try_into().map_err(|_| PublicKeyError::Length {
+                expected: 32,
+                got: public_key.len(),
+            })?;
             Ok(Arc::new(ed25519::VerifyingKey::from_bytes(bytes)?))
         }
         other => Err(PublicKeyError::Unsupported(other)),

@@ -1,0 +1,78 @@
+//! Content addresses of blocks: CIDv1, SHA2-256.
+
+use multihash_codetable::{Code, MultihashDigest};
+
+use crate::Cid;
+
+/// The multicodec of DAG-CBOR.
+pub const DAG_CBOR: u64 = 0x71;
+/// The multicodec of raw bytes.
+pub const RAW: u64 = 0x55;
+
+/// The CID of a block of DAG-CBOR.
+pub fn dag_cbor_cid(bytes: &[u8]) -> Cid {
+    Cid::new_v1(DAG_CBOR, Code::Sha2_256.digest(bytes))
+}
+
+/// The CID of a block of raw bytes.
+pub fn raw_cid(bytes: &[u8]) -> Cid {
+    Cid::new_v1(RAW, Code::Sha2_256.digest(bytes))
+}
+
+/// Whether bytes are what a CID names. The codec is not looked at: it says how to read them, not what they are.
+///
+/// # Errors
+///
+/// When the hash is another, or of a function that is not supported (SHA2-256 and SHA2-512 are).
+pub fn verify(cid: &Cid, bytes: &[u8]) -> Result<(), BlockError> {
+    let code = Code::try_from(cid.hash().code()).map_err(|_| BlockError::UnsupportedHash {
+        cid: *cid,
+        code: cid.hash().code(),
+    })?;
+    // Only a whole digest proves anything, so that a shortened one never compares equal.
+    if code.digest(bytes) == *cid.hash() {
+        Ok(())
+    } else {
+        Err(BlockError::Mismatch { cid: *cid })
+    }
+}
+
+/// Reads the binary form of a CID, which must be all of `bytes`.
+pub(crate) fn cid_from_bytes(bytes: &[u8]) -> Option<Cid> {
+    let cid = Cid::read_bytes(bytes).ok()?;
+    // The reader stops at the end of the CID and forgives long varints: what it reads must be what was written.
+    (cid.encoded_len() == bytes.len() && cid.to_bytes() == bytes).then_some(cid)
+}
+
+/// Reads the text form of a CID: base32, base58btc and the other bases of the CID specification; no path around it.
+pub(crate) fn cid_from_text(text: &str) -> Option<Cid> {
+    // 128 characters hold the longest digest that a CID here can have, in base32; base 16 takes 150.
+    if text.len() > 192 || text.contains('/') {
+        return None;
+    }
+    if text.len() == 46 && text.starts_with("Qm") {
+        return Cid::try_from(text).ok();
+    }
+    let (_, bytes) = multibase::decode(text).ok()?;
+    cid_from_bytes(&bytes).filter(|cid| cid.version() == cid::Version::V1)
+}
+
+/// Why bytes were not accepted under a CID.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// The bytes have another hash.
+    #[error("the block is not what {cid} names")]
+    Mismatch {
+        /// The CID that was asked for.
+        cid: Cid,
+    },
+    /// The CID uses a hash function that is not supported.
+    #[error("{cid} uses hash function {code:#x}, which is not supported")]
+    UnsupportedHash {
+        /// The CID that was asked for.
+        cid: Cid,
+        /// The multicodec of the hash function.
+        code: u64,
+    },
+}

@@ -1,0 +1,82 @@
+//! The rules that a single delegation has to keep, whatever its place in a chain.
+
+use super::{ChainErrorClass as Class, Context, Request};
+use crate::{Delegation, TimeError, Verdict, in_time, verify};
+
+/// A rule that is broken, and how.
+pub(super) type Broken = (Class, String);
+
+pub(super) fn signature(grant: &Delegation, ctx: &Context<'_>) -> Result<(), Broken> {
+    match verify(grant, ctx.keys) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let unsupported = error.name() == Class::UnsupportedAlgorithm.name();
+            let class = if unsupported {
+                Class::UnsupportedAlgorithm
+            } else {
+                Class::InvalidSignature
+            };
+            Err((class, format!("{error} (issuer {})", grant.issuer())))
+        }
+    }
+}
+
+pub(super) fn time(grant: &Delegation, ctx: &Context<'_>) -> Result<(), Broken> {
+    in_time(grant.not_before(), grant.expiration(), ctx.now, ctx.skew).map_err(|error| {
+        let class = match error {
+            TimeError::Expired { .. } => Class::Expired,
+            TimeError::TooEarly { .. } => Class::TooEarly,
+        };
+        (class, error.to_string())
+    })
+}
+
+pub(super) fn subject(grant: &Delegation, request: &Request<'_>) -> Result<(), Broken> {
+    match grant.subject() {
+        Some(subject) if !subject.same_principal(request.subject) => Err((
+            Class::InvalidSubject,
+            format!("is about {subject}, not about {}", request.subject),
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn command(grant: &Delegation, request: &Request<'_>) -> Result<(), Broken> {
+    if grant.command().covers(request.command) {
+        Ok(())
+    } else {
+        Err((
+            Class::InvalidCommand,
+            format!("{} does not cover {}", grant.command(), request.command),
+        ))
+    }
+}
+
+/// Whether the policy holds; true when that is not decided yet.
+pub(super) fn policy(
+    grant: &Delegation,
+    request: &Request<'_>,
+    ctx: &Context<'_>,
+) -> Result<bool, Broken> {
+    match grant.policy().evaluate(request.args, ctx.pending) {
+        Verdict::Satisfied => Ok(false),
+        Verdict::Undecided => Ok(true),
+        Verdict::Violated => {
+            let statement = grant.policy().first_violated(request.args, ctx.pending);
+            Err((
+                Class::MatchError,
+                format!("the arguments violate {}", statement.unwrap_or_default()),
+            ))
+        }
+    }
+}
+
+pub(super) fn revocation(grant: &Delegation, ctx: &Context<'_>) -> Result<(), Broken> {
+    use crate::Token;
+
+    if (ctx.revoked)(grant.cid()) || (ctx.revoked)(&grant.envelope().signed_cid()) {
+        Err((Class::Revoked, format!("{} has been revoked", grant.cid())))
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Equality and order of values, exact across integers and floats.
+
+use std::cmp::Ordering;
+
+use super::{Verdict, selector::Found};
+use crate::Ipld;
+
+/// The order of two numbers by exact value; nothing, when one of them is not a number.
+pub(super) fn order(a: &Ipld, b: &Ipld) -> Option<Ordering> {
+    match (a, b) {
+        (Ipld::Integer(a), Ipld::Integer(b)) => Some(a.cmp(b)),
+        (Ipld::Float(a), Ipld::Float(b)) => a.partial_cmp(b),
+        (Ipld::Integer(a), Ipld::Float(b)) => integer_with_float(*a, *b),
+        (Ipld::Float(a), Ipld::Integer(b)) => integer_with_float(*b, *a).map(Ordering::reverse),
+        _ => None,
+    }
+}
+
+/// Rounding the integer to a float would make 2^53 + 1 equal to 2^53, so that the float is taken apart instead.
+fn integer_with_float(integer: i128, float: f64) -> Option<Ordering> {
+    const LIMIT: f64 = 170_141_183_460_469_231_731_687_303_715_884_105_728.0; // 2^127
+    if float.is_nan() {
+        return None;
+    }
+    if float >= LIMIT {
+        return Some(Ordering::Less);
+    }
+    if float < -LIMIT {
+        return Some(Ordering::Greater);
+    }
+    // Within these bounds the whole part converts without loss.
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the float is whole and in range"
+    )]
+    let whole = float.floor() as i128;
+    Some(integer.cmp(&whole).then(if float > float.floor() {
+        Ordering::Less
+    } else {
+        Ordering::Equal
+    }))
+}
+
+/// Whether what was found equals a value, members included.
+pub(super) fn equal(found: &Found<'_>, value: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
+    match (found, value) {
+        (Found::Node(node), _) => deep_equal(node, value, pending),
+        (Found::Null, Ipld::Null) => Verdict::Satisfied,
+        (Found::Integer(integer), _) => {
+            (order(&Ipld::Integer(*integer), value) == Some(Ordering::Equal)).into()
+        }
+        (Found::Bytes(bytes), Ipld::Bytes(other)) => (bytes == other).into(),
+        (Found::Items(items), Ipld::List(list)) if items.len() == list.len() => all(items
+            .iter()
+            .zip(list)
+            .map(|(a, b)| deep_equal(a, b, pending))),
+        _ => Verdict::Violated,
+    }
+}
+
+fn deep_equal(a: &Ipld, b: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
+    if pending(a) {
+        return Verdict::Undecided;
+    }
+    match (a, b) {
+        (Ipld::List(a), Ipld::List(b)) if a.len() == b.len() => {
+            all(a.iter().zip(b).map(|(a, b)| deep_equal(a, b, pending)))
+        }
+        (Ipld::Map(a), Ipld::Map(b)) if a.len() == b.len() => {
+            all(a.iter().zip(b).map(|((key, a), (other, b))| {
+                if key == other {
+                    deep_equal(a, b, pending)
+                } else {
+                    Verdict::Violated
+                }
+            }))
+        }
+        (Ipld::List(_) | Ipld::Map(_), _) => Verdict::Violated,
+        (Ipld::Integer(_) | Ipld::Float(_), _) => (order(a, b) == Some(Ordering::Equal)).into(),
+        _ => (a == b).into(),
+    }
+}
+
+/// Kleene's conjunction: the least of the verdicts, where false is less than unknown and unknown less than true.
+pub(super) fn all(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
+    let mut all = Verdict::Satisfied;
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Violated => return Verdict::Violated,
+            Verdict::Undecided => all = Verdict::Undecided,
+            Verdict::Satisfied => {}
+        }
+    }
+    all
+}
+
+impl From<bool> for Verdict {
+    /// A decided verdict.
+    fn from(holds: bool) -> Self {
+        if holds {
+            Self::Satisfied
+        } else {
+            Self::Violated
+        }
+    }
+}
+
+impl std::ops::Not for Verdict {
+    type Output = Self;
+
+    /// Kleene's negation: what is undecided stays so.
+    fn not(self) -> Self {
+        match self {
+            Self::Satisfied => Self::Violated,
+            Self::Violated => Self::Satisfied,
+            Self::Undecided => Self::Undecided,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The policy language: what a delegation demands of the arguments of an invocation.
+
+mod compare;
+mod evaluate;
+mod glob;
+mod parse;
+mod selector;
+
+pub use parse::PolicyError;
+pub use selector::{Selector, SelectorError};
+
+use glob::Glob;
+
+use crate::Ipld;
+
+/// A list of statements about the arguments of an invocation, all of which have to hold (UCAN Delegation 1.0, "Policy").
+///
+/// What is malformed is refused when it is read. Evaluation never fails: a statement about what is not there, or what cannot be
+/// compared, is false.
+///
+/// ```
+/// use ucan_core::{Policy, dagjson};
+///
+/// let policy = Policy::parse(&dagjson::decode(
+///     br#"[["==", ".from", "alice@example.com"], ["any", ".to", ["like", ".", "*@example.com"]]]"#,
+/// )?)?;
+/// let args = dagjson::decode(br#"{"from": "alice@example.com", "to": ["bob@example.com", "eve@example.org"]}"#)?;
+/// assert!(policy.matches(&args));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    statements: Vec<Statement>,
+}
+
+/// Whether arguments keep to a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// They do.
+    Satisfied,
+    /// They do not, whatever the pending values turn out to be.
+    Violated,
+    /// It depends on values that are still pending.
+    Undecided,
+}
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a list of well-formed statements, nests deeper than 64, or has more than 4096 statements in all.
+    pub fn parse(policy: &Ipld) -> Result<Self, PolicyError> {
+        parse::policy(policy)
+    }
+
+    /// The policy as it stands in a token.
+    pub fn to_ipld(&self) -> Ipld {
+        Ipld::List(self.statements.iter().map(Statement::to_ipld).collect())
+    }
+
+    /// Whether there are no statements, so that every argument is allowed.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+
+    /// Whether arguments keep to the policy. Nothing in them is pending.
+    pub fn matches(&self, args: &Ipld) -> bool {
+        self.evaluate(args, &|_| false) == Verdict::Satisfied
+    }
+
+    /// Whether arguments keep to the policy when some of the values in them are not known yet.
+    ///
+    /// `pending` says of a value whether it stands for one that is not known. A statement that depends on such a value is
+    /// undecided, and the connectives follow Kleene's logic: one false statement makes an `and` false whatever the others are.
+    pub fn evaluate(&self, args: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
+        evaluate::all_of(&self.statements, args, pending)
+    }
+
+    /// The first statement that is violated, as DAG-JSON, for an error.
+    pub(crate) fn first_violated(
+        &self,
+        args: &Ipld,
+        pending: &dyn Fn(&Ipld) -> bool,
+    ) -> Option<String> {
+        let violated = |statement: &&Statement| {
+            evaluate::all_of(std::slice::from_ref(*statement), args, pending) == Verdict::Violated
+        };
+        self.statements
+            .iter()
+            .find(violated)
+            .map(|statement| crate::dagjson::encode(&statement.to_ipld()))
+    }
+
+    /// The selectors of all `any` statements, for a linter: by the specification's definition such a statement is true of an
+    /// empty collection, which surprises most authors.
+    pub fn true_when_empty(&self) -> Vec<&Selector> {
+        let mut found = Vec::new();
+        let mut left: Vec<&Statement> = self.statements.iter().collect();
+        while let Some(statement) = left.pop() {
+            match statement {
+                Statement::And(inner) | Statement::Or(inner) => left.extend(inner),
+                Statement::Not(inner) | Statement::All(_, inner) => left.push(inner),
+                Statement::Any(selector, inner) => {
+                    found.push(selector);
+                    left.push(inner);
+                }
+                Statement::Equal(..)
+                | Statement::NotEqual(..)
+                | Statement::Compare(..)
+                | Statement::Like(..) => {}
+            }
+        }
+        found
+    }
+}
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq)]
+enum Statement {
+    Equal(Selector, Ipld),
+    NotEqual(Selector, Ipld),
+    /// The right side is an integer or a float.
+    Compare(Inequality, Selector, Ipld),
+    Like(Selector, Glob),
+    And(Vec<Statement>),
+    Or(Vec<Statement>),
+    Not(Box<Statement>),
+    All(Selector, Box<Statement>),
+    Any(Selector, Box<Statement>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inequality {
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Inequality {
+    fn operator(self) -> &'static str {
+        match self {
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
+}
+
+impl Statement {
+    fn to_ipld(&self) -> Ipld {
+        let operator = |text: &str| Ipld::String(text.to_owned());
+        let select = |selector: &Selector| Ipld::String(selector.to_string());
+        let list = |inner: &[Self]| Ipld::List(inner.iter().map(Self::to_ipld).collect());
+        Ipld::List(match self {
+            Self::Equal(selector, value) => vec![operator("=="), select(selector), value.clone()],
+            Self::NotEqual(selector, value) => {
+                vec![operator("!="), select(selector), value.clone()]
+            }
+            Self::Compare(which, selector, value) => {
+                vec![operator(which.operator()), select(selector), value.clone()]
+            }
+            Self::Like(selector, glob) => {
+                vec![
+                    operator("like"),
+                    select(selector),
+                    Ipld::String(glob.pattern().to_owned()),
+                ]
+            }
+            Self::And(inner) => vec![operator("and"), list(inner)],
+            Self::Or(inner) => vec![operator("or"), list(inner)],
+            Self::Not(inner) => vec![operator("not"), inner.to_ipld()],
+            Self::All(selector, inner) => vec![operator("all"), select(selector), inner.to_ipld()],
+            Self::Any(selector, inner) => vec![operator("any"), select(selector), inner.to_ipld()],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
