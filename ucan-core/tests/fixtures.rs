@@ -1,0 +1,185 @@
+//! The published vectors of UCAN 1.0.0.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use data_encoding::BASE64_NOPAD;
+use std::sync::Arc;
+use ucan_core::{
+    ChainErrorClass, Cid, Command, Context, Delegation, Did, DidKeys, Envelope, Fields, Ipld, Issuer, Policy, Purpose,
+    Request, SignatureError, Timestamp, Token, dagjson, diagnose, in_time, search, tag, validate, verify,
+};
+use varsig::ed25519::SigningKey;
+
+fn cases(json: &str) -> (Ipld, Vec<Ipld>) {
+    let file = dagjson::decode(json.as_bytes()).unwrap();
+    let Ok(Some(Ipld::List(cases))) = file.get("cases") else { panic!("no cases") };
+    let cases = cases.clone();
+    (file, cases)
+}
+
+fn text<'a>(value: &'a Ipld, key: &str) -> &'a str {
+    match value.get(key) {
+        Ok(Some(Ipld::String(text))) => text,
+        _ => panic!("no string {key}"),
+    }
+}
+
+fn bytes(base64: &str) -> Vec<u8> {
+    BASE64_NOPAD.decode(base64.as_bytes()).unwrap()
+}
+
+/// As much of an invocation as a chain asks for.
+struct Invocation {
+    envelope: Envelope,
+    issuer: Did,
+    subject: Did,
+    command: Command,
+    args: Ipld,
+    proofs: Vec<Cid>,
+    expiration: Option<Timestamp>,
+}
+
+impl Token for Invocation {
+    fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    fn issuer(&self) -> &Did {
+        &self.issuer
+    }
+
+    fn purpose(&self) -> Purpose {
+        Purpose::Invocation
+    }
+}
+
+impl Invocation {
+    fn decode(bytes: Vec<u8>) -> Self {
+        let envelope = Envelope::decode(bytes).unwrap();
+        assert_eq!(envelope.tag(), tag::INVOCATION);
+        let required = ["iss", "sub", "cmd", "args", "prf", "nonce", "exp"];
+        let fields = Fields::new(envelope.payload(), &required, &["aud", "iat", "cause", "meta"]).unwrap();
+        Self {
+            issuer: fields.did("iss").unwrap(),
+            subject: fields.did("sub").unwrap(),
+            command: fields.command("cmd").unwrap(),
+            args: Ipld::Map(fields.map("args").unwrap().clone()),
+            proofs: fields.links("prf").unwrap(),
+            expiration: fields.nullable_time("exp").unwrap(),
+            envelope,
+        }
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request { invoker: &self.issuer, subject: &self.subject, command: &self.command, args: &self.args }
+    }
+
+    fn check(&self, at_hand: &[Delegation], ctx: &Context<'_>) -> Result<(), &'static str> {
+        verify(self, ctx.keys).map_err(|error: SignatureError| error.name())?;
+        in_time(None, self.expiration, ctx.now, ctx.skew).map_err(|error| error.name())?;
+        let proofs: Option<Vec<_>> =
+            self.proofs.iter().map(|cid| at_hand.iter().find(|proof| proof.cid() == cid).cloned()).collect();
+        let proofs = proofs.ok_or(ChainErrorClass::UnavailableProof.name())?;
+        let result = validate(&self.request(), &proofs, ctx);
+        let diagnosis = diagnose(&self.request(), &proofs, ctx);
+        assert_eq!(result.as_ref().err(), diagnosis.first());
+        assert_eq!(search(&self.request(), &proofs, ctx).is_ok(), result.is_ok());
+        result.map_err(|error| error.class.name()).map(|authority| {
+            assert_eq!(authority.proofs(), self.proofs);
+            assert!(!authority.undecided());
+        })
+    }
+}
+
+#[test]
+fn chains() {
+    let (_, cases) = cases(include_str!("../../fixtures/ucan/chains.json"));
+    let (mut good, mut bad) = (0, 0);
+    for case in &cases {
+        let name = text(case, "name");
+        let Ok(Some(Ipld::Integer(now))) = case.get("now") else { panic!("{name}") };
+        let now = Timestamp::from_secs(u64::try_from(*now).unwrap()).unwrap();
+        let Ok(Some(Ipld::List(proofs))) = case.get("proofs") else { panic!("{name}") };
+        let proofs: Vec<_> = proofs
+            .iter()
+            .map(|proof| match proof {
+                Ipld::String(proof) => Delegation::decode(bytes(proof)).unwrap(),
+                _ => panic!("{name}"),
+            })
+            .collect();
+        let invocation = Invocation::decode(bytes(text(case, "invocation")));
+        let result = invocation.check(&proofs, &Context::new(now, &DidKeys));
+        match text(case, "expect") {
+            "ok" => {
+                assert_eq!(result, Ok(()), "{name}");
+                good += 1;
+            }
+            class => {
+                assert_eq!(result, Err(class), "{name}");
+                bad += 1;
+            }
+        }
+    }
+    assert_eq!((good, bad), (7, 13));
+}
+
+#[test]
+fn delegations() {
+    let (file, cases) = cases(include_str!("../../fixtures/ucan/delegations.json"));
+    let Ok(Some(Ipld::Map(seeds))) = file.get("seeds") else { panic!("no seeds") };
+    let issuers: Vec<_> = seeds
+        .values()
+        .map(|seed| match seed {
+            Ipld::String(seed) => Issuer::ed25519(SigningKey::from_seed(&bytes(seed).try_into().unwrap())),
+            _ => panic!("a seed is a string"),
+        })
+        .collect();
+    for case in &cases {
+        let received = bytes(text(case, "token"));
+        let delegation = Delegation::decode(received.clone()).unwrap();
+        assert_eq!(delegation.cid().to_string(), text(case, "cid"));
+        let envelope = delegation.envelope();
+        assert_eq!(envelope.tag(), text(case, "tag"));
+        assert_eq!(envelope.header().algorithm().to_string(), text(case, "algorithm"));
+        assert_eq!(envelope.header().encoding().to_string(), text(case, "encoding"));
+        assert_eq!(envelope.signature(), bytes(text(case, "signature")));
+        assert_eq!(Some(&Ipld::Map(envelope.payload().clone())), case.get("payload").unwrap());
+        verify(&delegation, &DidKeys).unwrap();
+
+        // Whoever has the issuer's key makes the same bytes.
+        let issuer = issuers.iter().find(|issuer| issuer.did() == delegation.issuer()).unwrap();
+        let again = Delegation::builder(
+            delegation.audience().clone(),
+            delegation.subject().cloned(),
+            delegation.command().clone(),
+        )
+        .policy(delegation.policy().clone())
+        .expiration(delegation.expiration())
+        .not_before(delegation.not_before())
+        .nonce(delegation.nonce())
+        .sign(issuer)
+        .unwrap();
+        assert_eq!(again.bytes(), received);
+    }
+    assert_eq!(cases.len(), 1);
+}
+
+#[test]
+fn policies() {
+    let (_, cases) = cases(include_str!("../../fixtures/ucan/policies.json"));
+    for case in &cases {
+        let policy = Policy::parse(case.get("policy").unwrap().unwrap()).unwrap();
+        let holds = policy.matches(case.get("args").unwrap().unwrap());
+        assert_eq!(Some(&Ipld::Bool(holds)), case.get("holds").unwrap(), "{case:?}");
+        assert_eq!(Some(&policy.to_ipld()), case.get("policy").unwrap());
+    }
+    assert_eq!(cases.len(), 25);
+}
+
+#[test]
+fn a_token_is_shared_not_copied() {
+    let (_, cases) = cases(include_str!("../../fixtures/ucan/delegations.json"));
+    let received: Arc<[u8]> = bytes(text(&cases[0], "token")).into();
+    let delegation = Delegation::decode(Arc::clone(&received)).unwrap();
+    assert!(std::ptr::eq(delegation.bytes(), &*received));
+    assert!(std::ptr::eq(delegation.clone().bytes(), &*received));
+}
