@@ -55,7 +55,7 @@ impl Document {
         }
         let meta = fields.optional("meta").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default();
         let parent = fields.optional("parent").map(|shape| shape.link_and_label()).transpose()?;
-        let defaults = fields.optional("defaults").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default();
+        let defaults = fields.optional("defaults").map(|shape| config(&shape)).transpose()?.unwrap_or_default();
         let listed = fields.required("tasks")?;
         let mut tasks = BTreeMap::new();
         for (label, shape) in listed.entries()? {
@@ -116,7 +116,7 @@ impl TaskDocument {
             args: fields.required("args")?.map()?.clone(),
             subject: fields.optional("sub").map(|shape| shape.string().map(str::to_owned)).transpose()?,
             nonce: fields.optional("nonce").map(|shape| shape.bytes().map(<[u8]>::to_vec)).transpose()?,
-            config: fields.optional("config").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default(),
+            config: fields.optional("config").map(|shape| config(&shape)).transpose()?.unwrap_or_default(),
             allow,
         })
     }
@@ -137,6 +137,16 @@ impl TaskDocument {
             map.insert("allow".to_owned(), Ipld::List(self.allow.iter().cloned().map(Ipld::String).collect()));
         }
         Ipld::Map(map)
+    }
+}
+
+/// A configuration. Its limits are for the handlers to read; that results be kept secret is for the engine, which cannot
+/// promise it yet.
+fn config(shape: &Shape<'_>) -> Result<Config, DocumentError> {
+    let map = shape.map()?;
+    match map.get("secret") {
+        Some(Ipld::Bool(true)) => Err(DocumentError::Unsupported { path: shape.child("secret") }),
+        _ => Ok(map.clone()),
     }
 }
 

@@ -22,9 +22,6 @@ use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunReport, StepRepo
 /// own resources.
 pub const RUN_COMMAND: &str = "/ipvm/run";
 
-/// The seconds by which clocks may differ, unless a host says otherwise.
-const SKEW: u64 = 60;
-
 /// A source of random bytes. Libraries take it from their host, so that tests can hand in one that repeats itself.
 pub trait Entropy: fmt::Debug + Send + Sync {
     /// Fills `buffer` with random bytes.
@@ -186,7 +183,7 @@ impl Engine {
 impl Shared {
     /// The circumstances under which chains of delegations are checked now.
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { skew: SKEW, pending: &is_pending, ..Context::new(self.parts.clock.now(), &*self.parts.keys) }
+        Context { pending: &is_pending, ..Context::new(self.parts.clock.now(), &*self.parts.keys) }
     }
 
     async fn accept(&self, request: RunRequest) -> Result<(TaskId, Workflow, Grants), RunError> {

@@ -1,5 +1,5 @@
-use ucan_core::{Cid, Did, NoChain, StoreError};
-use ucan_invocation::{Failure, InvocationError, ReceiptError, ReceiptId, TaskError};
+use ucan_core::{Cid, Did, NoChain, SignError, StoreError};
+use ucan_invocation::{Failure, InvocationError, ReceiptId, TaskError};
 
 use crate::{DocumentError, PlanError};
 
@@ -49,7 +49,7 @@ pub enum RunError {
     Store(#[from] StoreError),
     /// A receipt could not be made.
     #[error("a receipt could not be made: {0}")]
-    Receipt(#[from] ReceiptError),
+    Receipt(#[from] SignError),
     /// A task could not be addressed.
     #[error(transparent)]
     Task(#[from] TaskError),

@@ -32,6 +32,6 @@ impl Shared {
         let stands = receipt.expiration().is_none_or(|end| self.parts.clock.now() <= end);
         stands
             && self.parts.trust.covers(self.parts.executor.did(), receipt.issuer())
-            && verify(receipt.clone(), &*self.parts.keys).is_ok()
+            && verify(receipt, &*self.parts.keys).is_ok()
     }
 }

@@ -41,6 +41,9 @@ impl Call {
         let args = Ipld::Map(task.args().clone());
         let request = Request { invoker, subject: task.subject(), command: task.command(), args: &args };
         let authority = ucan_core::search(&request, grants, context).map_err(Box::new)?;
+        if authority.undecided() {
+            return Err(TaskError::Pending.into());
+        }
         Ok(Self { id, task, config, authority })
     }
 

@@ -1,23 +1,24 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ucan_core::{
-    Authority, ChainError, Cid, Command, Context, Delegation, Did, Envelope, Ipld, Issuer, Purpose, Request,
-    SignatureError, TimeError, Timestamp, Token, TokenError, Verified, in_time, validate, verify,
+    Authority, ChainError, Cid, Command, Context, Delegation, Did, Envelope, Fields, Ipld, Issuer, Purpose, Request,
+    SignError, SignatureError, TimeError, Timestamp, Token, TokenError, Verified, in_time, tag, validate, verify,
 };
 
-use crate::fields::Fields;
 use crate::{InvocationId, Task};
 
-/// The tag of an invocation's payload, and that of the release candidate, which is read as well.
-const TAG: &str = "ucan/inv@1.0.0";
-const TAG_RC: &str = "ucan/inv@1.0.0-rc.1";
-
-/// A signed request, with proofs, that somebody do a Task (UCAN Invocation 1.0).
+/// A signed request, with proofs, that somebody do a Task (UCAN Invocation 1.0). Cloning it is cheap.
 ///
-/// Decoding checks the shape alone. [`authorize`] checks everything, and gives the proof of it that handlers demand.
+/// Decoding checks the shape alone. [`authorize`] checks everything, and gives the proof of it that executors demand.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     envelope: Envelope,
+    fields: Arc<Parsed>,
+}
+
+#[derive(Debug)]
+struct Parsed {
     issuer: Did,
     audience: Option<Did>,
     task: Task,
@@ -49,29 +50,33 @@ impl Invocation {
     ///
     /// # Errors
     /// [`TokenError`] names what is wrong and where.
-    pub fn decode(bytes: &[u8]) -> Result<Self, TokenError> {
+    pub fn decode(bytes: impl Into<Arc<[u8]>>) -> Result<Self, TokenError> {
         Self::from_envelope(Envelope::decode(bytes)?)
     }
 
-    fn from_envelope(envelope: Envelope) -> Result<Self, TokenError> {
-        if envelope.tag() != TAG && envelope.tag() != TAG_RC {
-            return Err(TokenError::UnsupportedVersion { tag: envelope.tag().to_owned() });
+    /// Reads an invocation whose envelope has been read.
+    ///
+    /// # Errors
+    /// [`TokenError`] where it is an envelope of something else, or a field is missing, malformed or not defined.
+    pub fn from_envelope(envelope: Envelope) -> Result<Self, TokenError> {
+        if ![tag::INVOCATION, tag::INVOCATION_RC1].contains(&envelope.tag()) {
+            return Err(TokenError::WrongKind { expected: "an invocation", tag: envelope.tag() });
         }
-        let mut fields = Fields::of(&envelope);
-        let issuer = fields.did("iss")?;
-        let audience = fields.optional("aud", Fields::did)?;
+        let required = ["iss", "sub", "cmd", "args", "prf", "nonce", "exp"];
+        let fields = Fields::new(envelope.payload(), &required, &["aud", "iat", "cause", "meta"])?;
         let subject = fields.did("sub")?;
-        let command = fields.command("cmd")?;
-        let args = fields.map("args")?;
-        let proofs = fields.links("prf")?;
-        let nonce = fields.nonce("nonce")?;
-        let expiration = fields.nullable_time("exp")?;
-        let issued_at = fields.optional("iat", Fields::time)?;
-        let cause = fields.optional("cause", Fields::link)?;
-        let meta = fields.optional("meta", Fields::map)?.unwrap_or_default();
-        fields.finish()?;
-        let task = Task::new(subject, command, args, nonce);
-        Ok(Self { issuer, audience, task, proofs, expiration, issued_at, cause, meta, envelope })
+        let args = fields.map("args")?.clone();
+        let parsed = Parsed {
+            issuer: fields.did("iss")?,
+            audience: fields.optional_did("aud")?,
+            task: Task::new(subject, fields.command("cmd")?, args, fields.nonce("nonce")?.to_vec()),
+            proofs: fields.links("prf")?,
+            expiration: fields.nullable_time("exp")?,
+            issued_at: fields.optional_time("iat")?,
+            cause: fields.optional_link("cause")?,
+            meta: fields.optional_map("meta")?.cloned().unwrap_or_default(),
+        };
+        Ok(Self { envelope, fields: Arc::new(parsed) })
     }
 
     /// The id of the invocation: the hash of its bytes.
@@ -83,67 +88,67 @@ impl Invocation {
     /// The task that it asks for.
     #[must_use]
     pub fn task(&self) -> &Task {
-        &self.task
+        &self.fields.task
     }
 
     /// Whose resource it concerns (`sub`).
     #[must_use]
     pub fn subject(&self) -> &Did {
-        self.task.subject()
+        self.fields.task.subject()
     }
 
     /// What it asks for (`cmd`).
     #[must_use]
     pub fn command(&self) -> &Command {
-        self.task.command()
+        self.fields.task.command()
     }
 
     /// The arguments (`args`).
     #[must_use]
     pub fn args(&self) -> &BTreeMap<String, Ipld> {
-        self.task.args()
+        self.fields.task.args()
     }
 
     /// To whom it is addressed, where that is not the subject (`aud`).
     #[must_use]
     pub fn audience(&self) -> Option<&Did> {
-        self.audience.as_ref()
+        self.fields.audience.as_ref()
     }
 
     /// Who is to execute it: the audience, else the subject.
     #[must_use]
     pub fn executor(&self) -> &Did {
-        self.audience.as_ref().unwrap_or_else(|| self.subject())
+        self.fields.audience.as_ref().unwrap_or_else(|| self.subject())
     }
 
     /// The delegations that prove the authority, root first (`prf`).
     #[must_use]
     pub fn proofs(&self) -> &[Cid] {
-        &self.proofs
+        &self.fields.proofs
     }
 
     /// Until when it is valid; `None` is for ever (`exp`).
     #[must_use]
     pub fn expiration(&self) -> Option<Timestamp> {
-        self.expiration
+        self.fields.expiration
     }
 
     /// When the issuer says that it was made (`iat`).
     #[must_use]
     pub fn issued_at(&self) -> Option<Timestamp> {
-        self.issued_at
+        self.fields.issued_at
     }
 
     /// The receipt that asked for it (`cause`).
     #[must_use]
     pub fn cause(&self) -> Option<&Cid> {
-        self.cause.as_ref()
+        self.fields.cause.as_ref()
     }
 
     /// Metadata (`meta`), empty where there is none.
     #[must_use]
     pub fn meta(&self) -> &BTreeMap<String, Ipld> {
-        &self.meta
+        &self.fields.meta
     }
 }
 
@@ -153,7 +158,7 @@ impl Token for Invocation {
     }
 
     fn issuer(&self) -> &Did {
-        &self.issuer
+        &self.fields.issuer
     }
 
     fn purpose(&self) -> Purpose {
@@ -195,15 +200,15 @@ pub fn authorize(
     context: &Context<'_>,
 ) -> Result<Authorized, InvocationError> {
     let invocation = verify(invocation, context.keys)?;
-    in_time(None, invocation.expiration, context.now, context.skew)?;
+    in_time(None, invocation.expiration(), context.now, context.skew)?;
     let chain = invocation
-        .proofs
+        .proofs()
         .iter()
         .map(|cid| proofs(cid).ok_or(InvocationError::UnavailableProof { proof: *cid }))
         .collect::<Result<Vec<_>, _>>()?;
     let args = Ipld::Map(invocation.args().clone());
     let request =
-        Request { invoker: &invocation.issuer, subject: invocation.subject(), command: invocation.command(), args: &args };
+        Request { invoker: invocation.issuer(), subject: invocation.subject(), command: invocation.command(), args: &args };
     let authority = validate(&request, &chain, context)?;
     if !invocation.executor().same_principal(executor) {
         return Err(InvocationError::Misaddressed {
@@ -305,8 +310,8 @@ impl InvocationBuilder {
     /// Signs it as `issuer`.
     ///
     /// # Errors
-    /// [`TokenError`] where a value cannot be carried, a bound is passed, or the signer fails.
-    pub fn sign(self, issuer: &Issuer) -> Result<Invocation, TokenError> {
+    /// [`SignError`] where a value cannot be carried, a bound is passed, or the signer fails.
+    pub fn sign(self, issuer: &Issuer) -> Result<Invocation, SignError> {
         let mut payload: BTreeMap<String, Ipld> = [
             ("iss".to_owned(), Ipld::String(issuer.did().to_string())),
             ("sub".to_owned(), Ipld::String(self.subject.to_string())),
@@ -322,7 +327,7 @@ impl InvocationBuilder {
         optional("iat", self.issued_at.map(time));
         optional("cause", self.cause.map(Ipld::Link));
         optional("meta", Some(self.meta).filter(|meta| !meta.is_empty()).map(Ipld::Map));
-        Invocation::from_envelope(Envelope::sign(TAG, payload, issuer)?)
+        Ok(Invocation::from_envelope(Envelope::sign(tag::INVOCATION, payload, issuer)?)?)
     }
 }
 

@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 mod effect;
-mod fields;
 mod handler;
 mod ids;
 mod invocation;

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ucan_core::{Cid, Command, Did, Envelope, Ipld, Issuer, Purpose, Timestamp, Token, TokenError};
+use ucan_core::{Cid, Command, Did, Envelope, Ipld, Issuer, Purpose, SignError, Timestamp, Token, TokenError};
 
 use crate::{Invocation, InvocationBuilder, Outcome, ReceiptId, TaskId};
 
@@ -30,7 +31,7 @@ impl Receipt {
     ///
     /// # Errors
     /// [`ReceiptError`] where the bytes are not an invocation token, or not one of the shape of a receipt.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ReceiptError> {
+    pub fn decode(bytes: impl Into<Arc<[u8]>>) -> Result<Self, ReceiptError> {
         Self::from_invocation(Invocation::decode(bytes)?)
     }
 
@@ -147,11 +148,12 @@ impl ReceiptBuilder {
     /// Signs the receipt as `executor`. The nonce is 16 random bytes.
     ///
     /// # Errors
-    /// [`ReceiptError::Token`] where a value cannot be carried, or the signer fails.
-    pub fn sign(self, executor: &Issuer, nonce: [u8; 16]) -> Result<Receipt, ReceiptError> {
+    /// [`SignError`] where a value cannot be carried, or the signer fails.
+    pub fn sign(self, executor: &Issuer, nonce: [u8; 16]) -> Result<Receipt, SignError> {
         let Self { ran, outcome, meta, cause, issued_at } = self;
         let args = [("out".to_owned(), outcome.to_ipld()), ("ran".to_owned(), Ipld::Link(Cid::from(ran)))].into();
-        let command = Command::parse(RECEIPT_COMMAND).map_err(|_| ReceiptError::Issuer)?;
+        let command = Command::parse(RECEIPT_COMMAND)
+            .map_err(|error| TokenError::InvalidField { field: "cmd", reason: error.to_string() })?;
         let mut builder: InvocationBuilder =
             Invocation::builder(executor.did().clone(), command, args).nonce(nonce.to_vec()).meta(meta);
         if let Some(cause) = cause {

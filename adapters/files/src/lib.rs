@@ -1,1 +1,7 @@
-//! Effect handlers for files under a granted folder.
+#![doc = include_str!("../README.md")]
+
+mod folder;
+mod write;
+
+pub use folder::{Folder, FolderError};
+pub use write::{WRITE_COMMAND, WriteHandler};
