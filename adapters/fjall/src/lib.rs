@@ -1,1 +1,19 @@
-//! The embedded store of IPVM nodes, on fjall: blocks, delegations, receipts, journal.
+#![doc = include_str!("../README.md")]
+
+mod blocks;
+mod committer;
+mod db;
+mod error;
+mod files;
+mod folder;
+mod head;
+//mod journal;
+mod record;
+mod rows;
+mod store;
+mod traits;
+mod verify;
+
+pub use error::{Damage, OpenError};
+pub use store::FjallStore;
+pub use verify::Report;

@@ -1,0 +1,300 @@
+//! The one thread that writes: it gathers what is waiting into a batch, commits it, syncs it, and moves `HEAD`.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use ucan_core::StoreError;
+
+use crate::db::Db;
+use crate::head::{Claim, HeadFile};
+use crate::record::{Head, Record};
+use crate::rows;
+
+/// The most requests in one batch.
+const BATCH: usize = 256;
+/// How long the first of several requests may wait for others to share its sync.
+const GATHER: Duration = Duration::from_millis(1);
+/// How long a buffered write waits at most for a sync, if nobody asks for one before.
+const SOON: Duration = Duration::from_millis(500);
+/// After how many records the checkpoint is moved, which bounds what is verified when the store is opened.
+const CHECKPOINT: u64 = 32_768;
+
+/// What a caller wants written.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) record: Record,
+    /// The row of the record's block.
+    pub(crate) block: Option<Vec<u8>>,
+    /// Whether the answer waits for the sync.
+    pub(crate) sync: bool,
+    pub(crate) reply: oneshot::Sender<Result<(), StoreError>>,
+    /// Held until the request is answered, so that no more than so many can be waiting.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// Why the store has stopped, once it has. There is no way back: after a failed sync nobody knows what the medium
+/// holds, and only reading it again can tell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<OnceLock<StoreError>>);
+
+impl Stop {
+    /// Stops the store.
+    pub(crate) fn stop(&self, error: &StoreError) -> StoreError {
+        let first = self.0.get_or_init(|| {
+            tracing::error!(%error, "the store stops");
+            StoreError::io("the store has stopped after a failed write: close it and open it again", error.clone())
+        });
+        first.clone()
+    }
+
+    /// # Errors
+    /// The store has stopped.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        self.0.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+}
+
+/// The state of the thread.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    db: Db,
+    file: HeadFile,
+    stop: Stop,
+    /// The last record that was written.
+    head: Head,
+    /// What `HEAD` says.
+    claim: Claim,
+    /// Up to where a flush was started that is not known to be done.
+    flushing: Option<Head>,
+    /// Since when there are writes that were not synced. The clock only says how long to wait, never what to write.
+    unsynced: Option<Instant>,
+    /// How many requests the last batch had: as many are likely to come again.
+    usual: usize,
+}
+
+impl Committer {
+    /// Takes over a database whose log was verified up to `head`, and makes all of it durable.
+    pub(crate) fn new(db: Db, file: HeadFile, stop: Stop, head: Head, checkpoint: Head) -> Result<Self, StoreError> {
+        db.sync()?;
+        let claim = Claim { head, checkpoint };
+        let mut committer = Self {
+            db,
+            file,
+            stop,
+            head,
+            claim,
+            flushing: None,
+            unsynced: None,
+            usual: 1,
+        };
+        committer.write_claim(claim)?;
+        Ok(committer)
+    }
+
+    /// Serves requests until nobody is left who could send one; then syncs what was buffered.
+    pub(crate) fn run(mut self, requests: &Receiver<Request>) {
+        loop {
+            let first = match self.unsynced {
+                Some(since) => requests.recv_timeout(SOON.saturating_sub(since.elapsed())),
+                None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match first {
+                Ok(first) => {
+                    let batch = self.gather(first, requests);
+                    self.usual = batch.len();
+                    self.serve(batch);
+                }
+                Err(RecvTimeoutError::Timeout) => drop(self.settle()),
+                Err(RecvTimeoutError::Disconnected) => return drop(self.settle()),
+            }
+        }
+    }
+
+    /// Takes what is waiting, and waits for more only if there is more than one or was the last time: a lone writer
+    /// gains nothing by it.
+    fn gather(&self, first: Request, requests: &Receiver<Request>) -> Vec<Request> {
+        let mut batch = vec![first];
+        batch.extend(requests.try_iter().take(BATCH - 1));
+        if batch.len() > 1 || self.usual > 1 {
+            let until = Instant::now() + GATHER;
+            while batch.len() < self.usual.min(BATCH) {
+                match requests.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                    Ok(request) => batch.push(request),
+                    Err(_) => break,
+                }
+            }
+        }
+        batch
+    }
+
+    /// Commits a batch and answers it.
+    fn serve(&mut self, batch: Vec<Request>) {
+        let mut rows = Rows::default();
+        let mut head = self.head;
+        let mut sync = false;
+        let mut accepted = Vec::with_capacity(batch.len());
+        for Request { record, block, sync: wants_sync, reply, permit } in batch {
+            let staged = self.stop.check().and_then(|()| self.stage(&mut rows, &mut head, record, block));
+            match staged {
+                Ok(()) => {
+                    sync |= wants_sync;
+                    accepted.push((reply, permit));
+                }
+                // A row that cannot be read concerns only who asked for it.
+                Err(error) => drop(reply.send(Err(error))),
+            }
+        }
+        let result = if accepted.is_empty() { Ok(()) } else { self.commit(rows, head, sync) };
+        for (reply, _permit) in accepted {
+            // Whoever asked may have gone away meanwhile; what was written stays.
+            let _ = reply.send(result.clone());
+        }
+    }
+
+    /// Adds to the batch what `record` asks for and is not there yet.
+    fn stage(&self, rows: &mut Rows, head: &mut Head, record: Record, block: Option<Vec<u8>>) -> Result<(), StoreError> {
+        let missing = |key: &Vec<u8>| Ok::<_, StoreError>(!rows.has(key) && !self.db.contains("an index", key)?);
+        let block = match record.block().map(rows::block).zip(block) {
+            Some((key, value)) if missing(&key)? => Some((key, value)),
+            _ => None,
+        };
+        let record = match record {
+            // A receipt that is filed again is recorded with what is new about it.
+            Record::Receipt { id, memo, tasks } => {
+                let mut new = Vec::with_capacity(tasks.len());
+                for of in tasks {
+                    if !new.contains(&of) && missing(&rows::entry(rows::task(&of), &id))? {
+                        new.push(of);
+                    }
+                }
+                let memo = match memo {
+                    Some(of) if missing(&rows::entry(rows::memo(&of), &id))? => Some(of),
+                    _ => None,
+                };
+                if block.is_none() && new.is_empty() && memo.is_none() {
+                    return Ok(());
+                }
+                Record::Receipt { id, memo, tasks: new }
+            }
+            Record::Block(_) if block.is_none() => return Ok(()),
+            Record::Delegation { id, audience } => {
+                if block.is_none() && !missing(&rows::entry(rows::audience(&audience), &id))? {
+                    return Ok(());
+                }
+                Record::Delegation { id, audience }
+            }
+            // Journal entries are all kept, as they come.
+            other => other,
+        };
+        let mut indexes = Vec::new();
+        for key in rows::indexes(&record) {
+            if missing(&key)? {
+                indexes.push(key);
+            }
+        }
+
+        let bytes = record.encode();
+        *head = head.next(&bytes);
+        let number = head.sequence.to_be_bytes().to_vec();
+        rows.0.insert(rows::log(head.sequence), Some(rows::log_value(head, &bytes)));
+        rows.0.extend(block.map(|(key, value)| (key, Some(value))));
+        rows.0.extend(indexes.into_iter().map(|key| (key, Some(number.clone()))));
+        match &record {
+            Record::Started { run, .. } => drop(rows.0.insert(rows::open(run), Some(number))),
+            Record::Finished { run, .. } => drop(rows.0.insert(rows::open(run), None)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Writes the batch; with `sync`, all that was written so far is durable and claimed by `HEAD` on return.
+    fn commit(&mut self, rows: Rows, head: Head, sync: bool) -> Result<(), StoreError> {
+        if rows.0.is_empty() {
+            return if sync { self.settle() } else { Ok(()) };
+        }
+        if let Err(error) = self.db.write(rows.0.into_iter(), sync) {
+            return Err(self.stop.stop(&error));
+        }
+        self.head = head;
+        if sync {
+            self.claim_head()
+        } else {
+            self.unsynced.get_or_insert_with(Instant::now);
+            Ok(())
+        }
+    }
+
+    /// Syncs what was buffered.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        // Also when it fails: a store that has stopped has nothing more to wait for.
+        self.unsynced = None;
+        self.stop.check()?;
+        if self.head == self.claim.head {
+            return Ok(());
+        }
+        if let Err(error) = self.db.sync() {
+            return Err(self.stop.stop(&error));
+        }
+        self.claim_head()
+    }
+
+    /// Moves `HEAD` to the last record, which must have been synced, and the checkpoint if tables have caught up.
+    fn claim_head(&mut self) -> Result<(), StoreError> {
+        self.unsynced = None;
+        let mut claim = Claim { head: self.head, ..self.claim };
+        match self.flushing {
+            Some(flushed) if self.db.flushed() => {
+                claim.checkpoint = flushed;
+                self.flushing = None;
+            }
+            None if claim.head.sequence.saturating_sub(claim.checkpoint.sequence) >= CHECKPOINT => {
+                if let Err(error) = self.db.start_flush() {
+                    return Err(self.stop.stop(&error));
+                }
+                self.flushing = Some(claim.head);
+            }
+            _ => {}
+        }
+        if claim == self.claim {
+            return Ok(());
+        }
+        self.write_claim(claim)
+    }
+
+    fn write_claim(&mut self, claim: Claim) -> Result<(), StoreError> {
+        if let Err(error) = self.file.write(&claim) {
+            return Err(self.stop.stop(&StoreError::io("writing HEAD", error)));
+        }
+        self.claim = claim;
+        Ok(())
+    }
+}
+
+/// What a batch will change, by key: the last word on a key counts, and `None` removes.
+#[derive(Debug, Default)]
+struct Rows(BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+
+impl Rows {
+    fn has(&self, key: &[u8]) -> bool {
+        self.0.contains_key(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopped_store_says_why_and_what_to_do() {
+        let stop = Stop::default();
+        assert!(stop.check().is_ok());
+        stop.stop(&StoreError::io("writing HEAD", "no space left"));
+        stop.stop(&StoreError::io("another", "later failure"));
+        let text = stop.check().unwrap_err().to_string();
+        assert!(text.contains("close it and open it again"), "{text}");
+        assert!(text.contains("no space left"), "{text}");
+    }
+}

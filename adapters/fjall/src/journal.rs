@@ -1,0 +1,42 @@
+//! The journal of the workflow engine.
+
+use async_trait::async_trait;
+use ipvm_workflow::{Entry, Journal};
+use ucan_core::StoreError;
+use ucan_invocation::TaskId;
+
+use crate::record::Record;
+use crate::rows;
+use crate::store::FjallStore;
+
+#[async_trait]
+impl Journal for FjallStore {
+    async fn append(&self, entry: &Entry) -> Result<(), StoreError> {
+        let record = match entry {
+            Entry::Started { run, workflow } => Record::Started {
+                run: (*run).into(),
+                workflow: *workflow,
+            },
+            Entry::Intent { run, task } => Record::Intent {
+                run: (*run).into(),
+                task: (*task).into(),
+            },
+            Entry::Finished { run, receipt } => Record::Finished {
+                run: (*run).into(),
+                receipt: (*receipt).into(),
+            },
+        };
+        self.write(record, None, true).await
+    }
+
+    async fn intended(&self, task: &TaskId) -> Result<bool, StoreError> {
+        self.db()?.contains("the index of intents", &rows::intent(task.cid()))
+    }
+
+    async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
+        const WHAT: &str = "the index of open runs";
+        let run = |key: &[u8]| rows::only_cid(key).ok_or_else(|| StoreError::corrupt(WHAT, "a row is malformed"));
+        let open = self.db()?.prefix(WHAT, &rows::open_runs())?;
+        open.iter().map(|(key, _)| run(key).map(TaskId::new)).collect()
+    }
+}

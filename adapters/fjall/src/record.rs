@@ -1,0 +1,209 @@
+//! What the log says: one record for every write, each bound to all before it.
+
+use sha2::{Digest, Sha256};
+use ucan_core::Cid;
+
+/// Up to where a log reaches: the number of its last record, and the hash that binds all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The number of the last record; the first is 1, and 0 is the empty log.
+    pub(crate) sequence: u64,
+    /// The chain hash of that record; zeros for the empty log.
+    pub(crate) hash: [u8; 32],
+}
+
+impl Head {
+    /// The head after one more record: sha2-256 of the hash before it, its number, and its bytes (kind first).
+    ///
+    /// The content comes last, so that nothing can be read in two ways without hashing it by itself first.
+    #[must_use]
+    pub(crate) fn next(&self, record: &[u8]) -> Self {
+        let sequence = self.sequence.saturating_add(1);
+        let mut hasher = Sha256::new();
+        hasher.update(self.hash);
+        hasher.update(sequence.to_be_bytes());
+        hasher.update(record);
+        Self {
+            sequence,
+            hash: hasher.finalize().into(),
+        }
+    }
+}
+
+/// One write.
+///
+/// A record names all that the write put into the store, so that the log alone says what has to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// A block was put.
+    Block(Cid),
+    /// A receipt was filed.
+    Receipt {
+        id: Cid,
+        memo: Option<Cid>,
+        tasks: Vec<Cid>,
+    },
+    /// A delegation was put.
+    Delegation { id: Cid, audience: String },
+    /// A run was accepted.
+    Started { run: Cid, workflow: Cid },
+    /// A task that alters the world is about to start.
+    Intent { run: Cid, task: Cid },
+    /// A run is over.
+    Finished { run: Cid, receipt: Cid },
+}
+
+const BLOCK: u8 = 1;
+const RECEIPT: u8 = 2;
+const DELEGATION: u8 = 3;
+const STARTED: u8 = 4;
+const INTENT: u8 = 5;
+const FINISHED: u8 = 6;
+
+impl Record {
+    /// The block that the write keeps, where it keeps one.
+    pub(crate) fn block(&self) -> Option<&Cid> {
+        match self {
+            Self::Block(id) | Self::Receipt { id, .. } | Self::Delegation { id, .. } => Some(id),
+            Self::Started { .. } | Self::Intent { .. } | Self::Finished { .. } => None,
+        }
+    }
+
+    /// The kind in one byte, then the CIDs one after the other; each says by itself where it ends.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (kind, cids): (u8, Vec<&Cid>) = match self {
+            Self::Block(id) => (BLOCK, vec![id]),
+            Self::Receipt { id, .. } => (RECEIPT, vec![id]),
+            Self::Delegation { id, .. } => (DELEGATION, vec![id]),
+            Self::Started { run, workflow } => (STARTED, vec![run, workflow]),
+            Self::Intent { run, task } => (INTENT, vec![run, task]),
+            Self::Finished { run, receipt } => (FINISHED, vec![run, receipt]),
+        };
+        let mut bytes = vec![kind];
+        for cid in cids {
+            bytes.extend(cid.to_bytes());
+        }
+        match self {
+            Self::Receipt { memo, tasks, .. } => {
+                bytes.push(u8::from(memo.is_some()));
+                for cid in memo.iter().chain(tasks) {
+                    bytes.extend(cid.to_bytes());
+                }
+            }
+            Self::Delegation { audience, .. } => bytes.extend(audience.as_bytes()),
+            _ => {}
+        }
+        bytes
+    }
+
+    /// Reads a record; `None` where the bytes are not one.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&kind, mut rest) = bytes.split_first()?;
+        let record = match kind {
+            BLOCK => Self::Block(cid(&mut rest)?),
+            RECEIPT => {
+                let id = cid(&mut rest)?;
+                let (&has_memo, cids) = rest.split_first()?;
+                rest = cids;
+                let memo = match has_memo {
+                    0 => None,
+                    1 => Some(cid(&mut rest)?),
+                    _ => return None,
+                };
+                let mut tasks = Vec::new();
+                while !rest.is_empty() {
+                    tasks.push(cid(&mut rest)?);
+                }
+                Self::Receipt { id, memo, tasks }
+            }
+            DELEGATION => {
+                let id = cid(&mut rest)?;
+                let audience = std::str::from_utf8(std::mem::take(&mut rest)).ok()?;
+                Self::Delegation {
+                    id,
+                    audience: audience.to_owned(),
+                }
+            }
+            STARTED => Self::Started {
+                run: cid(&mut rest)?,
+                workflow: cid(&mut rest)?,
+            },
+            INTENT => Self::Intent {
+                run: cid(&mut rest)?,
+                task: cid(&mut rest)?,
+            },
+            FINISHED => Self::Finished {
+                run: cid(&mut rest)?,
+                receipt: cid(&mut rest)?,
+            },
+            _ => return None,
+        };
+        rest.is_empty().then_some(record)
+    }
+}
+
+fn cid(rest: &mut &[u8]) -> Option<Cid> {
+    Cid::read_bytes(rest).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ucan_core::block;
+
+    #[test]
+    fn records_survive_encoding() {
+        let [a, b, c] = [b"a", b"b", b"c"].map(|bytes| block::raw_cid(bytes));
+        for record in [
+            Record::Block(a),
+            Record::Receipt {
+                id: a,
+                memo: None,
+                tasks: vec![],
+            },
+            Record::Receipt {
+                id: a,
+                memo: Some(b),
+                tasks: vec![b, c],
+            },
+            Record::Receipt {
+                id: a,
+                memo: None,
+                tasks: vec![c],
+            },
+            Record::Delegation {
+                id: a,
+                audience: "did:key:zAlice".into(),
+            },
+            Record::Started {
+                run: a,
+                workflow: b,
+            },
+            Record::Intent { run: a, task: c },
+            Record::Finished { run: a, receipt: b },
+        ] {
+            let bytes = record.encode();
+            assert_eq!(Record::decode(&bytes), Some(record.clone()));
+            // No beginning of a record that ends within a CID is a record.
+            assert_eq!(Record::decode(&bytes[..20]), None);
+        }
+        assert_eq!(Record::decode(&[]), None);
+        assert_eq!(Record::decode(&[9, 9, 9]), None);
+    }
+
+    #[test]
+    fn the_chain_binds_order_and_number() {
+        let one = Head::default().next(b"one");
+        assert_eq!(one.sequence, 1);
+        assert_ne!(one.next(b"two").hash, Head::default().next(b"two").hash);
+        assert_ne!(
+            one.next(b"two").hash,
+            Head {
+                sequence: 7,
+                ..one
+            }
+            .next(b"two")
+            .hash
+        );
+    }
+}

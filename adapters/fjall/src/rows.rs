@@ -1,0 +1,148 @@
+//! The rows of the database: one keyspace, in which the first byte of a key says what the row is.
+//!
+//! | key | value |
+//! |---|---|
+//! | `b` CID | a block: `0` and its bytes, or `1` and its length where the bytes are a file |
+//! | `d` sha2-256 of the audience, CID | a delegation of that audience: the number of its record |
+//! | `i` task | an intent was written: the number of its first record |
+//! | `l` number, big-endian | the log: chain hash, record |
+//! | `m` instruction, receipt | a receipt answers the instruction: the number of its record |
+//! | `o` run | the run is not over: the number of the record that started it |
+//! | `t` task, receipt | a receipt answers the task: the number of its record |
+//!
+//! CIDs are in their binary form, of which none is the beginning of another. fjall applies a batch in its order, and a
+//! reader may look in between: blocks sort first, so that whoever sees an index row finds the block that it names.
+
+use sha2::{Digest, Sha256};
+use ucan_core::Cid;
+
+use crate::record::{Head, Record};
+
+const BLOCK: u8 = b'b';
+const AUDIENCE: u8 = b'd';
+const INTENT: u8 = b'i';
+const LOG: u8 = b'l';
+const MEMO: u8 = b'm';
+const OPEN: u8 = b'o';
+const TASK: u8 = b't';
+
+/// The key of the block `id`.
+pub(crate) fn block(id: &Cid) -> Vec<u8> {
+    key(BLOCK, &id.to_bytes())
+}
+
+/// The beginning of the keys of all delegations of `audience`.
+pub(crate) fn audience(audience: &str) -> Vec<u8> {
+    key(AUDIENCE, &Sha256::digest(audience.as_bytes()))
+}
+
+/// The key of the intent to run `task`.
+pub(crate) fn intent(task: &Cid) -> Vec<u8> {
+    key(INTENT, &task.to_bytes())
+}
+
+/// The key of the record `sequence`.
+pub(crate) fn log(sequence: u64) -> Vec<u8> {
+    key(LOG, &sequence.to_be_bytes())
+}
+
+/// The beginning of the keys of all receipts that answer `instruction`.
+pub(crate) fn memo(instruction: &Cid) -> Vec<u8> {
+    key(MEMO, &instruction.to_bytes())
+}
+
+/// The beginning of the keys of all runs that are not over.
+pub(crate) fn open_runs() -> Vec<u8> {
+    vec![OPEN]
+}
+
+/// The key of the open run `run`.
+pub(crate) fn open(run: &Cid) -> Vec<u8> {
+    key(OPEN, &run.to_bytes())
+}
+
+/// The beginning of the keys of all receipts that answer `task`.
+pub(crate) fn task(task: &Cid) -> Vec<u8> {
+    key(TASK, &task.to_bytes())
+}
+
+fn key(kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + rest.len());
+    key.push(kind);
+    key.extend(rest);
+    key
+}
+
+/// `prefix` with `id` after it.
+pub(crate) fn entry(mut prefix: Vec<u8>, id: &Cid) -> Vec<u8> {
+    prefix.extend(id.to_bytes());
+    prefix
+}
+
+/// The CID that is all of a key but for its first byte.
+pub(crate) fn only_cid(key: &[u8]) -> Option<Cid> {
+    Cid::try_from(key.get(1..)?).ok()
+}
+
+/// The CID that comes after `prefix` in a key.
+pub(crate) fn last_cid(key: &[u8], prefix: &[u8]) -> Option<Cid> {
+    Cid::try_from(key.strip_prefix(prefix)?).ok()
+}
+
+/// The index rows that `record` asks for, apart from those of open runs, which come and go. Each is written once, by
+/// the first record that asks for it, and never altered.
+pub(crate) fn indexes(record: &Record) -> Vec<Vec<u8>> {
+    match record {
+        Record::Receipt { id, memo, tasks } => tasks
+            .iter()
+            .map(|of| entry(task(of), id))
+            .chain(memo.iter().map(|of| entry(self::memo(of), id)))
+            .collect(),
+        Record::Delegation { id, audience } => vec![entry(self::audience(audience), id)],
+        Record::Intent { task, .. } => vec![intent(task)],
+        Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
+    }
+}
+
+/// The value of a log row.
+pub(crate) fn log_value(head: &Head, record: &[u8]) -> Vec<u8> {
+    let mut value = head.hash.to_vec();
+    value.extend(record);
+    value
+}
+
+/// The chain hash and the record in a log row; `None` where it is too short.
+pub(crate) fn split_log_value(value: &[u8]) -> Option<(&[u8; 32], &[u8])> {
+    value.split_first_chunk()
+}
+
+/// The number in the key of a log row or in the value of an index row.
+pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// What a block row holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored<'a> {
+    /// The bytes themselves.
+    Inline(&'a [u8]),
+    /// That they are a file of so many bytes.
+    File(u64),
+}
+
+impl<'a> Stored<'a> {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        match self {
+            Self::Inline(bytes) => key(0, bytes),
+            Self::File(length) => key(1, &length.to_be_bytes()),
+        }
+    }
+
+    pub(crate) fn decode(value: &'a [u8]) -> Option<Self> {
+        match value.split_first()? {
+            (0, bytes) => Some(Self::Inline(bytes)),
+            (1, length) => Some(Self::File(number(length)?)),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Walking the log: on opening from the checkpoint on, and on request from its beginning.
+
+use std::collections::BTreeMap;
+
+use ucan_core::{Cid, StoreError};
+
+use crate::blocks::{Blocks, Depth};
+use crate::db::View;
+use crate::error::Damage;
+use crate::head::Claim;
+use crate::record::{Head, Record};
+use crate::rows;
+
+/// How many log rows are read at once.
+const CHUNK: usize = 1024;
+/// How many findings are reported.
+const FINDINGS: usize = 1000;
+
+/// What verifying the log found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Records in the log.
+    pub records: u64,
+    /// Records of blocks that were put.
+    pub blocks: u64,
+    /// Records of receipts that were filed; a receipt that was filed again under something new has more than one.
+    pub receipts: u64,
+    /// Records of delegations.
+    pub delegations: u64,
+    /// Journal entries.
+    pub entries: u64,
+    /// What is wrong, in the order of the log, the first 1,000 findings. Empty for a sound store.
+    pub damage: Vec<Damage>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty()
+    }
+
+    fn count(&mut self, record: &Record) {
+        self.records += 1;
+        match record {
+            Record::Block(_) => self.blocks += 1,
+            Record::Receipt { .. } => self.receipts += 1,
+            Record::Delegation { .. } => self.delegations += 1,
+            Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } => {
+                self.entries += 1;
+            }
+        }
+    }
+
+    fn add(&mut self, damage: Damage) {
+        if self.damage.len() < FINDINGS {
+            self.damage.push(damage);
+        }
+    }
+}
+
+/// Verifies the log from `from` to its end: that it has no gap, that each record continues the chain, that the heads in
+/// `claim` are part of it, and that what the records list is there. Answers the last record and what was found.
+pub(crate) fn verify(
+    view: &View,
+    blocks: &Blocks,
+    claim: &Claim,
+    from: Head,
+    depth: Depth,
+) -> (Head, Report) {
+    let mut walk = Walk {
+        view,
+        blocks,
+        depth,
+        head: from,
+        ahead: Vec::new(),
+        runs: BTreeMap::new(),
+        report: Report::default(),
+    };
+    // Nothing after a break in the chain can be told from what somebody else put there: the walk ends.
+    let walked = walk.all(claim);
+    let Walk {
+        head, mut report, ..
+    } = walk;
+    if let Err(damage) = walked {
+        report.add(damage);
+    }
+    (head, report)
+}
+
+struct Walk<'a> {
+    view: &'a View,
+    blocks: &'a Blocks,
+    depth: Depth,
+    head: Head,
+    /// Records that were read and not walked yet, the next one last.
+    ahead: Vec<LogRow>,
+    /// Runs that the log has come across, and whether they are open.
+    runs: BTreeMap<Cid, bool>,
+    report: Report,
+}
+
+struct LogRow {
+    sequence: u64,
+    hash: [u8; 32],
+    record: Vec<u8>,
+}
+
+impl Walk<'_> {
+    fn all(&mut self, claim: &Claim) -> Result<(), Damage> {
+        let from = self.head;
+        if from.sequence > 0 {
+            self.start(claim)?;
+        }
+        while let Some(record) = self.next()? {
+            for known in [&claim.head, &claim.checkpoint] {
+                if self.head.sequence == known.sequence && self.head != *known {
+                    return Err(Damage::Chain {
+                        sequence: known.sequence,
+                    });
+                }
+            }
+            self.report.count(&record);
+            self.contents(&record)?;
+        }
+        if self.head.sequence < claim.head.sequence {
+            return Err(Damage::Lost {
+                claimed: claim.head.sequence,
+                held: self.head.sequence,
+            });
+        }
+        self.open_runs(from.sequence == 0)
+    }
+
+    /// The record from which the walk goes on must be the one that was written down.
+    fn start(&self, claim: &Claim) -> Result<(), Damage> {
+        let Head { sequence, hash } = self.head;
+        match self.read(sequence, 1)?.first() {
+            Some(row) if row.sequence == sequence && row.hash == hash => Ok(()),
+            Some(row) if row.sequence == sequence => Err(Damage::Chain { sequence }),
+            Some(_) => Err(Damage::Gap { sequence }),
+            None => Err(Damage::Lost {
+                claimed: claim.head.sequence,
+                held: sequence.saturating_sub(1),
+            }),
+        }
+    }
+
+    /// The next record, if it continues the chain.
+    fn next(&mut self) -> Result<Option<Record>, Damage> {
+        let sequence = self.head.sequence + 1;
+        if self.ahead.is_empty() {
+            self.ahead = self.read(sequence, CHUNK)?;
+            self.ahead.reverse();
+        }
+        let Some(row) = self.ahead.pop() else {
+            return Ok(None);
+        };
+        if row.sequence != sequence {
+            return Err(Damage::Gap { sequence });
+        }
+        let head = self.head.next(&row.record);
+        let record = Record::decode(&row.record)
+            .filter(|_| head.hash == row.hash)
+            .ok_or(Damage::Chain { sequence })?;
+        self.head = head;
+        Ok(Some(record))
+    }
+
+    /// Looks for what the record at which the walk is lists.
+    fn contents(&mut self, record: &Record) -> Result<(), Damage> {
+        let sequence = self.head.sequence;
+        if let Some(id) = record.block() {
+            match self.blocks.check(id, self.depth) {
+                Ok(true) => {}
+                Ok(false) => self.report.add(Damage::Missing {
+                    sequence,
+                    what: format!("the block {id}"),
+                }),
+                Err(error) => self.report.add(Damage::Block {
+                    cid: id.to_string(),
+                    detail: error.to_string(),
+                }),
+            }
+        }
+        for key in rows::indexes(record) {
+            if !self.has("an index", &key)? {
+                self.report.add(Damage::Missing {
+                    sequence,
+                    what: "an index row".to_owned(),
+                });
+            }
+        }
+        match record {
+            Record::Started { run, .. } => drop(self.runs.insert(*run, true)),
+            Record::Finished { run, .. } => drop(self.runs.insert(*run, false)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Compares the index of open runs with the log; `all` where the walk came across every run there is.
+    fn open_runs(&mut self, all: bool) -> Result<(), Damage> {
+        const WHAT: &str = "the index of open runs";
+        let runs = std::mem::take(&mut self.runs);
+        for (run, open) in &runs {
+            if self.has(WHAT, &rows::open(run))? != *open {
+                self.report.add(Damage::OpenRun {
+                    run: run.to_string(),
+                });
+            }
+        }
+        if all {
+            for (key, _) in self
+                .view
+                .prefix(WHAT, &rows::open_runs())
+                .map_err(database)?
+            {
+                let run = rows::only_cid(&key);
+                if run.is_none_or(|run| !runs.contains_key(&run)) {
+                    let run = run.map_or_else(|| "a malformed key".to_owned(), |run| run.to_string());
+                    self.report.add(Damage::OpenRun { run });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// At most `limit` records from `sequence` on.
+    fn read(&self, sequence: u64, limit: usize) -> Result<Vec<LogRow>, Damage> {
+        let (from, to) = (rows::log(sequence), rows::log(u64::MAX));
+        let found = self
+            .view
+            .range("the log", &from, &to, limit)
+            .map_err(database)?;
+        let mut log = Vec::with_capacity(found.len());
+        for (key, value) in found {
+            let number = key.get(1..).and_then(rows::number);
+            let row = number.zip(rows::split_log_value(&value));
+            let (sequence, (hash, record)) = row.ok_or(Damage::Chain { sequence })?;
+            log.push(LogRow {
+                sequence,
+                hash: *hash,
+                record: record.to_vec(),
+            });
+        }
+        Ok(log)
+    }
+
+    fn has(&self, what: &str, key: &[u8]) -> Result<bool, Damage> {
+        self.view.contains(what, key).map_err(database)
+    }
+}
+
+pub(crate) fn database(error: StoreError) -> Damage {
+    Damage::Database {
+        detail: error.to_string(),
+    }
+}

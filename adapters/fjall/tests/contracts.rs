@@ -1,0 +1,227 @@
+//! The contracts of the traits, and what holds for any store: reopening, locking, bad folders, many writers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use common::{blocks_conform, cid, delegation, delegations_conform, filing, instruction, issuer, receipt, receipts_conform, task};
+use ipvm_fjall::{Damage, FjallStore, OpenError};
+use ucan_core::{DelegationStore, block};
+use ucan_invocation::{BlockStore, Durability, MemoryBlocks, MemoryReceipts, ReceiptStore};
+
+fn opened() -> (tempfile::TempDir, FjallStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = FjallStore::open(&folder.path().join("store")).unwrap();
+    (folder, store)
+}
+
+#[tokio::test]
+async fn blocks() {
+    blocks_conform(&MemoryBlocks::default()).await;
+    blocks_conform(&opened().1).await;
+}
+
+#[tokio::test]
+async fn receipts() {
+    receipts_conform(&MemoryReceipts::default()).await;
+    receipts_conform(&opened().1).await;
+}
+
+#[tokio::test]
+async fn delegations() {
+    delegations_conform(&ucan_core::MemoryDelegations::default()).await;
+    delegations_conform(&opened().1).await;
+}
+
+#[tokio::test]
+async fn all_is_there_after_reopening() {
+    let (folder, store) = opened();
+    let path = folder.path().join("store");
+    blocks_conform(&store).await;
+    receipts_conform(&store).await;
+    delegations_conform(&store).await;
+    let before = store.check().await.unwrap();
+    assert!(before.is_sound(), "{before:?}");
+    drop(store);
+    for _ in 0..3 {
+        let store = FjallStore::open(&path).unwrap();
+        assert_eq!(store.check().await.unwrap(), before);
+        let listed = store.by_task(&task("ba")).await.unwrap();
+        assert_eq!(listed.iter().map(|receipt| receipt.id()).collect::<Vec<_>>(), [receipt(2).id(), receipt(1).id()]);
+        assert_eq!(store.for_audience(issuer(2).did()).await.unwrap().len(), 3);
+        // Nothing of this is new, so nothing is written.
+        DelegationStore::put(&store, &delegation(2, 1)).await.unwrap();
+        store.file(&receipt(1), &filing(&[task("ba")], Some(instruction("ab")), Durability::Synced)).await.unwrap();
+        assert_eq!(store.check().await.unwrap().records, before.records);
+    }
+}
+
+#[tokio::test]
+async fn a_block_that_is_no_receipt_is_no_receipt() {
+    let (_folder, store) = opened();
+    BlockStore::put(&store, &cid("text"), Bytes::from_static(b"text")).await.unwrap();
+    assert!(ReceiptStore::get(&store, &ucan_invocation::ReceiptId::new(cid("text"))).await.unwrap().is_none());
+    assert!(DelegationStore::get(&store, &cid("text")).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_share_commits() {
+    let (folder, store) = opened();
+    let writers: Vec<_> = (0..64_u64)
+        .map(|writer| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for number in 0..20 {
+                    let receipt = receipt(writer * 100 + number);
+                    let durability = if number % 3 == 0 { Durability::Buffered } else { Durability::Synced };
+                    // All writers file under one task, which has to list them all.
+                    store.file(&receipt, &filing(&[task("shared"), *receipt.ran()], None, durability)).await.unwrap();
+                    assert_eq!(store.by_task(receipt.ran()).await.unwrap().len(), 1);
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(store.by_task(&task("shared")).await.unwrap().len(), 1280);
+    drop(store);
+    let store = FjallStore::open(&folder.path().join("store")).unwrap();
+    assert_eq!(store.by_task(&task("shared")).await.unwrap().len(), 1280);
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.records, report.receipts), (1280, 1280));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn equal_writes_at_the_same_time_are_one() {
+    let (_folder, store) = opened();
+    let store = Arc::new(store);
+    let writers: Vec<_> = (0..32)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                store.file(&receipt(1), &filing(&[task("t")], None, Durability::Synced)).await.unwrap();
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(store.by_task(&task("t")).await.unwrap().len(), 1);
+    assert_eq!(store.check().await.unwrap().records, 1);
+}
+
+#[tokio::test]
+async fn checking_goes_on_while_others_write() {
+    let (_folder, store) = opened();
+    let writer = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for number in 0..300 {
+                store.file(&receipt(number), &filing(&[task("t")], None, Durability::Synced)).await.unwrap();
+            }
+        })
+    };
+    while !writer.is_finished() {
+        let report = store.check().await.unwrap();
+        assert!(report.is_sound(), "{report:?}");
+    }
+    writer.await.unwrap();
+}
+
+#[test]
+fn only_one_can_have_it_open() {
+    let (folder, store) = opened();
+    let path = folder.path().join("store");
+    let error = FjallStore::open(&path).unwrap_err();
+    assert_eq!(error, OpenError::Locked { path: path.clone(), holder: Some(std::process::id()) });
+    let text = error.to_string();
+    assert!(text.contains(&path.display().to_string()) && text.contains(&std::process::id().to_string()), "{text}");
+    drop(store);
+    FjallStore::open(&path).unwrap();
+}
+
+#[test]
+fn other_formats_are_refused() {
+    let (folder, store) = opened();
+    let path = folder.path().join("store");
+    drop(store);
+    fs::write(path.join("FORMAT"), "ipvm-fjall 2\n").unwrap();
+    let error = FjallStore::open(&path).unwrap_err();
+    assert_eq!(
+        error,
+        OpenError::Format { path, found: "ipvm-fjall 2".into(), supported: "ipvm-fjall 1".into() }
+    );
+}
+
+#[test]
+fn bad_places_are_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "text").unwrap();
+    assert!(matches!(FjallStore::open(&file), Err(OpenError::NotAFolder { .. })));
+    assert!(matches!(FjallStore::open(&file.join("store")), Err(OpenError::MissingParent { .. })));
+    assert!(matches!(FjallStore::open(&folder.path().join("a/b")), Err(OpenError::MissingParent { .. })));
+    let error = FjallStore::open(folder.path()).unwrap_err();
+    assert_eq!(error, OpenError::Alien { path: folder.path().to_owned(), found: "file".into() });
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
+    // The superuser may write anyway.
+    if fs::write(folder.path().join("try"), "").is_err() {
+        let error = FjallStore::open(&folder.path().join("store")).unwrap_err();
+        assert!(matches!(error, OpenError::NotWritable { .. }), "{error}");
+        let error = FjallStore::open(folder.path()).unwrap_err();
+        assert!(matches!(error, OpenError::NotWritable { .. }), "{error}");
+    }
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_was_not_finished_is_finished() {
+    let (folder, store) = opened();
+    let path = folder.path().join("store");
+    drop(store);
+    for name in ["FORMAT", "HEAD"] {
+        // As a crash between the steps of creation leaves it.
+        fs::remove_file(path.join(name)).unwrap();
+        if name == "HEAD" {
+            fs::remove_file(path.join("FORMAT")).unwrap();
+        }
+        FjallStore::open(&path).unwrap();
+    }
+    let store = FjallStore::open(&path).unwrap();
+    store.file(&receipt(1), &filing(&[], None, Durability::Synced)).await.unwrap();
+    drop(store);
+    // A store that holds something was finished: what is missing now was taken away.
+    fs::remove_file(path.join("FORMAT")).unwrap();
+    let error = FjallStore::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { damage: Damage::File { .. }, .. }), "{error}");
+    fs::remove_file(path.join("HEAD")).unwrap();
+    let error = FjallStore::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { damage: Damage::File { .. }, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn putting_a_block_again_mends_its_file() {
+    let (folder, store) = opened();
+    let bytes = Bytes::from(common::noise(1, 300_000));
+    let cid = block::raw_cid(&bytes);
+    BlockStore::put(&store, &cid, bytes.clone()).await.unwrap();
+    let blocks = folder.path().join("store/blocks");
+    let file = common::files(&blocks).into_keys().next().unwrap();
+    fs::remove_file(&file).unwrap();
+    assert!(BlockStore::get(&store, &cid).await.is_err());
+    BlockStore::put(&store, &cid, bytes.clone()).await.unwrap();
+    assert_eq!(BlockStore::get(&store, &cid).await.unwrap(), Some(bytes));
+}
