@@ -1,6 +1,7 @@
 //! Content addresses of blocks: CIDv1, SHA2-256.
 
-use multihash_codetable::{Code, MultihashDigest};
+use multihash::Multihash;
+use sha2::{Digest, Sha256, Sha512};
 
 use crate::Cid;
 
@@ -9,14 +10,19 @@ pub const DAG_CBOR: u64 = 0x71;
 /// The multicodec of raw bytes.
 pub const RAW: u64 = 0x55;
 
+/// The multicodec of SHA2-256.
+const SHA2_256: u64 = 0x12;
+/// The multicodec of SHA2-512.
+const SHA2_512: u64 = 0x13;
+
 /// The CID of a block of DAG-CBOR.
 pub fn dag_cbor_cid(bytes: &[u8]) -> Cid {
-    Cid::new_v1(DAG_CBOR, Code::Sha2_256.digest(bytes))
+    Cid::new_v1(DAG_CBOR, sha2_256(bytes))
 }
 
 /// The CID of a block of raw bytes.
 pub fn raw_cid(bytes: &[u8]) -> Cid {
-    Cid::new_v1(RAW, Code::Sha2_256.digest(bytes))
+    Cid::new_v1(RAW, sha2_256(bytes))
 }
 
 /// Whether bytes are what a CID names. The codec is not looked at: it says how to read them, not what they are.
@@ -25,16 +31,26 @@ pub fn raw_cid(bytes: &[u8]) -> Cid {
 ///
 /// When the hash is another, or of a function that is not supported (SHA2-256 and SHA2-512 are).
 pub fn verify(cid: &Cid, bytes: &[u8]) -> Result<(), BlockError> {
-    let code = Code::try_from(cid.hash().code()).map_err(|_| BlockError::UnsupportedHash {
-        cid: *cid,
-        code: cid.hash().code(),
-    })?;
-    // Only a whole digest proves anything, so that a shortened one never compares equal.
-    if code.digest(bytes) == *cid.hash() {
+    let hash = cid.hash();
+    // The whole digest is compared, so that a shortened one never matches.
+    let matches = match hash.code() {
+        SHA2_256 => Sha256::digest(bytes)[..] == *hash.digest(),
+        SHA2_512 => Sha512::digest(bytes)[..] == *hash.digest(),
+        code => return Err(BlockError::UnsupportedHash { cid: *cid, code }),
+    };
+    if matches {
         Ok(())
     } else {
         Err(BlockError::Mismatch { cid: *cid })
     }
+}
+
+fn sha2_256(bytes: &[u8]) -> Multihash<64> {
+    #[allow(
+        clippy::expect_used,
+        reason = "there is room for 64 bytes, and a digest has 32"
+    )]
+    Multihash::wrap(SHA2_256, &Sha256::digest(bytes)).expect("a digest of 32 bytes fits")
 }
 
 /// Reads the binary form of a CID, which must be all of `bytes`.

@@ -103,15 +103,17 @@ impl fmt::Display for ChainErrorClass {
 /// Its text says what is missing, in words that somebody can act on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
-#[non_exhaustive]
 pub struct NoChain {
-    /// The delegation that would have come closest, and why it does not serve.
-    pub closest: Option<(Cid, ChainErrorClass)>,
-    /// What is missing.
-    pub detail: String,
+    pub(super) closest: Option<Box<(Cid, ChainErrorClass)>>,
+    pub(super) detail: String,
 }
 
 impl NoChain {
+    /// The delegation that would have come closest, and the rule that it breaks; none when there is nothing to mend.
+    pub fn closest(&self) -> Option<(&Cid, ChainErrorClass)> {
+        self.closest.as_deref().map(|(cid, class)| (cid, *class))
+    }
+
     /// The name of the error in the conformance protocol.
     pub fn name(&self) -> &'static str {
         "NoChain"

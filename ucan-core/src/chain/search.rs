@@ -205,7 +205,7 @@ impl<'a> Search<'a> {
         if let Some((candidate, (class, detail))) = closest {
             let Candidate { grant, .. } = candidate;
             return NoChain {
-                closest: Some((*grant.cid(), *class)),
+                closest: Some(Box::new((*grant.cid(), *class))),
                 detail: format!(
                     "{missing}; the closest is {} from {} to {}, which {}",
                     grant.cid(),
