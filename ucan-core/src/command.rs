@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::did::excerpt;
+use crate::text::excerpt;
 
 /// A command such as `/msg/send`. `/` alone is every command.
 ///

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use crate::text::excerpt;
+
 /// A principal's identifier: `did:<method>:<id>`, with a fragment where the writer gave one.
 ///
 /// Any method can be a principal. The text is kept exactly as it was written, and two values are equal when their text
@@ -120,14 +122,6 @@ fn is_escaped(text: &str, also: impl Fn(u8) -> bool) -> bool {
         }
     }
     true
-}
-
-/// The start of a text that may be long, for an error.
-pub(crate) fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(120) {
-        Some((end, _)) => format!("{}..", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 impl FromStr for Did {

@@ -7,7 +7,7 @@ use varsig::{PayloadEncoding, Varsig};
 use crate::{
     Cid, Ipld, Issuer, TokenError, block,
     dagcbor::{self, Limits, Reader, Writer},
-    did::excerpt,
+    text::excerpt,
 };
 
 /// The tags of the tokens that are read and written.

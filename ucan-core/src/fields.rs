@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cid, Command, Did, Ipld, Timestamp, TokenError, did::excerpt};
+use crate::{Cid, Command, Did, Ipld, Timestamp, TokenError, text::excerpt};
 
 /// The longest nonce that is read, in bytes.
 const NONCE: usize = 64 << 10;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod block;
+mod cached_keys;
 mod chain;
 mod command;
 pub mod dagcbor;
@@ -13,9 +14,11 @@ mod issuer;
 mod keys;
 mod policy;
 mod store;
+mod text;
 mod time;
 mod token;
 
+pub use cached_keys::CachedKeys;
 pub use chain::{
     Authority, ChainError, ChainErrorClass, Context, NoChain, Request, check_attenuation, diagnose,
     search, validate,

@@ -1,6 +1,7 @@
 //! Finding a chain among delegations.
 
 use std::{
+    cell::OnceCell,
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
 };
@@ -17,9 +18,9 @@ const LENGTH: usize = 64;
 
 /// Finds the shortest chain among delegations that authorises a request.
 ///
-/// The delegations may come in any order, and more than once; those that do not serve are passed over. Among chains of equal
-/// length the one that lasts longest is taken. A chain whose policies are all decided is preferred to any that still waits
-/// for pending values.
+/// The delegations may come in any order, and more than once; those that do not serve are passed over. Where one of several
+/// can be taken, it is the one that lasts longest. A chain whose policies are all decided is preferred to any that still waits
+/// for pending values, even to a shorter one.
 ///
 /// Delegations are looked for from the invoker towards the subject, each principal once, so that cycles end and the work
 /// grows with the number of delegations; chains are at most 64 long. Only signatures that matter are verified.
@@ -58,7 +59,10 @@ pub fn search(
     let candidates: Vec<Candidate<'_>> = grants
         .iter()
         .filter(|grant| seen.insert(grant.cid()))
-        .map(|grant| Candidate::new(grant, request, ctx))
+        .map(|grant| Candidate {
+            grant,
+            standing: OnceCell::new(),
+        })
         .collect();
     let mut by_audience: BTreeMap<&str, Vec<&Candidate<'_>>> = BTreeMap::new();
     for candidate in &candidates {
@@ -84,7 +88,7 @@ pub fn search(
         if let Ok(proofs) = search.shortest(undecided) {
             let undecided = proofs
                 .iter()
-                .any(|candidate| candidate.standing == Ok(true));
+                .any(|candidate| candidate.serves(request, ctx) == Ok(true));
             return Ok(authority(
                 request,
                 proofs.iter().map(|candidate| candidate.grant),
@@ -95,36 +99,26 @@ pub fn search(
     Err(search.explain())
 }
 
-/// A delegation with what can be said of it before its signature is looked at.
+/// A delegation, and what has been found out about it.
 struct Candidate<'a> {
     grant: &'a Delegation,
-    /// Whether its policy is still undecided, or why it does not serve.
-    standing: Result<bool, Broken>,
-    signature: std::cell::OnceCell<Result<(), Broken>>,
+    standing: OnceCell<Result<bool, Broken>>,
 }
 
-impl<'a> Candidate<'a> {
-    fn new(grant: &'a Delegation, request: &Request<'_>, ctx: &Context<'_>) -> Self {
-        // In the order of nearness: what fails last comes closest to serving.
-        let standing = checks::subject(grant, request)
-            .and_then(|()| checks::command(grant, request))
-            .and_then(|()| checks::policy(grant, request, ctx))
-            .and_then(|undecided| checks::revocation(grant, ctx).map(|()| undecided))
-            .and_then(|undecided| checks::time(grant, ctx).map(|()| undecided));
-        Self {
-            grant,
-            standing,
-            signature: std::cell::OnceCell::new(),
-        }
-    }
-
-    /// Whether its policy is undecided, if it serves; otherwise why it does not.
-    fn serves(&self, ctx: &Context<'_>) -> Result<bool, &Broken> {
-        let undecided = *self.standing.as_ref()?;
-        self.signature
-            .get_or_init(|| checks::signature(self.grant, ctx))
-            .as_ref()?;
-        Ok(undecided)
+impl Candidate<'_> {
+    /// Whether its policy is undecided, if it serves; otherwise the rule that it breaks. Found out once.
+    fn serves(&self, request: &Request<'_>, ctx: &Context<'_>) -> Result<bool, &Broken> {
+        // What somebody could mend comes late; the signature, which takes by far the longest to check, comes last.
+        let find_out = || {
+            checks::subject(self.grant, request)?;
+            checks::command(self.grant, request)?;
+            let undecided = checks::policy(self.grant, request, ctx)?;
+            checks::revocation(self.grant, ctx)?;
+            checks::time(self.grant, ctx)?;
+            checks::signature(self.grant, ctx)?;
+            Ok(undecided)
+        };
+        self.standing.get_or_init(find_out).as_ref().copied()
     }
 }
 
@@ -150,7 +144,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             for candidate in self.by_audience.get(holder).into_iter().flatten().copied() {
-                match candidate.serves(self.ctx) {
+                match candidate.serves(self.request, self.ctx) {
                     Ok(undecided) if allow_undecided || !undecided => {}
                     _ => continue,
                 }
@@ -189,7 +183,7 @@ impl<'a> Search<'a> {
         let closest = refused
             .filter_map(|candidate| {
                 candidate
-                    .serves(self.ctx)
+                    .serves(self.request, self.ctx)
                     .err()
                     .map(|broken| (*candidate, broken))
             })
@@ -215,20 +209,21 @@ impl<'a> Search<'a> {
                 ),
             };
         }
-        // The delegations that serve lead away from the invoker and end with somebody who was given nothing.
-        let end = reached
+        // All that was reached serves, but leads to somebody who was given nothing.
+        let farthest = reached
             .iter()
             .max_by_key(|(holder, (distance, _))| (*distance, Reverse(**holder)));
-        let detail = match end {
-            Some((holder, (1.., _))) if **holder == *subject.principal() => {
-                format!(
-                    "{missing}; {subject} passed it on by powerline only, and the first delegation has to name its subject"
-                )
+        let detail = if reached.contains_key(subject.principal()) {
+            format!(
+                "{missing}; {subject} passed it on by powerline only, and the first delegation has to name its subject"
+            )
+        } else {
+            match farthest {
+                Some((holder, (1.., _))) => format!(
+                    "{missing}; it leads back to {holder}, to whom nobody here delegates it"
+                ),
+                _ => format!("{missing}; nothing here is delegated to {invoker}"),
             }
-            Some((holder, (1.., _))) => {
-                format!("{missing}; it leads back to {holder}, to whom nobody here delegates it")
-            }
-            _ => format!("{missing}; nothing here is delegated to {invoker}"),
         };
         NoChain {
             closest: None,

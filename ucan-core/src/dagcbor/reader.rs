@@ -14,6 +14,7 @@ pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     limits: Limits,
+    /// How many values have been read or are about to be.
     items: usize,
 }
 
@@ -137,6 +138,7 @@ impl<'a> Reader<'a> {
 
     /// Reads a whole value.
     pub(crate) fn value(&mut self) -> Result<Ipld, DecodeError> {
+        self.admit(1, self.at)?;
         self.value_at(0)
     }
 
@@ -163,10 +165,6 @@ impl<'a> Reader<'a> {
                 kind,
             })
         };
-        self.items += 1;
-        if self.items > self.limits.items {
-            return error(Kind::TooManyItems(self.limits.items));
-        }
         match head.major {
             UNSIGNED => Ok(Ipld::Integer(i128::from(head.argument))),
             NEGATIVE => Ok(Ipld::Integer(-1 - i128::from(head.argument))),
@@ -225,7 +223,7 @@ impl<'a> Reader<'a> {
                 Some(std::cmp::Ordering::Equal) => {
                     return Err(DecodeError {
                         offset,
-                        kind: Kind::DuplicateKey(crate::did::excerpt(key)),
+                        kind: Kind::DuplicateKey(crate::text::excerpt(key)),
                     });
                 }
                 Some(std::cmp::Ordering::Greater) => {
@@ -241,8 +239,24 @@ impl<'a> Reader<'a> {
         Ok(entries.into_iter().collect())
     }
 
+    /// Counts values that are about to be read, before there is room made for them. Those of a list or map are counted all at
+    /// once: otherwise lists inside each other could each make room for as many as one of them may have.
+    fn admit(&mut self, values: usize, offset: usize) -> Result<(), DecodeError> {
+        let kind = Kind::TooManyItems(self.limits.items);
+        if values > self.limits.items - self.items {
+            return Err(DecodeError { offset, kind });
+        }
+        self.items += values;
+        Ok(())
+    }
+
     /// The number of entries of a list or map, once it is sure that they can be there and may be.
-    fn count(&self, head: &Head, depth: usize, bytes_each: usize) -> Result<usize, DecodeError> {
+    fn count(
+        &mut self,
+        head: &Head,
+        depth: usize,
+        bytes_each: usize,
+    ) -> Result<usize, DecodeError> {
         let error = |kind| DecodeError {
             offset: head.offset,
             kind,
@@ -255,9 +269,7 @@ impl<'a> Reader<'a> {
             .ok()
             .filter(|length| *length <= left / bytes_each)
             .ok_or_else(|| error(Kind::Truncated))?;
-        if length > self.limits.items - self.items {
-            return Err(error(Kind::TooManyItems(self.limits.items)));
-        }
+        self.admit(length, head.offset)?;
         Ok(length)
     }
 

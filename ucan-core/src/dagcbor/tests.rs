@@ -218,6 +218,14 @@ fn limits_hold_before_memory_is_spent() {
         decode_with(&list, &limits(4, 0)).unwrap_err().kind,
         Kind::TooManyItems(0)
     );
+    // Each of these lists claims all the bytes that are left, as if the next one took but one of them.
+    let mut greedy = Vec::new();
+    for _ in 0..100 {
+        greedy.extend([0x9a, 0x00, 0x08, 0x00, 0x00]);
+    }
+    greedy.resize(1 << 20, 0);
+    let error = decode(&greedy).unwrap_err();
+    assert_eq!((error.offset, error.kind), (5, Kind::TooManyItems(1 << 20)));
     // Nested lists cannot each reserve what only one of them may have.
     let nested = hex("828101820102");
     assert_eq!(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use data_encoding::BASE64_NOPAD;
 
 use super::{JsonError, JsonErrorKind as Kind};
-use crate::{Ipld, block, did::excerpt};
+use crate::{Ipld, block, text::excerpt};
 
 /// How deep lists and maps may be nested, as in DAG-CBOR.
 const DEPTH: usize = 128;

@@ -1,7 +1,7 @@
 //! From IPLD to statements.
 
 use super::{Glob, Inequality, Policy, Selector, SelectorError, Statement};
-use crate::{Ipld, did::excerpt};
+use crate::{Ipld, text::excerpt};
 
 /// How deep statements may be nested.
 const DEPTH: usize = 64;

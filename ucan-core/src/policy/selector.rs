@@ -2,12 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{Ipld, dagcbor::canonical_order, did::excerpt};
+use crate::{Ipld, dagcbor::canonical_order, text::excerpt};
 
 /// A path into a value: `.`, `.name`, `.list[-1]`, `.list[2:4]`, `.map[]`, `.["any name"]`, each segment optional with `?`.
 ///
 /// A missing key selects null, and so does a failed optional segment; anything else that is not there makes the whole
-/// selection fail.
+/// selection fail. A single dot in front of a bracket or at the end changes nothing.
 ///
 /// ```
 /// use ucan_core::{Ipld, Selector, dagjson};
