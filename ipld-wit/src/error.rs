@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use ipld_core::ipld::Ipld;
-
 use crate::Type;
+use crate::text::shorten;
 
 /// A value does not fit its WIT type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -169,7 +168,7 @@ fn is_plain(key: &str) -> bool {
 pub(crate) type Failure = Box<ConvertError>;
 
 pub(crate) fn failure(expected: &Type, mismatch: Mismatch) -> Failure {
-    Box::new(ConvertError { path: Path::new("value"), expected: shorten(expected.to_string(), 240), mismatch })
+    Box::new(ConvertError { path: Path::new("value"), expected: shorten(&expected.to_string(), 240), mismatch })
 }
 
 /// Adds the step by which the failing part was reached.
@@ -192,48 +191,4 @@ impl<T> At<T> for Result<T, Failure> {
             failure
         })
     }
-}
-
-/// A value in a few words.
-pub(crate) fn describe(ipld: &Ipld) -> String {
-    match ipld {
-        Ipld::Null => "null".to_owned(),
-        Ipld::Bool(it) => format!("the boolean {it}"),
-        Ipld::Integer(it) => format!("the integer {it}"),
-        Ipld::Float(it) => format!("the float {it:?}"),
-        Ipld::String(it) => format!("the string {:?}", shorten(it.clone(), 40)),
-        Ipld::Bytes(it) => format!("{} bytes", it.len()),
-        Ipld::List(it) => format!("a list of {}", it.len()),
-        Ipld::Map(it) if it.is_empty() => "an empty map".to_owned(),
-        Ipld::Map(it) => {
-            let keys: Vec<&str> = it.keys().take(5).map(String::as_str).collect();
-            let more = if it.len() > keys.len() { ", .." } else { "" };
-            format!("a map with keys {}{more}", shorten(keys.join(", "), 60))
-        }
-        Ipld::Link(it) => format!("a link to {it}"),
-    }
-}
-
-/// The first `limit` bytes or so of a text.
-pub(crate) fn shorten(mut text: String, limit: usize) -> String {
-    if text.len() > limit {
-        let end = (0..=limit).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-        text.truncate(end);
-        text.push_str("..");
-    }
-    text
-}
-
-/// The declared name that is spelled most like `name`, if it is like it at all.
-pub(crate) fn nearest<'a>(name: &str, declared: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    // Long names cost quadratic time to compare and are no slip of the pen.
-    if name.len() > 64 {
-        return None;
-    }
-    declared
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate.to_owned())
 }

@@ -3,6 +3,7 @@
 mod error;
 mod read;
 mod signature;
+pub mod text;
 mod types;
 mod value;
 #[cfg(feature = "wasmtime")]

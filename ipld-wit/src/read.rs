@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ipld_core::ipld::Ipld;
 
-use crate::error::{At as _, Failure, Mismatch, Segment, describe, failure, nearest, shorten};
+use crate::error::{At as _, Failure, Mismatch, Segment, failure};
+use crate::text::{describe, nearest, shorten};
 use crate::value::{Build, Scalar};
 use crate::{Case, ConvertError, Field, Type, Value};
 
@@ -167,7 +168,7 @@ fn unknown_field(map: &BTreeMap<String, Ipld>, ty: &Type, fields: &[Field]) -> O
     let name = map.keys().find(|key| fields.iter().all(|field| field.name != **key))?;
     let absent = fields.iter().map(|field| field.name.as_str()).filter(|name| !map.contains_key(*name));
     let nearest = nearest(name, absent);
-    Some(failure(ty, Mismatch::UnknownField { name: shorten(name.clone(), 60), nearest }))
+    Some(failure(ty, Mismatch::UnknownField { name: shorten(name, 60), nearest }))
 }
 
 fn variant<T: Build>(ipld: &Ipld, ty: &Type, cases: &[Case]) -> Result<T, Failure> {
@@ -257,5 +258,5 @@ fn kind(found: &Ipld, expected: &Type) -> Failure {
 
 fn unknown<'a>(ty: &Type, name: &str, declared: impl IntoIterator<Item = &'a str>) -> Failure {
     let nearest = nearest(name, declared);
-    failure(ty, Mismatch::UnknownName { name: shorten(name.to_owned(), 60), nearest })
+    failure(ty, Mismatch::UnknownName { name: shorten(name, 60), nearest })
 }

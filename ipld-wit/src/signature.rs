@@ -5,7 +5,8 @@ use std::fmt;
 
 use ipld_core::ipld::Ipld;
 
-use crate::error::{At as _, Segment, describe, did_you_mean, nearest, shorten};
+use crate::error::{At as _, Segment, did_you_mean};
+use crate::text::{describe, nearest, shorten};
 use crate::read::read;
 use crate::types::separated;
 use crate::value::Build;
@@ -32,7 +33,21 @@ impl Signature {
     ///
     /// The first argument that does not fit, and why.
     pub fn check(&self, params: &Ipld) -> Result<(), ArgumentError> {
-        self.bind::<()>(params).map(|_| ())
+        self.check_known(params, &|_| false)
+    }
+
+    /// Checks arguments of which some are not known yet: those for which `open` says so are taken to fit.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check).
+    pub fn check_known(&self, params: &Ipld, open: &dyn Fn(&Ipld) -> bool) -> Result<(), ArgumentError> {
+        match params {
+            Ipld::List(items) => self.bind_list::<()>(items, open).map(drop),
+            Ipld::Map(map) => self.bind_map::<()>(map, open).map(drop),
+            other if open(other) => Ok(()),
+            other => Err(ArgumentError::NotArguments { found: describe(other) }),
+        }
     }
 
     /// The arguments as values, in declared order.
@@ -46,33 +61,37 @@ impl Signature {
 
     pub(crate) fn bind<T: Build>(&self, params: &Ipld) -> Result<Vec<T>, ArgumentError> {
         match params {
-            Ipld::List(items) => self.bind_list(items),
-            Ipld::Map(map) => self.bind_map(map),
+            Ipld::List(items) => self.bind_list(items, &|_| false),
+            Ipld::Map(map) => self.bind_map(map, &|_| false),
             other => Err(ArgumentError::NotArguments { found: describe(other) }),
         }
     }
 
-    fn bind_list<T: Build>(&self, items: &[Ipld]) -> Result<Vec<T>, ArgumentError> {
+    fn bind_list<T: Build>(&self, items: &[Ipld], open: &dyn Fn(&Ipld) -> bool) -> Result<Vec<T>, ArgumentError> {
         if items.len() != self.params.len() {
-            let signature = shorten(self.to_string(), 240);
+            let signature = shorten(&self.to_string(), 240);
             return Err(ArgumentError::Count { expected: self.params.len(), found: items.len(), signature });
         }
         let pairs = items.iter().zip(&self.params).enumerate();
-        let values = pairs.map(|(index, (item, (_, ty)))| read(item, ty).at(|| Segment::Index(index)).rooted("params"));
+        let values = pairs.map(|(index, (item, (_, ty)))| match open(item) {
+            true => Ok(T::option(None)),
+            false => read(item, ty).at(|| Segment::Index(index)).rooted("params"),
+        });
         Ok(values.collect::<Result<_, _>>()?)
     }
 
-    fn bind_map<T: Build>(&self, map: &BTreeMap<String, Ipld>) -> Result<Vec<T>, ArgumentError> {
+    fn bind_map<T: Build>(&self, map: &BTreeMap<String, Ipld>, open: &dyn Fn(&Ipld) -> bool) -> Result<Vec<T>, ArgumentError> {
         if let Some(name) = map.keys().find(|key| self.params.iter().all(|(name, _)| name != *key)) {
             let absent = self.params.iter().map(|(name, _)| name.as_str()).filter(|it| !map.contains_key(*it));
-            return Err(ArgumentError::Unknown { nearest: nearest(name, absent), name: shorten(name.clone(), 60) });
+            return Err(ArgumentError::Unknown { nearest: nearest(name, absent), name: shorten(name, 60) });
         }
         let values = self.params.iter().map(|(name, ty)| match (map.get(name), ty) {
+            (Some(item), _) if open(item) => Ok(T::option(None)),
             (Some(item), _) => {
                 Ok(read(item, ty).at(|| Segment::Key(name.clone())).rooted("params")?)
             }
             (None, Type::Option(_)) => Ok(T::option(None)),
-            (None, _) => Err(ArgumentError::Missing { name: name.clone(), expected: shorten(ty.to_string(), 240) }),
+            (None, _) => Err(ArgumentError::Missing { name: name.clone(), expected: shorten(&ty.to_string(), 240) }),
         });
         values.collect()
     }

@@ -3,6 +3,8 @@
 //! The rules are those of [`to_value`](crate::to_value) and [`to_ipld`](crate::to_ipld): they read IPLD straight into
 //! wasmtime's own values, and write IPLD straight from them.
 
+use std::sync::Arc;
+
 use ::wasmtime::component::Val;
 use ::wasmtime::component::types::{self, ComponentFunc};
 use ipld_core::ipld::Ipld;
@@ -122,8 +124,10 @@ pub fn result_encoded_len(result: Option<&Val>, signature: &Signature) -> Result
     }
 }
 
-/// `Err(Some(name))` for a type without an IPLD form, `Err(None)` for one that is too large.
-fn inspect(ty: &types::Type, parts: &mut usize, depth: usize) -> Result<Type, Option<&'static str>> {
+/// The WIT name of a type without an IPLD form, or nothing for one that is too large.
+type Refusal = Option<&'static str>;
+
+fn inspect(ty: &types::Type, parts: &mut usize, depth: usize) -> Result<Type, Refusal> {
     let depth = depth.checked_sub(1).ok_or(None)?;
     *parts = parts.checked_sub(1).ok_or(None)?;
     Ok(match ty {
@@ -146,13 +150,13 @@ fn inspect(ty: &types::Type, parts: &mut usize, depth: usize) -> Result<Type, Op
             Type::Tuple(tuple.types().map(|ty| inspect(&ty, parts, depth)).collect::<Result<_, _>>()?)
         }
         types::Type::Record(record) => {
-            let field = |field: types::Field<'_>| {
+            let field = |field: types::Field<'_>| -> Result<_, Refusal> {
                 Ok(Field { name: field.name.to_owned(), ty: inspect(&field.ty, parts, depth)? })
             };
             Type::Record(record.fields().map(field).collect::<Result<_, _>>()?)
         }
         types::Type::Variant(variant) => {
-            let case = |case: types::Case<'_>| {
+            let case = |case: types::Case<'_>| -> Result<_, Refusal> {
                 let ty = case.ty.map(|ty| inspect(&ty, parts, depth)).transpose()?;
                 Ok(Case { name: case.name.to_owned(), ty })
             };
@@ -178,7 +182,7 @@ fn inspect(ty: &types::Type, parts: &mut usize, depth: usize) -> Result<Type, Op
 fn names_within<'a>(
     parts: &mut usize,
     names: impl ExactSizeIterator<Item = &'a str>,
-) -> Result<std::sync::Arc<[String]>, Option<&'static str>> {
+) -> Result<Arc<[String]>, Refusal> {
     *parts = parts.checked_sub(names.len()).ok_or(None)?;
     Ok(names.map(str::to_owned).collect())
 }

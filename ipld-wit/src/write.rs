@@ -2,7 +2,8 @@
 
 use ipld_core::ipld::Ipld;
 
-use crate::error::{At as _, Failure, Mismatch, Segment, failure, nearest, shorten};
+use crate::error::{At as _, Failure, Mismatch, Segment, failure};
+use crate::text::{nearest, shorten};
 use crate::value::{Scalar, Seen, View};
 use crate::{Case, ConvertError, Field, Type, Value};
 
@@ -195,13 +196,13 @@ fn float<F: Form>(it: f64, ty: &Type) -> Result<F, Failure> {
 }
 
 fn record<V: View, F: Form>(values: &[(String, V)], ty: &Type, fields: &[Field]) -> Result<F, Failure> {
-    // Both are in declared order, so a difference shows at the first place where the names part.
-    let strays = || values.iter().find(|(name, _)| fields.iter().all(|field| field.name != *name));
-    if let Some(lacking) = fields.iter().zip(0..).find(|(field, at)| values.get(*at).is_none_or(|it| it.0 != field.name)) {
-        return Err(failure(ty, Mismatch::MissingField { name: lacking.0.name.clone() }));
+    // Both are in declared order.
+    let mut given = values.iter().map(|(name, _)| name);
+    if let Some(lacking) = fields.iter().find(|field| given.next() != Some(&field.name)) {
+        return Err(failure(ty, Mismatch::MissingField { name: lacking.name.clone() }));
     }
-    if let (true, Some((name, _))) = (values.len() > fields.len(), strays()) {
-        return Err(failure(ty, Mismatch::UnknownField { name: name.clone(), nearest: None }));
+    if let Some(extra) = given.next() {
+        return Err(failure(ty, Mismatch::UnknownField { name: extra.clone(), nearest: None }));
     }
     F::map(values.iter().zip(fields).map(|((name, value), field)| {
         write(value, &field.ty).at(|| Segment::Key(name.clone())).map(|value| (name.as_str(), value))
@@ -246,7 +247,7 @@ fn flags<F: Form>(mut names: Vec<&str>, ty: &Type, declared: &[String]) -> Resul
 
 fn unknown<'a>(ty: &Type, name: &str, declared: impl IntoIterator<Item = &'a str>) -> Failure {
     let nearest = nearest(name, declared);
-    failure(ty, Mismatch::UnknownName { name: shorten(name.to_owned(), 60), nearest })
+    failure(ty, Mismatch::UnknownName { name: shorten(name, 60), nearest })
 }
 
 fn kind<V>(found: &Seen<'_, V>, ty: &Type) -> Failure {

@@ -1,0 +1,46 @@
+//! Words for messages about values, for this crate and those that read IPLD beside it.
+
+use ipld_core::ipld::Ipld;
+
+/// A value in a few words: `the integer 3`, `a map with keys a, b`.
+pub fn describe(ipld: &Ipld) -> String {
+    match ipld {
+        Ipld::Null => "null".to_owned(),
+        Ipld::Bool(it) => format!("the boolean {it}"),
+        Ipld::Integer(it) => format!("the integer {it}"),
+        Ipld::Float(it) => format!("the float {it:?}"),
+        Ipld::String(it) => format!("the string {:?}", shorten(it, 40)),
+        Ipld::Bytes(it) => format!("{} bytes", it.len()),
+        Ipld::List(it) => format!("a list of {}", it.len()),
+        Ipld::Map(it) if it.is_empty() => "an empty map".to_owned(),
+        Ipld::Map(it) => {
+            let keys: Vec<&str> = it.keys().take(5).map(String::as_str).collect();
+            let more = if it.len() > keys.len() { ", .." } else { "" };
+            format!("a map with keys {}{more}", shorten(&keys.join(", "), 60))
+        }
+        Ipld::Link(it) => format!("a link to {it}"),
+    }
+}
+
+/// The text, or its first `limit` bytes or so and two dots.
+pub fn shorten(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let end = (0..=limit).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    format!("{}..", &text[..end])
+}
+
+/// The declared name that is spelled most like `name`, if it is like it at all.
+pub fn nearest<'a>(name: &str, declared: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    // Long names cost quadratic time to compare and are no slip of the pen.
+    if name.len() > 64 {
+        return None;
+    }
+    declared
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate.to_owned())
+}

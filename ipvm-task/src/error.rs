@@ -1,0 +1,208 @@
+//! Why a component was not prepared, or a call not completed.
+
+use std::time::Duration;
+
+use ipld_wit::{ArgumentError, ConvertError, Unsupported};
+use ucan_core::block::BlockError;
+
+use crate::config::suggestion;
+
+/// A component was not prepared. All of these are the component's fault: the same bytes fail again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// The bytes are not what the CID names.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The bytes are something else altogether.
+    #[error("expected a WebAssembly component, found {found}")]
+    NotAComponent {
+        /// What they look like.
+        found: String,
+    },
+    /// The bytes are a core module, which has no types to call it by.
+    #[error("expected a WebAssembly component, found a core module")]
+    CoreModule,
+    /// The component is malformed, or uses a feature that the determinism profile leaves out.
+    #[error("the component is invalid: {detail}")]
+    Invalid {
+        /// What the compiler says.
+        detail: String,
+    },
+    /// The component asks the host for something. Deterministic guests have no imports.
+    #[error("the import `{name}` is forbidden{}", and_more(*more))]
+    ForbiddenImport {
+        /// The first such import.
+        name: String,
+        /// How many others there are.
+        more: usize,
+    },
+    /// The component is larger than the runtime takes.
+    #[error("the component has {size} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The most that is taken.
+        limit: usize,
+    },
+}
+
+impl PrepareError {
+    /// The name of the error in receipts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Block(_) => "InvalidBlock",
+            Self::NotAComponent { .. } | Self::CoreModule | Self::Invalid { .. } => "NotAComponent",
+            Self::ForbiddenImport { .. } => "ForbiddenImport",
+            Self::TooLarge { .. } => "LimitExceeded",
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::CoreModule => Some(
+                "make a component of it: `wasm-tools component embed` its WIT world, then `wasm-tools component new`",
+            ),
+            Self::NotAComponent { .. } => Some("pass the binary that `wasm-tools component new` writes"),
+            Self::ForbiddenImport { .. } => Some(
+                "a guest has no clock, files, network or randomness: build it for wasm32-unknown-unknown, or adapt it \
+                 with deterministic stand-ins; effects are tasks of their own",
+            ),
+            Self::Block(_) | Self::Invalid { .. } | Self::TooLarge { .. } => None,
+        }
+    }
+
+    /// Whether every executor with this profile would refuse the component: true, except for its size, on which
+    /// executors may differ, and for bytes that merely arrived wrong.
+    pub fn is_deterministic(&self) -> bool {
+        !matches!(self, Self::TooLarge { .. } | Self::Block(_))
+    }
+}
+
+/// A function that cannot be called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The component exports no such function.
+    #[error("there is no export `{name}`{}", suggestion(nearest.as_deref()))]
+    NoSuchExport {
+        /// The name that was asked for.
+        name: String,
+        /// The export that is spelled most alike, if one is.
+        nearest: Option<String>,
+    },
+    /// The function uses types that IPLD cannot carry.
+    #[error("the export `{name}` cannot be called: {reason}")]
+    Unsupported {
+        /// The function.
+        name: String,
+        /// What it uses.
+        reason: Unsupported,
+    },
+}
+
+/// A call that did not complete.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The function does not exist or cannot be called.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The arguments do not fit the function.
+    #[error(transparent)]
+    ArgumentMismatch(#[from] ArgumentError),
+    /// The fuel ran out.
+    #[error("out of fuel: the limit is {limit}")]
+    OutOfFuel {
+        /// The limit.
+        limit: u64,
+    },
+    /// The guest wanted more memory than it may have.
+    #[error("out of memory: {wanted} bytes wanted, the limit is {limit}")]
+    OutOfMemory {
+        /// The limit in bytes.
+        limit: u64,
+        /// What the guest would then have had, in bytes.
+        wanted: u64,
+    },
+    /// The run took too long.
+    #[error("out of time: the limit is {limit:?}")]
+    TimeLimit {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The output is too large.
+    #[error("the output is too large: {}the limit is {limit} bytes", amount.map_or_else(String::new, |it| format!("{it} bytes, ")))]
+    OutputLimit {
+        /// The limit, in bytes of canonical DAG-CBOR.
+        limit: u64,
+        /// The size of the output, unless it was stopped before that was known.
+        amount: Option<u64>,
+    },
+    /// The guest's call stack overflowed. How deep it can be depends on the compiler, so this is a limit.
+    #[error("the call stack overflowed")]
+    StackOverflow,
+    /// The guest trapped, or handed over something that breaks its own types.
+    #[error("{message}")]
+    Trap {
+        /// What happened. The same on every machine with the same profile.
+        message: String,
+    },
+    /// The function gave a value that IPLD cannot carry: NaN or an infinity.
+    #[error(transparent)]
+    ResultMismatch(ConvertError),
+    /// The host could not do its part.
+    #[error("the host failed: {message}")]
+    Host {
+        /// What happened.
+        message: String,
+    },
+}
+
+impl CallError {
+    /// The name of the error in receipts.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Export(_) => "NoSuchExport",
+            Self::ArgumentMismatch(_) => "ArgumentMismatch",
+            Self::OutOfFuel { .. } => "OutOfFuel",
+            Self::OutOfMemory { .. } => "OutOfMemory",
+            Self::TimeLimit { .. } => "TimeLimit",
+            Self::OutputLimit { .. } => "OutputLimit",
+            Self::StackOverflow | Self::Trap { .. } | Self::ResultMismatch(_) => "Trap",
+            Self::Host { .. } => "HostFailure",
+        }
+    }
+
+    /// Whether the same call fails in the same way on every machine, so that the failure is a result and may be
+    /// remembered. Limits are not part of a task's identity, so exceeding one is never such a failure.
+    pub fn is_deterministic(&self) -> bool {
+        match self {
+            Self::Export(_) | Self::ArgumentMismatch(_) | Self::Trap { .. } | Self::ResultMismatch(_) => true,
+            Self::OutOfFuel { .. }
+            | Self::OutOfMemory { .. }
+            | Self::TimeLimit { .. }
+            | Self::OutputLimit { .. }
+            | Self::StackOverflow
+            | Self::Host { .. } => false,
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::OutOfFuel { .. } => Some("raise `gas`, or look for an endless loop"),
+            Self::OutOfMemory { .. } => Some("raise `memory`"),
+            Self::TimeLimit { .. } => Some("raise `time`, or divide the work into more tasks"),
+            Self::OutputLimit { .. } => Some("give less back, or divide the work into more tasks"),
+            Self::StackOverflow => Some("look for endless recursion"),
+            Self::ResultMismatch(_) => Some("IPLD has no NaN and no infinities: give an option or a result instead"),
+            Self::Export(_) | Self::ArgumentMismatch(_) | Self::Trap { .. } | Self::Host { .. } => None,
+        }
+    }
+}
+
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!(", and {more} more") }
+}

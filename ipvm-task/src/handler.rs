@@ -1,0 +1,165 @@
+//! The handler of `/wasm/run`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ucan_core::{Cid, Ipld};
+use ucan_invocation::{
+    BlockStore, Call, Completion as Done, Config, EffectClass, Failure, Handler, Outcome, Reexecutor, Task, is_pending,
+};
+
+use crate::{Bounds, CallError, Component, Limits, PrepareError, Runtime, TaskConfig, WasmCall};
+
+/// The command that calls a function of a Wasm component. Its arguments are `{mod, fun, params}` (see [`WasmCall`]).
+pub const WASM_RUN_COMMAND: &str = "/wasm/run";
+
+/// Runs the tasks of [`WASM_RUN_COMMAND`]: components from a block store, on a [`Runtime`], within [`Bounds`].
+#[derive(Debug)]
+pub struct WasmHandler {
+    runtime: Arc<dyn Runtime>,
+    blocks: Arc<dyn BlockStore>,
+    bounds: Bounds,
+}
+
+impl WasmHandler {
+    /// A handler that takes components from `blocks`, with the standard [`Bounds`].
+    #[must_use]
+    pub fn new(runtime: Arc<dyn Runtime>, blocks: Arc<dyn BlockStore>) -> Self {
+        Self { runtime, blocks, bounds: Bounds::default() }
+    }
+
+    /// The same with other limits for those who ask for none, and other ceilings for those who ask.
+    #[must_use]
+    pub fn with_bounds(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
+    fn limits(&self, config: &Config) -> Result<Limits, Failure> {
+        TaskConfig::parse(&Ipld::Map(config.clone()))
+            .and_then(|config| config.limits(&self.bounds))
+            .map_err(|error| Failure::new("InvalidConfig", error.to_string()))
+    }
+
+    async fn component(&self, call: &WasmCall) -> Result<Arc<dyn Component>, Failure> {
+        let cid = call.module.cid();
+        if let Some(component) = self.runtime.prepared(&cid) {
+            return Ok(component);
+        }
+        let wasm = match call.module.inline() {
+            Some(bytes) => Bytes::copy_from_slice(bytes),
+            None => self.block(&cid).await?,
+        };
+        let runtime = self.runtime.clone();
+        let prepared = blocking(move || runtime.prepare(&cid, &wasm)).await?;
+        prepared.map_err(|error| prepare_failure(&cid, &error))
+    }
+
+    async fn block(&self, cid: &Cid) -> Result<Bytes, Failure> {
+        let found = self.blocks.get(cid).await;
+        let found = found.map_err(|error| Failure::new("StoreFailed", error.to_string()))?;
+        found.ok_or_else(|| {
+            Failure::new("MissingBlock", format!("the component {cid} is not in the block store; add it, and run again"))
+                .with("block", Ipld::Link(*cid))
+        })
+    }
+
+    /// What can be said of a call before it is made.
+    async fn check_call(&self, task: &Task) -> Result<(), Failure> {
+        let args = Ipld::Map(task.args().clone());
+        // Which component it is may itself be a result that is not there yet.
+        if ["mod", "fun"].iter().any(|key| task.args().get(*key).is_some_and(is_pending)) {
+            return Ok(());
+        }
+        let call = parse(&args)?;
+        let component = self.component(&call).await?;
+        let signature = component.signature(&call.fun).map_err(|error| call_failure(&CallError::Export(error)))?;
+        signature
+            .check_known(&call.params, &is_pending)
+            .map_err(|error| call_failure(&CallError::ArgumentMismatch(error)))
+    }
+
+    /// Makes the call. The second value says whether another machine would come to the same result.
+    async fn call(&self, task: &Task, limits: Limits) -> Result<Done, (Failure, bool)> {
+        let final_ = |failure| (failure, true);
+        let passing = |failure| (failure, false);
+        let call = parse(&Ipld::Map(task.args().clone())).map_err(final_)?;
+        let component = self.component(&call).await.map_err(passing)?;
+        let made = blocking(move || component.call(&call.fun, &call.params, &limits)).await.map_err(passing)?;
+        let completion = made.map_err(|error| (call_failure(&error), error.is_deterministic()))?;
+        let number = |number: u64| Ipld::Integer(number.into());
+        let meta = [
+            ("fuel".to_owned(), number(completion.fuel)),
+            ("instantiation".to_owned(), number(completion.instantiation_fuel)),
+        ];
+        Ok(Done { meta: meta.into(), ..Done::new(Outcome::Ok(completion.output)) })
+    }
+
+    async fn complete(&self, task: &Task, limits: Limits) -> Done {
+        match self.call(task, limits).await {
+            Ok(done) => done,
+            Err((failure, repeatable)) => Done { repeatable, ..Done::new(failure.into()) },
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for WasmHandler {
+    fn effect_class(&self) -> EffectClass {
+        EffectClass::Deterministic
+    }
+
+    fn profile(&self) -> Option<Cid> {
+        Some(*self.runtime.profile().cid())
+    }
+
+    async fn check(&self, task: &Task, config: &Config) -> Result<(), Failure> {
+        self.limits(config)?;
+        self.check_call(task).await
+    }
+
+    async fn handle(&self, call: &Call) -> Done {
+        match self.limits(call.config()) {
+            Ok(limits) => self.complete(call.task(), limits).await,
+            Err(failure) => Done { repeatable: false, ..Done::new(failure.into()) },
+        }
+    }
+
+    fn reexecutor(&self) -> Option<&dyn Reexecutor> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Reexecutor for WasmHandler {
+    /// Runs it within the ceilings: how it was asked to be run is no part of the task.
+    async fn reexecute(&self, task: &Task) -> Done {
+        self.complete(task, self.bounds.ceiling).await
+    }
+}
+
+/// Compiling and running are pure computation: they belong on a thread that may be kept busy.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::new("HostFailure", error.to_string()))
+}
+
+fn parse(args: &Ipld) -> Result<WasmCall, Failure> {
+    WasmCall::parse(args).map_err(|error| Failure::new("ArgumentMismatch", format!("{WASM_RUN_COMMAND}: {error}")))
+}
+
+fn prepare_failure(cid: &Cid, error: &PrepareError) -> Failure {
+    let message = with_hint(format!("the component {cid}: {error}"), error.hint());
+    Failure::new(error.name(), message)
+}
+
+fn call_failure(error: &CallError) -> Failure {
+    Failure::new(error.name(), with_hint(error.to_string(), error.hint()))
+}
+
+fn with_hint(message: String, hint: Option<&str>) -> String {
+    match hint {
+        Some(hint) => format!("{message}; {hint}"),
+        None => message,
+    }
+}

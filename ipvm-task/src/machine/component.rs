@@ -1,0 +1,247 @@
+//! A compiled component, and a call of one of its functions.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use ipld_wit::text::nearest;
+use ipld_wit::{Signature, Unsupported, result_encoded_len, result_to_ipld};
+use ucan_core::Ipld;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker, Val};
+use wasmtime::{Engine, Store, Trap};
+
+use super::engine::Engines;
+use super::lift::{self, Cost};
+use super::limiter::{Ended, MemoryLimiter};
+use super::ticker::Ticker;
+use crate::{CallError, Completion, Component, ExportError, Limits, PrepareError};
+
+/// A component that was compiled, and found to ask for nothing.
+pub(super) struct WasmtimeComponent {
+    engines: Arc<Engines>,
+    instance: InstancePre<MemoryLimiter>,
+    functions: BTreeMap<String, Result<Function, Unsupported>>,
+    slots: u32,
+}
+
+struct Function {
+    index: ComponentExportIndex,
+    signature: Signature,
+    cost: Cost,
+}
+
+impl WasmtimeComponent {
+    pub(super) fn compile(engines: &Arc<Engines>, wasm: &[u8]) -> Result<Self, PrepareError> {
+        recognise(wasm)?;
+        let invalid = |error: wasmtime::Error| PrepareError::Invalid { detail: format!("{error:#}") };
+        let component = engines.compile(wasm).map_err(invalid)?;
+        let engine = component.engine();
+        refuse_imports(&component)?;
+        let instance = Linker::new(engine).instantiate_pre(&component).map_err(invalid)?;
+        let functions = functions(&component);
+        Ok(Self { slots: engines.slots(&component), engines: Arc::clone(engines), instance, functions })
+    }
+
+    /// The size of the compiled code in bytes.
+    pub(super) fn code_size(&self) -> usize {
+        let range = self.instance.component().image_range();
+        (range.end as usize).saturating_sub(range.start as usize)
+    }
+
+    fn function(&self, name: &str) -> Result<&Function, ExportError> {
+        match self.functions.get(name) {
+            Some(Ok(function)) => Ok(function),
+            Some(Err(reason)) => Err(ExportError::Unsupported { name: name.to_owned(), reason: reason.clone() }),
+            None => Err(ExportError::NoSuchExport {
+                nearest: nearest(name, self.functions.keys().map(String::as_str)),
+                name: ipld_wit::text::shorten(name, 80),
+            }),
+        }
+    }
+}
+
+impl Component for WasmtimeComponent {
+    fn exports(&self) -> Vec<(&str, &Signature)> {
+        let callable = self.functions.iter().filter_map(|(name, function)| Some((name, function.as_ref().ok()?)));
+        callable.map(|(name, function)| (name.as_str(), &function.signature)).collect()
+    }
+
+    fn signature(&self, fun: &str) -> Result<&Signature, ExportError> {
+        self.function(fun).map(|function| &function.signature)
+    }
+
+    fn call(&self, fun: &str, params: &Ipld, limits: &Limits) -> Result<Completion, CallError> {
+        let function = self.function(fun)?;
+        let arguments = function.signature.vals(params)?;
+        // Given back in the opposite order: the store has left its slots before they are free again.
+        let _pass = self.engines.gate.enter(self.slots);
+        let _watch = self.engines.ticker.watch();
+        let mut run = Run::new(self.instance.engine(), function.cost, limits)?;
+        run.call(&self.instance, function, &arguments)
+    }
+}
+
+impl fmt::Debug for WasmtimeComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmtimeComponent")
+            .field("exports", &self.functions.keys())
+            .field("code_size", &self.code_size())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One run: a store with all limits set, which is the only way to have one.
+struct Run<'a> {
+    store: Store<MemoryLimiter>,
+    limits: &'a Limits,
+}
+
+impl<'a> Run<'a> {
+    fn new(engine: &Engine, cost: Cost, limits: &'a Limits) -> Result<Self, CallError> {
+        let mut store = Store::new(engine, MemoryLimiter::new(limits.memory));
+        store.limiter(|limiter| limiter);
+        store.set_hostcall_fuel(cost.allowance(limits.output));
+        store.set_epoch_deadline(Ticker::epochs(limits.time));
+        store.set_fuel(limits.fuel).map_err(host)?;
+        Ok(Self { store, limits })
+    }
+
+    fn call(
+        &mut self,
+        component: &InstancePre<MemoryLimiter>,
+        function: &Function,
+        arguments: &[Val],
+    ) -> Result<Completion, CallError> {
+        let instance = component.instantiate(&mut self.store).map_err(|error| self.failure(&error, host_failure))?;
+        let instantiation_fuel = self.fuel_used()?;
+        self.store.set_fuel(self.limits.fuel).map_err(host)?;
+
+        let fun = instance.get_func(&mut self.store, function.index);
+        let fun = fun.ok_or_else(|| CallError::Host { message: "an export has vanished".to_owned() })?;
+        let mut results = [Val::Bool(false)];
+        let results = if function.signature.result.is_some() { &mut results[..] } else { &mut [] };
+        // What is no trap by name is a breach of the guest's own types, found while its result is copied out.
+        fun.call(&mut self.store, arguments, results).map_err(|error| self.failure(&error, trap))?;
+        let fuel = self.fuel_used()?;
+
+        let result = results.first();
+        let amount = result_encoded_len(result, &function.signature).map_err(CallError::ResultMismatch)?;
+        if amount > self.limits.output {
+            return Err(CallError::OutputLimit { limit: self.limits.output, amount: Some(amount) });
+        }
+        let output = result_to_ipld(result, &function.signature).map_err(CallError::ResultMismatch)?;
+        Ok(Completion { output, fuel, instantiation_fuel })
+    }
+
+    fn fuel_used(&self) -> Result<u64, CallError> {
+        let left = self.store.get_fuel().map_err(host)?;
+        Ok(self.limits.fuel.saturating_sub(left))
+    }
+
+    /// What an error of wasmtime stands for; `otherwise` says it for one that has no name.
+    fn failure(&self, error: &wasmtime::Error, otherwise: impl FnOnce(String) -> CallError) -> CallError {
+        match &self.store.data().ended {
+            Some(Ended::Limit { limit, wanted }) => return CallError::OutOfMemory { limit: *limit, wanted: *wanted },
+            Some(Ended::Host { message }) => return CallError::Host { message: message.clone() },
+            None => {}
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => CallError::OutOfFuel { limit: self.limits.fuel },
+            Some(Trap::Interrupt) => CallError::TimeLimit { limit: self.limits.time },
+            Some(Trap::StackOverflow) => CallError::StackOverflow,
+            Some(trap) => CallError::Trap { message: trap.to_string() },
+            None if lift::is_allowance_exceeded(error) => {
+                CallError::OutputLimit { limit: self.limits.output, amount: None }
+            }
+            None if error.is::<wasmtime::OutOfMemory>() => host_failure("out of memory".to_owned()),
+            None => otherwise(error.root_cause().to_string()),
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn host(error: wasmtime::Error) -> CallError {
+    host_failure(format!("{error:#}"))
+}
+
+fn host_failure(message: String) -> CallError {
+    CallError::Host { message }
+}
+
+fn trap(message: String) -> CallError {
+    CallError::Trap { message }
+}
+
+/// Tells components from other things, in words that help.
+fn recognise(bytes: &[u8]) -> Result<(), PrepareError> {
+    const MAGIC: &[u8] = b"\0asm";
+    let found = match bytes {
+        [] => "nothing".to_owned(),
+        [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => return Err(PrepareError::CoreModule),
+        _ if bytes.starts_with(MAGIC) => "WebAssembly of an unknown version".to_owned(),
+        [0x1f, 0x8b, ..] => "data compressed with gzip".to_owned(),
+        [0x7f, b'E', b'L', b'F', ..] => "a program for another machine (ELF)".to_owned(),
+        _ => {
+            let start = &bytes[..bytes.len().min(24)];
+            match std::str::from_utf8(start) {
+                Ok(text) if text.trim_start().starts_with('(') => "WebAssembly in its text form".to_owned(),
+                Ok(text) => format!("{} bytes of text that start with {text:?}", bytes.len()),
+                Err(_) => format!("{} bytes that start with {:02x?}", bytes.len(), &start[..start.len().min(8)]),
+            }
+        }
+    };
+    Err(PrepareError::NotAComponent { found })
+}
+
+/// Refuses whatever must be given by a host. Types may be imported: they are names for what the component holds.
+fn refuse_imports(component: &component::Component) -> Result<(), PrepareError> {
+    let engine = component.engine();
+    let ty = component.component_type();
+    let mut forbidden = ty.imports(engine).filter(|(_, import)| !is_only_types(&import.ty, engine)).map(|(name, _)| name);
+    match forbidden.next() {
+        None => Ok(()),
+        Some(name) => Err(PrepareError::ForbiddenImport { name: name.to_owned(), more: forbidden.count() }),
+    }
+}
+
+fn is_only_types(item: &ComponentItem, engine: &Engine) -> bool {
+    match item {
+        ComponentItem::Type(_) => true,
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(engine).all(|(_, export)| is_only_types(&export.ty, engine))
+        }
+        _ => false,
+    }
+}
+
+/// The functions that the component exports, itself or within its interfaces.
+fn functions(component: &component::Component) -> BTreeMap<String, Result<Function, Unsupported>> {
+    let engine = component.engine();
+    let mut functions = BTreeMap::new();
+    let mut add = |name: String, ty: &ComponentFunc, index: Option<ComponentExportIndex>| {
+        let function = index.map(|index| {
+            Signature::of(ty).map(|signature| {
+                let cost = Cost::of_result(signature.result.as_ref());
+                Function { index, signature, cost }
+            })
+        });
+        functions.extend(function.map(|function| (name, function)));
+    };
+    for (name, export) in component.component_type().exports(engine) {
+        match export.ty {
+            ComponentItem::ComponentFunc(ty) => add(name.to_owned(), &ty, component.get_export_index(None, name)),
+            ComponentItem::ComponentInstance(instance) => {
+                let interface = component.get_export_index(None, name);
+                for (fun, export) in instance.exports(engine) {
+                    if let ComponentItem::ComponentFunc(ty) = export.ty {
+                        add(format!("{name}#{fun}"), &ty, component.get_export_index(interface.as_ref(), fun));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    functions
+}

@@ -1,0 +1,189 @@
+//! The configuration of wasmtime, and the profile that describes it, from one table.
+
+use std::collections::BTreeMap;
+
+use ucan_core::Ipld;
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures};
+
+use super::gate::Gate;
+use super::limiter::MAX_TABLE_ELEMENTS;
+use super::ticker::Ticker;
+use crate::{DeterminismProfile, ProfileError};
+
+/// The release line of wasmtime: its fuel schedule and its compiler's semantics are part of the profile.
+const WASMTIME: &str = "48";
+
+/// Bytes of stack for a guest. All guests that were tried are content with it, interpreters included.
+const STACK: usize = 512 << 10;
+
+/// The WebAssembly proposals that a guest may use; all others are off. None of these depends on the machine.
+const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::CALL_INDIRECT_OVERLONG)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::BULK_MEMORY_OPT)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::COMPONENT_MODEL);
+
+/// Core instances that a component in the pool may have for each of its slots.
+const INSTANCES_PER_SLOT: u32 = 64;
+/// Tables that a component in the pool may have for each of its slots.
+pub(super) const TABLES_PER_SLOT: u32 = 8;
+
+/// A runtime could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The compiler does not support this machine.
+    #[error("wasmtime cannot run here: {detail}")]
+    Engine {
+        /// What it says.
+        detail: String,
+    },
+    /// The watch over the time limits has no thread.
+    #[error("no thread for the time limits: {detail}")]
+    Thread {
+        /// What the operating system says.
+        detail: String,
+    },
+    /// The profile cannot be described.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+}
+
+/// The compilers and what all components share. They differ only in where instances live, which no guest can see.
+pub(super) struct Engines {
+    /// Instances live in slots that are reserved beforehand: the fast way. Absent where address space is scarce.
+    pooled: Option<Engine>,
+    /// Each instance gets memory of its own: for components that do not fit into the slots.
+    frugal: Engine,
+    pub(super) gate: Gate,
+    pub(super) ticker: Ticker,
+    profile: DeterminismProfile,
+}
+
+impl Engines {
+    pub(super) fn new(concurrency: u32) -> Result<Self, RuntimeError> {
+        let concurrency = concurrency.clamp(1, 4096);
+        let failed = |error: wasmtime::Error| RuntimeError::Engine { detail: format!("{error:#}") };
+        let mut frugal = config();
+        // Nothing is reserved beyond what a guest asks for; its memories move as they grow.
+        frugal.memory_reservation(0).memory_reservation_for_growth(1 << 20);
+        let frugal = Engine::new(&frugal).map_err(failed)?;
+
+        let mut pooled = config();
+        pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency)));
+        let pooled = Engine::new(&pooled)
+            .inspect_err(|error| tracing::warn!("instances get memory of their own, which is slower: {error:#}"))
+            .ok();
+
+        let engines: Vec<Engine> = pooled.iter().chain([&frugal]).cloned().collect();
+        let ticker = Ticker::start(engines).map_err(|error| RuntimeError::Thread { detail: error.to_string() })?;
+        let profile = DeterminismProfile::new(description())?;
+        Ok(Self { pooled, frugal, gate: Gate::new(concurrency), ticker, profile })
+    }
+
+    pub(super) fn profile(&self) -> &DeterminismProfile {
+        &self.profile
+    }
+
+    /// Compiles for the pool, and without it what does not fit there.
+    ///
+    /// A component that is invalid fails twice; the second failure is the one that is told.
+    pub(super) fn compile(&self, wasm: &[u8]) -> Result<wasmtime::component::Component, wasmtime::Error> {
+        let compile = |engine| wasmtime::component::Component::from_binary(engine, wasm);
+        match self.pooled.as_ref().map(compile) {
+            Some(Ok(component)) if self.slots(&component) <= self.gate.slots() => Ok(component),
+            _ => compile(&self.frugal),
+        }
+    }
+
+    /// How many slots of the pool an instance takes: one for each memory.
+    pub(super) fn slots(&self, component: &wasmtime::component::Component) -> u32 {
+        component.resources_required().map_or(u32::MAX, |required| {
+            required.num_memories.max(required.num_tables.div_ceil(TABLES_PER_SLOT)).max(1)
+        })
+    }
+}
+
+impl std::fmt::Debug for Engines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engines").field("pooled", &self.pooled.is_some()).field("gate", &self.gate).finish_non_exhaustive()
+    }
+}
+
+/// What all engines have in common: all that can influence a result.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_features(WasmFeatures::all(), false)
+        .wasm_features(FEATURES, true)
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        .cranelift_nan_canonicalization(true)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK)
+        // The fuel of instantiation depends on it.
+        .memory_init_cow(true)
+        .concurrency_support(false)
+        // A trap's message is a result, and must not hold addresses.
+        .wasm_backtrace(false)
+        .generate_address_map(false);
+    config
+}
+
+fn pool(slots: u32) -> PoolingAllocationConfig {
+    let tables = slots.saturating_mul(TABLES_PER_SLOT);
+    let instances = slots.saturating_mul(INSTANCES_PER_SLOT);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(instances)
+        .max_core_instances_per_component(INSTANCES_PER_SLOT)
+        .total_memories(slots)
+        .max_memories_per_component(slots)
+        .max_memories_per_module(slots)
+        .total_tables(tables)
+        .max_tables_per_component(tables)
+        .max_tables_per_module(tables)
+        .table_elements(MAX_TABLE_ELEMENTS);
+    pool
+}
+
+/// The profile in words, for people and for machines that compare.
+fn description() -> BTreeMap<String, Ipld> {
+    let text = |it: &str| Ipld::String(it.to_owned());
+    let map = |entries: Vec<(&str, Ipld)>| Ipld::Map(entries.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
+    let mut features: Vec<String> = FEATURES.iter_names().map(|(name, _)| name.to_lowercase().replace('_', "-")).collect();
+    features.sort_unstable();
+    let Ipld::Map(description) = map(vec![
+        ("abi", text("ipld-wit 1")),
+        ("runtime", text("wasmtime")),
+        ("version", text(WASMTIME)),
+        ("compiler", text("cranelift")),
+        ("features", Ipld::List(features.into_iter().map(Ipld::String).collect())),
+        ("imports", text("none")),
+        ("instance", text("one for each call")),
+        ("nan", text("canonical")),
+        ("stack", Ipld::Integer(STACK as i128)),
+        ("fuel", map(vec![("schedule", text("wasmtime 48 default")), ("counts", text("the call, without instantiation"))])),
+        (
+            "memory",
+            map(vec![
+                ("beyond-limit", text("trap")),
+                ("initialisation", text("copy-on-write")),
+                ("table-elements", Ipld::Integer(MAX_TABLE_ELEMENTS as i128)),
+            ]),
+        ),
+    ]) else {
+        return BTreeMap::new();
+    };
+    description
+}

@@ -1,0 +1,112 @@
+//! The machine: wasmtime, held to what is the same everywhere.
+
+mod cache;
+mod component;
+mod engine;
+mod gate;
+mod lift;
+mod limiter;
+mod ticker;
+
+use std::sync::Arc;
+
+use ucan_core::{Cid, block};
+
+use crate::{Component, DeterminismProfile, PrepareError, Runtime};
+use cache::Cache;
+use component::WasmtimeComponent;
+use engine::Engines;
+
+pub use engine::RuntimeError;
+
+/// What a [`WasmtimeRuntime`] keeps at hand. Nothing here can influence a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WasmtimeOptions {
+    /// How many calls can run at once; more wait for their turn. About 4 GiB of address space, not memory, are reserved
+    /// for each.
+    pub concurrency: u32,
+    /// How many compiled components are kept.
+    pub cached_components: usize,
+    /// How many bytes of compiled code are kept.
+    pub cached_bytes: usize,
+    /// The largest component that is taken, in bytes.
+    pub max_component: usize,
+}
+
+impl Default for WasmtimeOptions {
+    /// 32 calls, 256 components, 1 GiB of code, components of up to 64 MiB.
+    fn default() -> Self {
+        Self { concurrency: 32, cached_components: 256, cached_bytes: 1 << 30, max_component: 64 << 20 }
+    }
+}
+
+/// What a runtime has done and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// How many components were compiled since the runtime was made.
+    pub compiled: u64,
+    /// How many compiled components are at hand.
+    pub cached: usize,
+    /// How many bytes of code those have.
+    pub cached_bytes: usize,
+}
+
+/// A [`Runtime`] on wasmtime's optimising compiler.
+///
+/// Guests have no imports, no threads, no relaxed arithmetic and one bit pattern for NaN; each call has a fresh
+/// instance. Dropping the runtime and all of its components ends its one thread, which watches over the time limits.
+#[derive(Debug)]
+pub struct WasmtimeRuntime {
+    engines: Arc<Engines>,
+    cache: Cache,
+    max_component: usize,
+}
+
+impl WasmtimeRuntime {
+    /// Makes a runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the compiler does not support this machine.
+    pub fn new(options: &WasmtimeOptions) -> Result<Self, RuntimeError> {
+        Ok(Self {
+            engines: Arc::new(Engines::new(options.concurrency)?),
+            cache: Cache::new(options.cached_components, options.cached_bytes),
+            max_component: options.max_component,
+        })
+    }
+
+    /// What the runtime has done and holds.
+    pub fn stats(&self) -> Stats {
+        self.cache.stats()
+    }
+
+    fn compile(&self, cid: &Cid, wasm: &[u8]) -> Result<Arc<WasmtimeComponent>, PrepareError> {
+        let component = WasmtimeComponent::compile(&self.engines, wasm)?;
+        tracing::debug!(%cid, bytes = wasm.len(), code = component.code_size(), "compiled a component");
+        Ok(Arc::new(component))
+    }
+}
+
+impl Runtime for WasmtimeRuntime {
+    fn profile(&self) -> &DeterminismProfile {
+        self.engines.profile()
+    }
+
+    fn prepared(&self, cid: &Cid) -> Option<Arc<dyn Component>> {
+        self.cache.get(cid).map(|component| component as Arc<dyn Component>)
+    }
+
+    fn prepare(&self, cid: &Cid, wasm: &[u8]) -> Result<Arc<dyn Component>, PrepareError> {
+        if let Some(component) = self.prepared(cid) {
+            return Ok(component);
+        }
+        if wasm.len() > self.max_component {
+            return Err(PrepareError::TooLarge { size: wasm.len(), limit: self.max_component });
+        }
+        // Verified before others can come to wait for this compilation: wrong bytes are this caller's fault alone.
+        block::verify(cid, wasm)?;
+        let component = self.cache.get_or_make(cid, || self.compile(cid, wasm))?;
+        Ok(component)
+    }
+}
