@@ -65,7 +65,12 @@ pub(super) fn policy(
             let statement = grant.policy().first_violated(request.args, ctx.pending);
             Err((
                 Class::MatchError,
-                format!("the arguments violate {}", statement.unwrap_or_default()),
+                format!(
+                    "the arguments violate {}",
+                    statement
+                        .as_deref()
+                        .unwrap_or("a policy that takes too long to judge")
+                ),
             ))
         }
     }

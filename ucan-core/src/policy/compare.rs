@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Verdict, selector::Found};
+use super::{Verdict, evaluate::Work, selector::Found};
 use crate::Ipld;
 
 /// The order of two numbers by exact value; nothing, when one of them is not a number.
@@ -42,34 +42,36 @@ fn integer_with_float(integer: i128, float: f64) -> Option<Ordering> {
 }
 
 /// Whether what was found equals a value, members included.
-pub(super) fn equal(found: &Found<'_>, value: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
+pub(super) fn equal(found: &Found<'_>, value: &Ipld, work: &Work<'_>) -> Verdict {
     match (found, value) {
-        (Found::Node(node), _) => deep_equal(node, value, pending),
+        (Found::Node(node), _) => deep_equal(node, value, work),
         (Found::Null, Ipld::Null) => Verdict::Satisfied,
         (Found::Integer(integer), _) => {
             (order(&Ipld::Integer(*integer), value) == Some(Ordering::Equal)).into()
         }
         (Found::Bytes(bytes), Ipld::Bytes(other)) => (bytes == other).into(),
-        (Found::Items(items), Ipld::List(list)) if items.len() == list.len() => all(items
-            .iter()
-            .zip(list)
-            .map(|(a, b)| deep_equal(a, b, pending))),
+        (Found::Items(items), Ipld::List(list)) if items.len() == list.len() => {
+            all(items.iter().zip(list).map(|(a, b)| deep_equal(a, b, work)))
+        }
         _ => Verdict::Violated,
     }
 }
 
-fn deep_equal(a: &Ipld, b: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
-    if pending(a) {
+fn deep_equal(a: &Ipld, b: &Ipld, work: &Work<'_>) -> Verdict {
+    if !work.spend(1) {
+        return Verdict::Violated;
+    }
+    if work.is_pending(a) {
         return Verdict::Undecided;
     }
     match (a, b) {
         (Ipld::List(a), Ipld::List(b)) if a.len() == b.len() => {
-            all(a.iter().zip(b).map(|(a, b)| deep_equal(a, b, pending)))
+            all(a.iter().zip(b).map(|(a, b)| deep_equal(a, b, work)))
         }
         (Ipld::Map(a), Ipld::Map(b)) if a.len() == b.len() => {
             all(a.iter().zip(b).map(|((key, a), (other, b))| {
                 if key == other {
-                    deep_equal(a, b, pending)
+                    deep_equal(a, b, work)
                 } else {
                     Verdict::Violated
                 }

@@ -73,8 +73,10 @@ impl Policy {
     ///
     /// `pending` says of a value whether it stands for one that is not known. A statement that depends on such a value is
     /// undecided, and the connectives follow Kleene's logic: one false statement makes an `and` false whatever the others are.
+    ///
+    /// Arguments that would take more than ten million steps to judge violate the policy.
     pub fn evaluate(&self, args: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
-        evaluate::all_of(&self.statements, args, pending)
+        evaluate::policy(&self.statements, args, pending)
     }
 
     /// The first statement that is violated, as DAG-JSON, for an error.
@@ -83,13 +85,8 @@ impl Policy {
         args: &Ipld,
         pending: &dyn Fn(&Ipld) -> bool,
     ) -> Option<String> {
-        let violated = |statement: &&Statement| {
-            evaluate::all_of(std::slice::from_ref(*statement), args, pending) == Verdict::Violated
-        };
-        self.statements
-            .iter()
-            .find(violated)
-            .map(|statement| crate::dagjson::encode(&statement.to_ipld()))
+        let statement = evaluate::first_violated(&self.statements, args, pending)?;
+        Some(crate::dagjson::encode(&statement.to_ipld()))
     }
 
     /// The selectors of all `any` statements, for a linter: by the specification's definition such a statement is true of an

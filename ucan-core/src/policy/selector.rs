@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use super::evaluate::Work;
 use crate::{Ipld, dagcbor::canonical_order, text::excerpt};
 
 /// A path into a value: `.`, `.name`, `.list[-1]`, `.list[2:4]`, `.map[]`, `.["any name"]`, each segment optional with `?`.
@@ -83,29 +84,25 @@ impl Selector {
 
     /// The value that the selector finds, unless the selection fails.
     pub fn select(&self, value: &Ipld) -> Option<Ipld> {
-        match self.resolve(value, &|_| false) {
+        match self.resolve(value, &Work::new(&|_| false)) {
             Selection::Found(found) => Some(found.to_ipld()),
             Selection::Failed | Selection::Pending => None,
         }
     }
 
-    pub(super) fn resolve<'a>(
-        &self,
-        value: &'a Ipld,
-        pending: &dyn Fn(&Ipld) -> bool,
-    ) -> Selection<'a> {
+    pub(super) fn resolve<'a>(&self, value: &'a Ipld, work: &Work<'_>) -> Selection<'a> {
         let mut found = Found::Node(value);
         for (segment, optional) in &self.segments {
-            if found.is(pending) {
+            if found.is_pending(work) {
                 return Selection::Pending;
             }
-            found = match step(segment, found) {
+            found = match step(segment, found, work) {
                 Some(next) => next,
                 None if *optional => Found::Null,
                 None => return Selection::Failed,
             };
         }
-        if found.is(pending) {
+        if found.is_pending(work) {
             Selection::Pending
         } else {
             Selection::Found(found)
@@ -114,8 +111,8 @@ impl Selector {
 }
 
 impl<'a> Found<'a> {
-    fn is(&self, pending: &dyn Fn(&Ipld) -> bool) -> bool {
-        matches!(self, Self::Node(node) if pending(node))
+    fn is_pending(&self, work: &Work<'_>) -> bool {
+        matches!(self, Self::Node(node) if work.is_pending(node))
     }
 
     fn to_ipld(&self) -> Ipld {
@@ -129,7 +126,15 @@ impl<'a> Found<'a> {
     }
 
     /// The members of a list, or the values of a map in canonical order of the keys.
-    pub(super) fn members(self) -> Option<Vec<&'a Ipld>> {
+    pub(super) fn members(self, work: &Work<'_>) -> Option<Vec<&'a Ipld>> {
+        let steps = match &self {
+            Self::Node(Ipld::List(list)) => list.len(),
+            Self::Node(Ipld::Map(map)) => map.len(),
+            _ => 0,
+        };
+        if !work.spend(steps) {
+            return None;
+        }
         match self {
             Self::Items(items) => Some(items),
             Self::Node(Ipld::List(list)) => Some(list.iter().collect()),
@@ -143,13 +148,16 @@ impl<'a> Found<'a> {
     }
 }
 
-fn step<'a>(segment: &Segment, found: Found<'a>) -> Option<Found<'a>> {
+fn step<'a>(segment: &Segment, found: Found<'a>, work: &Work<'_>) -> Option<Found<'a>> {
+    if !work.spend(1) {
+        return None;
+    }
     match (segment, found) {
         (Segment::Key(key), Found::Node(Ipld::Map(map))) => {
             Some(map.get(key).map_or(Found::Null, Found::Node))
         }
         (Segment::Key(_), _) => None,
-        (Segment::Values, found) => found.members().map(Found::Items),
+        (Segment::Values, found) => found.members(work).map(Found::Items),
         (Segment::Index(index), Found::Node(Ipld::List(list))) => {
             Some(Found::Node(at(list, *index)?))
         }
@@ -160,7 +168,9 @@ fn step<'a>(segment: &Segment, found: Found<'a>) -> Option<Found<'a>> {
             Some(Found::Items(slice(list, *from, *to).iter().collect()))
         }
         (Segment::Slice(from, to), Found::Items(items)) => {
-            Some(Found::Items(slice(&items, *from, *to).to_vec()))
+            let items = slice(&items, *from, *to);
+            work.spend(items.len())
+                .then(|| Found::Items(items.to_vec()))
         }
         (Segment::Slice(from, to), Found::Node(Ipld::Bytes(bytes))) => {
             Some(Found::Bytes(slice(bytes, *from, *to)))

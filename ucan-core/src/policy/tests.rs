@@ -378,6 +378,24 @@ fn kleene() {
     );
 }
 
+#[test]
+fn too_much_to_do_is_a_violation_and_takes_no_time() {
+    let args = Ipld::Map([("l".to_owned(), Ipld::List(vec![Ipld::Integer(1); 100_000]))].into());
+    let slices = "[0:]".repeat(200);
+    for statement in [
+        format!(r#"["==", ".l{slices}[0]", 1]"#),
+        r#"["not", ["any", ".l", ["==", ".", 2]]]"#.to_owned(),
+    ] {
+        let whole = policy(&format!("[{}]", vec![statement.as_str(); 1000].join(",")));
+        assert!(!whole.matches(&args), "{statement}");
+        assert!(whole.first_violated(&args, &|_| false).is_some());
+    }
+    assert!(holds(
+        r#"["all", ".", ["<", ".", 2]]"#,
+        &format!("[{}1]", "1,".repeat(999_999))
+    ));
+}
+
 /// Whether a text matches a pattern, by trying everything.
 fn naive(pattern: &[char], text: &[char]) -> bool {
     match pattern {
