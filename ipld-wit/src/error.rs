@@ -96,8 +96,12 @@ impl fmt::Display for Mismatch {
             Self::OutOfRange { found } => write!(f, "found {found}, which is out of range"),
             Self::Inexact { found } => write!(f, "found {found}, which it cannot hold exactly"),
             Self::NotFinite { found } => write!(f, "found {found}, which IPLD cannot carry"),
-            Self::NotOneChar { found } => write!(f, "found a string of {found} characters instead of one"),
-            Self::Length { expected, found } => write!(f, "found {found} items instead of {expected}"),
+            Self::NotOneChar { found } => {
+                write!(f, "found a string of {found} characters instead of one")
+            }
+            Self::Length { expected, found } => {
+                write!(f, "found {found} items instead of {expected}")
+            }
             Self::MissingField { name } => write!(f, "field `{name}` is missing"),
             Self::UnknownField { name, nearest } => {
                 write!(f, "there is no field `{name}`")?;
@@ -107,9 +111,16 @@ impl fmt::Display for Mismatch {
                 write!(f, "there is no `{name}`")?;
                 did_you_mean(f, nearest.as_deref())
             }
-            Self::MissingPayload { name } => write!(f, "case `{name}` carries a value: write {{\"{name}\": ..}}"),
-            Self::UnexpectedPayload { name } => write!(f, "case `{name}` carries nothing: write \"{name}\""),
-            Self::FlagOrder { name } => write!(f, "flag `{name}` is out of order: names are distinct and sorted bytewise"),
+            Self::MissingPayload { name } => {
+                write!(f, "case `{name}` carries a value: write {{\"{name}\": ..}}")
+            }
+            Self::UnexpectedPayload { name } => {
+                write!(f, "case `{name}` carries nothing: write \"{name}\"")
+            }
+            Self::FlagOrder { name } => write!(
+                f,
+                "flag `{name}` is out of order: names are distinct and sorted bytewise"
+            ),
         }
     }
 }
@@ -137,7 +148,10 @@ pub enum Segment {
 
 impl Path {
     pub(crate) const fn new(root: &'static str) -> Self {
-        Self { root, reversed: Vec::new() }
+        Self {
+            root,
+            reversed: Vec::new(),
+        }
     }
 
     /// The steps from the whole to the part.
@@ -161,14 +175,21 @@ impl fmt::Display for Path {
 }
 
 fn is_plain(key: &str) -> bool {
-    !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    !key.is_empty()
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 /// Boxed, so that a result of the rules stays as small as what they make.
 pub(crate) type Failure = Box<ConvertError>;
 
 pub(crate) fn failure(expected: &Type, mismatch: Mismatch) -> Failure {
-    Box::new(ConvertError { path: Path::new("value"), expected: shorten(&expected.to_string(), 240), mismatch })
+    Box::new(ConvertError {
+        path: Path::new("value"),
+        expected: shorten(&expected.to_string(), 240),
+        mismatch,
+    })
 }
 
 /// Adds the step by which the failing part was reached.
