@@ -1,1 +1,10 @@
-//! The IPVM node that composes the defaults, and the ipvm command.
+#![doc = include_str!("../README.md")]
+
+mod keyfile;
+mod node;
+mod source;
+mod state;
+
+pub use node::{Node, NodeError, NodeOptions, OUTPUT};
+pub use source::{Source, SourceError};
+pub use state::{State, StateError};

@@ -1,1 +1,7 @@
-//! Consumable channels: UCAN authority that is used up, by signed cumulative vouchers.
+#![doc = include_str!("../README.md")]
+
+mod channel;
+mod voucher;
+
+pub use channel::{Channel, DrawError};
+pub use voucher::{DRAW_COMMAND, Voucher, VoucherError};

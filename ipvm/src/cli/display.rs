@@ -1,0 +1,248 @@
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use console::{Style, style};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use ipvm_workflow::{Event, How, StepReport};
+use serde_json::{Value, json};
+use ucan_core::{Ipld, dagjson};
+use ucan_invocation::{EffectClass, Outcome};
+
+/// How many characters of a result are shown.
+const RESULT: usize = 40;
+
+/// Shows what happens in a run: a table that grows, with the tasks under way below it on a terminal, or JSON lines.
+pub(super) struct Display {
+    json: bool,
+    output: PathBuf,
+    began: Instant,
+    progress: Option<MultiProgress>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    label_width: usize,
+    under_way: HashMap<String, ProgressBar>,
+    ran: usize,
+    reused: usize,
+    unchanged: usize,
+    not_started: usize,
+    failures: Vec<String>,
+    wrote: bool,
+}
+
+impl Display {
+    pub(super) fn new(json: bool, output: PathBuf) -> Self {
+        let terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        Self {
+            json,
+            output,
+            began: Instant::now(),
+            progress: (terminal && !json).then(MultiProgress::new),
+            table: Mutex::default(),
+        }
+    }
+
+    pub(super) fn show(&self, event: &Event) {
+        if self.json {
+            return self.line(&as_json(event).to_string());
+        }
+        let mut table = self.table();
+        match event {
+            Event::Accepted { workflow, steps, .. } => {
+                table.label_width = steps.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0).max(4);
+                self.line(&format!("workflow {workflow}"));
+                let heading = row(table.label_width, "task", "class", "status", "fuel", "time", "result", "receipt");
+                self.line(&style(heading).bold().to_string());
+            }
+            Event::Started { label } => {
+                if let Some(progress) = &self.progress {
+                    table.under_way.insert(label.clone(), spinner(progress, label));
+                }
+            }
+            Event::Finished(step) => {
+                if let Some(bar) = table.under_way.remove(&step.label) {
+                    bar.finish_and_clear();
+                }
+                self.line(&table.finished(step));
+            }
+            Event::NotStarted { label, class } => {
+                table.not_started += 1;
+                let cells = row(table.label_width, label, class.name(), "held back", "-", "-", "pure work failed", "-");
+                self.line(&style(cells).dim().to_string());
+            }
+            Event::Done { receipt, .. } => {
+                for failure in &table.failures {
+                    self.line(failure);
+                }
+                self.line(&format!("{} in {}; receipt of the run {receipt}", table.summary(), time(self.began.elapsed())));
+                if table.wrote {
+                    self.line(&format!("results are in {}", self.output.display()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // At worst a count is wrong after a panic elsewhere.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Prints a line above whatever is under way. A reader that has gone away is no reason to stop a run.
+    fn line(&self, text: &str) {
+        let print = || {
+            let _reader_gone = writeln!(std::io::stdout(), "{text}");
+        };
+        match &self.progress {
+            Some(progress) => progress.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+impl Table {
+    fn finished(&mut self, step: &StepReport) -> String {
+        match step.how {
+            How::Ran => self.ran += 1,
+            How::Reused => self.reused += 1,
+            How::Unchanged => self.unchanged += 1,
+        }
+        self.wrote |= step.class == EffectClass::IdempotentWrite && step.outcome.is_ok();
+        if !step.outcome.is_ok() {
+            let name = step.outcome.failure_name().unwrap_or("error");
+            let message = step.outcome.failure_message().unwrap_or("the receipt has the details");
+            self.failures.push(format!("{} {}: {name}: {message}", style("failed:").red().bold(), step.label));
+        }
+        let fuel = step.fuel.map_or_else(|| "-".to_owned(), grouped);
+        let (Outcome::Ok(value) | Outcome::Error(value)) = &step.outcome;
+        let receipt = step.receipt.to_string();
+        let cells = row(
+            self.label_width,
+            &step.label,
+            step.class.name(),
+            status(step),
+            &fuel,
+            &time(step.elapsed),
+            &short(value),
+            &receipt,
+        );
+        colour(step).apply_to(cells).to_string()
+    }
+
+    fn summary(&self) -> String {
+        let counts = [
+            (self.ran, "ran"),
+            (self.reused, "reused"),
+            (self.unchanged, "unchanged"),
+            (self.failures.len(), "failed"),
+            (self.not_started, "held back"),
+        ];
+        let some = counts.iter().filter(|(count, _)| *count > 0);
+        some.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one argument a column")]
+fn row(width: usize, label: &str, class: &str, status: &str, fuel: &str, time: &str, result: &str, receipt: &str) -> String {
+    format!("{label:<width$}  {class:<16}  {status:<9}  {fuel:>13}  {time:>8}  {result:<RESULT$}  {receipt}")
+}
+
+fn status(step: &StepReport) -> &'static str {
+    if step.outcome.is_ok() { step.how.name() } else { "failed" }
+}
+
+fn colour(step: &StepReport) -> Style {
+    match (step.outcome.is_ok(), step.how) {
+        (false, _) => Style::new().red(),
+        (true, How::Ran) => Style::new().green(),
+        (true, _) => Style::new(),
+    }
+}
+
+fn spinner(progress: &MultiProgress, label: &str) -> ProgressBar {
+    let bar = progress.add(ProgressBar::new_spinner());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(label.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+/// A value in short: DAG-JSON, cut where the column ends.
+fn short(value: &Ipld) -> String {
+    let text = dagjson::encode(value);
+    if text.chars().count() <= RESULT {
+        return text;
+    }
+    text.chars().take(RESULT - 2).chain("..".chars()).collect()
+}
+
+/// A number with its thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn time(elapsed: Duration) -> String {
+    match elapsed.as_micros() {
+        micros if micros < 1_000 => format!("{micros} us"),
+        micros if micros < 1_000_000 => format!("{:.1} ms", elapsed.as_secs_f64() * 1e3),
+        _ => format!("{:.2} s", elapsed.as_secs_f64()),
+    }
+}
+
+fn as_json(event: &Event) -> Value {
+    match event {
+        Event::Accepted { run, workflow, steps } => json!({
+            "event": "accepted",
+            "run": run.to_string(),
+            "workflow": workflow.to_string(),
+            "tasks": steps.iter().map(|(label, class)| json!({"label": label, "class": class.name()})).collect::<Vec<_>>(),
+        }),
+        Event::Started { label } => json!({"event": "started", "label": label}),
+        Event::Finished(step) => json!({
+            "event": "finished",
+            "label": step.label,
+            "task": step.task.to_string(),
+            "class": step.class.name(),
+            "status": status(step),
+            "how": step.how.name(),
+            "fuel": step.fuel,
+            "micros": u64::try_from(step.elapsed.as_micros()).unwrap_or(u64::MAX),
+            "out": serde_json::from_str::<Value>(&dagjson::encode(&step.outcome.to_ipld())).unwrap_or_default(),
+            "receipt": step.receipt.to_string(),
+        }),
+        Event::NotStarted { label, class } => {
+            json!({"event": "not-started", "label": label, "class": class.name()})
+        }
+        Event::Done { receipt, succeeded } => {
+            json!({"event": "done", "receipt": receipt.to_string(), "succeeded": succeeded})
+        }
+        _ => json!({"event": "other"}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_values_fit_their_columns() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(short(&Ipld::String("x".repeat(100))).chars().count(), RESULT);
+        assert_eq!(time(Duration::from_micros(1_500)), "1.5 ms");
+    }
+}

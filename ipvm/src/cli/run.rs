@@ -1,0 +1,106 @@
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use ipvm::{Node, NodeError, Source};
+use ucan_core::{Did, Ipld, dagjson};
+
+use super::display::Display;
+use super::{FAILED, Outcome};
+
+/// What `ipvm run` takes.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// The workflow, a DAG-JSON file.
+    workflow: PathBuf,
+    /// Gives an input the text of a file (UTF-8).
+    #[arg(long = "input", value_name = "NAME=FILE", value_parser = assignment)]
+    inputs: Vec<(String, String)>,
+    /// Gives an input the bytes of a file.
+    #[arg(long = "input-bytes", value_name = "NAME=FILE", value_parser = assignment)]
+    bytes: Vec<(String, String)>,
+    /// Gives an input a value, in DAG-JSON.
+    #[arg(long = "input-json", value_name = "NAME=JSON", value_parser = assignment)]
+    values: Vec<(String, String)>,
+    /// Says who an alias is that the workflow uses as a subject.
+    #[arg(long = "bind", value_name = "ALIAS=DID", value_parser = assignment)]
+    subjects: Vec<(String, String)>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+type Refused = Box<dyn Error + Send + Sync>;
+
+impl Run {
+    pub(super) async fn carry_out(self, open: impl FnOnce() -> Result<Node, NodeError>, json: bool) -> Outcome {
+        let source = Source::read(&self.workflow)?;
+        let inputs = self.inputs()?;
+        let subjects = self.subjects()?;
+        let node = open()?;
+        for (cid, bytes) in &source.blocks {
+            node.put(cid, bytes.clone()).await?;
+        }
+        let display = Display::new(json, node.output().to_owned());
+        let report = node.run(&source.document, inputs, subjects, &|event| display.show(&event)).await;
+        let report = report.map_err(|error| with_unlinked(error.into(), &source.unlinked))?;
+        Ok(if report.succeeded() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+    }
+
+    fn inputs(&self) -> Result<BTreeMap<String, Ipld>, Refused> {
+        let mut inputs = BTreeMap::new();
+        let mut give = |name: &String, value| match inputs.insert(name.clone(), value) {
+            None => Ok(()),
+            Some(_) => Err(Refused::from(format!("the input {name:?} is given twice"))),
+        };
+        for (name, file) in &self.inputs {
+            let text = String::from_utf8(read(file)?).map_err(|error| {
+                let place = error.utf8_error().valid_up_to();
+                format!("{file} is not UTF-8 text (at byte {place}); give it as bytes: --input-bytes {name}={file}")
+            })?;
+            give(name, Ipld::String(text))?;
+        }
+        for (name, file) in &self.bytes {
+            give(name, Ipld::Bytes(read(file)?))?;
+        }
+        for (name, json) in &self.values {
+            let value = dagjson::decode(json.as_bytes())
+                .map_err(|error| format!("the value of the input {name:?} is not DAG-JSON: {error}"))?;
+            give(name, value)?;
+        }
+        Ok(inputs)
+    }
+
+    fn subjects(&self) -> Result<BTreeMap<String, Did>, Refused> {
+        self.subjects
+            .iter()
+            .map(|(alias, did)| {
+                let did = Did::parse(did).map_err(|error| format!("--bind {alias}={did}: {error}"))?;
+                Ok((alias.clone(), did))
+            })
+            .collect()
+    }
+}
+
+fn read(file: &str) -> Result<Vec<u8>, Refused> {
+    std::fs::read(Path::new(file)).map_err(|error| format!("cannot read {file}: {error}").into())
+}
+
+/// Where a component is missing, a file beside the workflow that changed is the likely reason.
+fn with_unlinked(error: Refused, unlinked: &[(PathBuf, ucan_core::Cid)]) -> Refused {
+    let text = error.to_string();
+    if unlinked.is_empty() || !text.contains("MissingBlock") {
+        return error;
+    }
+    let files: Vec<String> = unlinked
+        .iter()
+        .map(|(path, cid)| format!("{} has the CID {cid} now, to which no task links", path.display()))
+        .collect();
+    format!("{text}\n{}", files.join("\n")).into()
+}

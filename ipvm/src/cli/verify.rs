@@ -1,0 +1,75 @@
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use ipvm::Node;
+use ipvm_workflow::Verification;
+use ucan_invocation::Receipt;
+
+use super::{FAILED, Outcome, cid, stored};
+
+/// What `ipvm verify` takes.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The receipt: its CID, or a file that holds its token.
+    receipt: String,
+}
+
+impl Verify {
+    pub(super) async fn carry_out(self, node: &Node, json: bool) -> Outcome {
+        let bytes = self.bytes(node).await?;
+        let problem = match Receipt::decode(bytes) {
+            Err(error) => error.to_string(),
+            Ok(receipt) => match node.engine().verify(receipt).await {
+                Ok(verification) => {
+                    report(json, &self.receipt, true, &describe(&verification));
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Err(error) => error.to_string(),
+            },
+        };
+        report(json, &self.receipt, false, &problem);
+        Ok(ExitCode::from(FAILED))
+    }
+
+    async fn bytes(&self, node: &Node) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        if let Ok(cid) = cid(&self.receipt) {
+            let missing = || format!("the receipt {cid} is not in the store; is it from another --state?");
+            return Ok(stored(node, &cid).await?.ok_or_else(missing)?);
+        }
+        let path = Path::new(&self.receipt);
+        std::fs::read(path)
+            .map_err(|error| format!("{:?} is neither a CID nor a file that can be read: {error}", self.receipt).into())
+    }
+}
+
+fn report(json: bool, receipt: &str, holds: bool, detail: &str) {
+    if json {
+        println!("{}", serde_json::json!({"event": "verified", "receipt": receipt, "holds": holds, "detail": detail}));
+    } else if holds {
+        println!("{} {detail}", console::style("holds:").green().bold());
+    } else {
+        println!("{} {detail}", console::style("does not hold:").red().bold());
+    }
+}
+
+fn describe(verification: &Verification) -> String {
+    match verification {
+        Verification::Reexecuted { fuel: Some(fuel) } => {
+            format!("the signature is genuine, and running the task again gave the same result for the same {fuel} units of fuel")
+        }
+        Verification::Reexecuted { fuel: None } => {
+            "the signature is genuine, and running the task again gave the same result".to_owned()
+        }
+        Verification::Derived => {
+            "the signature is genuine, and the failure follows from the receipts that the task awaits".to_owned()
+        }
+        Verification::Attested { class } => {
+            format!("the signature is genuine; the task is a {class}, which is not run again")
+        }
+        Verification::Run => {
+            "the signature is genuine; this is the receipt of a whole run, whose tasks have receipts of their own".to_owned()
+        }
+        _ => "the receipt holds".to_owned(),
+    }
+}

@@ -1,0 +1,204 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ipvm_fjall::{FjallStore, OpenError};
+use ipvm_files::{Folder, FolderError, WRITE_COMMAND, WriteHandler};
+use ipvm_task::{RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
+use ipvm_workflow::{
+    BindError, Bindings, Document, Engine, Entropy, Event, Parts, RUN_COMMAND, RunError, RunReport, RunRequest, Trust,
+    Workflow,
+};
+use ucan_core::{Cid, Clock, Command, CommandError, Context, Did, DidKeys, Ipld, NoChain, Request, SignError, StoreError,
+    SystemClock, search};
+use ucan_invocation::{BlockStore, Invocation, Router};
+
+use crate::{State, StateError};
+
+/// For how many seconds a request to run is accepted after it was signed.
+const REQUEST_LIFETIME: u64 = 300;
+
+/// The alias under which documents name the owner of the output folder.
+pub const OUTPUT: &str = "output";
+
+/// An IPVM node of the default parts: keys in a folder, the embedded store, wasmtime, and files as the one effect.
+///
+/// It is both sides of a run: the executor, and the user who asks for it with the authority in the state folder.
+#[derive(Debug)]
+pub struct Node {
+    state: State,
+    store: Arc<FjallStore>,
+    engine: Engine,
+    output: PathBuf,
+}
+
+/// Where a node keeps what it needs.
+#[derive(Clone, Debug)]
+pub struct NodeOptions {
+    /// The state folder.
+    pub state: PathBuf,
+    /// The folder in which results are written; `output` in the state folder, unless set.
+    pub output: Option<PathBuf>,
+}
+
+/// Why a node cannot be opened, or does not take a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The state folder is at fault.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The output folder cannot be used.
+    #[error(transparent)]
+    Output(#[from] FolderError),
+    /// The Wasm runtime cannot be set up.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The document cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The user may not ask for runs.
+    #[error("the user may not run workflows here: {error}\nDelegations are read from {}", .folder.display())]
+    MayNotRun {
+        /// What is missing.
+        error: Box<NoChain>,
+        /// Where delegations are looked for.
+        folder: PathBuf,
+    },
+    /// The run was refused, or given up.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A token could not be made.
+    #[error("the request to run could not be made: {0}")]
+    Token(#[from] SignError),
+    /// A command is malformed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Random bytes of the operating system.
+#[derive(Debug)]
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    #[expect(clippy::expect_used, reason = "without randomness no key or nonce is safe: there is nothing to go on with")]
+    fn fill(&self, buffer: &mut [u8]) {
+        getrandom::fill(buffer).expect("the operating system gives random bytes");
+    }
+}
+
+impl Node {
+    /// Opens the node, setting up what is not there yet.
+    ///
+    /// # Errors
+    /// [`NodeError`] says which part is at fault.
+    pub fn open(options: &NodeOptions) -> Result<Self, NodeError> {
+        let state = State::open(&options.state, &mut |buffer| SystemEntropy.fill(buffer))?;
+        let store = Arc::new(FjallStore::open(&state.store_folder())?);
+        let output = options.output.clone().unwrap_or_else(|| state.output_folder());
+        let files = WriteHandler::new(state.owner.did().clone(), Folder::open(&output)?);
+        let runtime = WasmtimeRuntime::new(&WasmtimeOptions::default())?;
+        let wasm = WasmHandler::new(Arc::new(runtime), store.clone());
+        let mut router = Router::default();
+        router.insert_for(state.owner.did().clone(), Command::parse(WRITE_COMMAND)?, Arc::new(files));
+        router.insert(Command::parse(WASM_RUN_COMMAND)?, Arc::new(wasm));
+        let engine = Engine::new(Parts {
+            executor: state.node.clone(),
+            blocks: store.clone(),
+            receipts: store.clone(),
+            journal: store.clone(),
+            router,
+            trust: Trust::Own,
+            keys: Arc::new(DidKeys),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            parallelism: std::thread::available_parallelism().map_or(1, usize::from),
+        });
+        Ok(Self { state, store, engine, output })
+    }
+
+    /// The engine, with which a host can do all that the node does not do for it.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The store of blocks, receipts and the journal.
+    #[must_use]
+    pub fn store(&self) -> &Arc<FjallStore> {
+        &self.store
+    }
+
+    /// The keys and delegations.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The folder in which results are written.
+    #[must_use]
+    pub fn output(&self) -> &Path {
+        &self.output
+    }
+
+    /// Keeps a block, such as a component that a workflow links to.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be written.
+    pub async fn put(&self, cid: &Cid, bytes: Bytes) -> Result<(), StoreError> {
+        self.store.put(cid, bytes).await
+    }
+
+    /// Binds `document`, asks for its run as the user, and runs it. `subjects` are aliases beyond `executor`,
+    /// `invoker` and `output`.
+    ///
+    /// # Errors
+    /// [`NodeError`] where the run is refused before anything starts, or a store fails under way.
+    pub async fn run(
+        &self,
+        document: &Document,
+        inputs: BTreeMap<String, Ipld>,
+        subjects: BTreeMap<String, Did>,
+        observe: &(dyn Fn(Event) + Send + Sync),
+    ) -> Result<RunReport, NodeError> {
+        let mut bindings = Bindings::new(self.state.node.did().clone(), self.state.user.did().clone());
+        bindings.subjects.insert(OUTPUT.to_owned(), self.state.owner.did().clone());
+        bindings.subjects.extend(subjects);
+        bindings.inputs = inputs;
+        let workflow = document.bind(&bindings)?;
+        self.store.put(workflow.cid(), workflow.bytes().to_vec().into()).await?;
+        let request = self.request(&workflow)?;
+        Ok(self.engine.run(request, observe).await?)
+    }
+
+    /// Signs, as the user, the request to run `workflow` with all delegations that the user holds.
+    fn request(&self, workflow: &Workflow) -> Result<RunRequest, NodeError> {
+        let State { node, user, .. } = &self.state;
+        let delegations = self.state.delegations(user.did())?;
+        let command = Command::parse(RUN_COMMAND)?;
+        let args = RunRequest::args(workflow, &delegations, &[]);
+        let data = Ipld::Map(args.clone());
+        let request = Request { invoker: user.did(), subject: node.did(), command: &command, args: &data };
+        let now = SystemClock.now();
+        let authority = search(&request, &delegations, &Context::new(now, &DidKeys)).map_err(|error| {
+            NodeError::MayNotRun { error: Box::new(error), folder: self.state.delegations_folder() }
+        })?;
+        let mut nonce = vec![0; 12];
+        SystemEntropy.fill(&mut nonce);
+        let invocation = Invocation::builder(node.did().clone(), command, args)
+            .proofs(authority.proofs().to_vec())
+            .nonce(nonce)
+            .issued_at(now)
+            .expiration(now.saturating_add(REQUEST_LIFETIME))
+            .sign(user)?;
+        Ok(RunRequest { invocation, delegations })
+    }
+}
+

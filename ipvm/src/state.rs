@@ -1,0 +1,246 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use ucan_core::{Command, Delegation, Did, Issuer, Policy, TokenError};
+use varsig::ed25519::SigningKey;
+use zeroize::Zeroizing;
+
+use crate::keyfile;
+
+/// The format of the state folder that is read and written.
+const FORMAT: &str = "ipvm state 1\n";
+
+/// The folder in which a node keeps its keys, its delegations and its store.
+///
+/// It is set up once: three keys, for the node, its user and the owner of the output folder, and the delegations by
+/// which the node and the owner let the user work. What is deleted later stays deleted: authority that somebody took
+/// away is not made again.
+#[derive(Debug)]
+pub struct State {
+    folder: PathBuf,
+    /// Who runs workflows.
+    pub node: Issuer,
+    /// Who asks for them.
+    pub user: Issuer,
+    /// Who controls the output folder.
+    pub owner: Issuer,
+}
+
+/// A delegation that is made when a state folder is set up: the name of its file, and what it allows.
+struct Grant {
+    file: &'static str,
+    command: &'static str,
+}
+
+const RUN: Grant = Grant { file: "user-may-run-workflows.ucan", command: "/ipvm/run" };
+const COMPUTE: Grant = Grant { file: "user-may-compute.ucan", command: "/wasm/run" };
+const WRITE: Grant = Grant { file: "user-may-write-output.ucan", command: "/file/write" };
+
+/// Why a state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It was made by another version.
+    #[error("{} says {found:?}, and this version reads {FORMAT:?}; choose another folder with --state", .path.display())]
+    Format {
+        /// The file that says so.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+    /// A key file is missing, malformed, or can be read by others.
+    #[error("the key {} cannot be used: {problem}", .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A delegation file does not hold a delegation.
+    #[error("{} does not hold a delegation: {error}", .path.display())]
+    Delegation {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: TokenError,
+    },
+    /// Keys or delegations could not be made.
+    #[error("the state folder could not be set up: {0}")]
+    Setup(String),
+}
+
+impl State {
+    /// Opens the state in `folder`, which is set up if it was not before. `random` fills a buffer with random bytes.
+    ///
+    /// # Errors
+    /// [`StateError`] says which file is at fault and what to do.
+    pub fn open(folder: &Path, random: &mut dyn FnMut(&mut [u8])) -> Result<Self, StateError> {
+        let marker = folder.join("FORMAT");
+        let fresh = match fs::read_to_string(&marker) {
+            Ok(found) if found == FORMAT => false,
+            Ok(found) => return Err(StateError::Format { path: marker, found }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(source) => return Err(StateError::Io { action: "read", path: marker, source }),
+        };
+        if fresh {
+            make_folder(folder)?;
+            make_folder(&folder.join("keys"))?;
+            make_folder(&folder.join("delegations"))?;
+        }
+        let mut key = |name: &str| -> Result<Issuer, StateError> {
+            let path = folder.join("keys").join(name);
+            if fresh && !path.exists() {
+                let mut seed = Zeroizing::new([0; 32]);
+                random(&mut *seed);
+                write_new(&path, keyfile::encode(&seed).as_bytes(), true)?;
+            }
+            Ok(Issuer::ed25519(read_key(&path)?))
+        };
+        let state =
+            Self { folder: folder.to_owned(), node: key("node.key")?, user: key("user.key")?, owner: key("output.key")? };
+        if fresh {
+            state.grant(&RUN, &state.node, random)?;
+            state.grant(&COMPUTE, &state.node, random)?;
+            state.grant(&WRITE, &state.owner, random)?;
+            // Written last: until it is there, setting up is begun again where it was left.
+            write_new(&marker, FORMAT.as_bytes(), false)?;
+        }
+        Ok(state)
+    }
+
+    fn grant(&self, grant: &Grant, from: &Issuer, random: &mut dyn FnMut(&mut [u8])) -> Result<(), StateError> {
+        let path = self.delegations_folder().join(grant.file);
+        if path.exists() {
+            return Ok(());
+        }
+        let failed = |error: &dyn std::fmt::Display| StateError::Setup(error.to_string());
+        let mut nonce = vec![0; 12];
+        random(&mut nonce);
+        let command = Command::parse(grant.command).map_err(|error| failed(&error))?;
+        let delegation = Delegation::builder(self.user.did().clone(), Some(from.did().clone()), command)
+            .policy(Policy::default())
+            .nonce(nonce)
+            .sign(from)
+            .map_err(|error| failed(&error))?;
+        write_new(&path, delegation.bytes(), false)
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn store_folder(&self) -> PathBuf {
+        self.folder.join("store")
+    }
+
+    /// Where the delegations are, one token a file.
+    #[must_use]
+    pub fn delegations_folder(&self) -> PathBuf {
+        self.folder.join("delegations")
+    }
+
+    /// Where results are written, unless another folder is chosen.
+    #[must_use]
+    pub fn output_folder(&self) -> PathBuf {
+        self.folder.join("output")
+    }
+
+    /// The delegations to `audience` that are in the folder now, in the order of their file names.
+    ///
+    /// # Errors
+    /// [`StateError`] where a file cannot be read, or does not hold a delegation.
+    pub fn delegations(&self, audience: &Did) -> Result<Vec<Delegation>, StateError> {
+        let folder = self.delegations_folder();
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StateError::Io { action: "read", path, source }
+        };
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(&folder)(error)),
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed(&folder))?.path();
+            if path.extension().is_some_and(|extension| extension == "ucan") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let mut delegations = Vec::new();
+        for path in paths {
+            let bytes = fs::read(&path).map_err(failed(&path))?;
+            let delegation = Delegation::decode(bytes).map_err(|error| StateError::Delegation { path, error })?;
+            if delegation.audience().same_principal(audience) {
+                delegations.push(delegation);
+            }
+        }
+        Ok(delegations)
+    }
+}
+
+fn make_folder(path: &Path) -> Result<(), StateError> {
+    fs::create_dir_all(path).map_err(|source| StateError::Io { action: "make the folder", path: path.to_owned(), source })
+}
+
+fn read_key(path: &Path) -> Result<SigningKey, StateError> {
+    let unusable = |problem: String| StateError::Key { path: path.to_owned(), problem };
+    let missing = "it was deleted, and keys are not made again: put it back, or choose another folder with --state";
+    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => unusable(missing.to_owned()),
+        _ => unusable(error.to_string()),
+    })?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(unusable(format!("others can read it (mode {mode:04o}); run: chmod 600 {}", path.display())));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = metadata;
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?);
+    let seed = keyfile::decode(&text).map_err(|problem| unusable(problem.to_owned()))?;
+    Ok(SigningKey::from_seed(&seed))
+}
+
+/// Writes a file that is not there yet: whole, synced, and, where it is secret, readable by its owner alone.
+fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), StateError> {
+    let temporary = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    if secret {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = secret;
+    let write = || -> io::Result<()> {
+        // A leftover could have been made by somebody else, with another mode.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = options.open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        match path.parent() {
+            Some(parent) => File::open(parent)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().map_err(|source| StateError::Io { action: "write", path: path.to_owned(), source })
+}
