@@ -1,6 +1,6 @@
 //! The one thread that writes: it gathers what is waiting into a batch, commits it, syncs it, and moves `HEAD`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -161,40 +161,24 @@ impl Committer {
             Some((key, value)) if missing(&key)? => Some((key, value)),
             _ => None,
         };
-        let record = match record {
-            // A receipt that is filed again is recorded with what is new about it.
-            Record::Receipt { id, memo, tasks } => {
-                let mut new = Vec::with_capacity(tasks.len());
-                for of in tasks {
-                    if !new.contains(&of) && missing(&rows::entry(rows::task(&of), &id))? {
-                        new.push(of);
-                    }
-                }
-                let memo = match memo {
-                    Some(of) if missing(&rows::entry(rows::memo(&of), &id))? => Some(of),
-                    _ => None,
-                };
-                if block.is_none() && new.is_empty() && memo.is_none() {
-                    return Ok(());
-                }
-                Record::Receipt { id, memo, tasks: new }
-            }
-            Record::Block(_) if block.is_none() => return Ok(()),
-            Record::Delegation { id, audience } => {
-                if block.is_none() && !missing(&rows::entry(rows::audience(&audience), &id))? {
-                    return Ok(());
-                }
-                Record::Delegation { id, audience }
-            }
-            // Journal entries are all kept, as they come.
-            other => other,
-        };
-        let mut indexes = Vec::new();
+        let mut indexes = BTreeSet::new();
         for key in rows::indexes(&record) {
             if missing(&key)? {
-                indexes.push(key);
+                indexes.insert(key);
             }
         }
+        let record = match record {
+            // Journal entries are all kept, as they come.
+            Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } => record,
+            _ if block.is_none() && indexes.is_empty() => return Ok(()),
+            // A receipt that is filed again is recorded with what is new about it.
+            Record::Receipt { id, memo, tasks } => Record::Receipt {
+                id,
+                memo: memo.filter(|of| indexes.contains(&rows::entry(rows::memo(of), &id))),
+                tasks: tasks.into_iter().filter(|of| indexes.contains(&rows::entry(rows::task(of), &id))).collect(),
+            },
+            Record::Block(_) | Record::Delegation { .. } => record,
+        };
 
         let bytes = record.encode();
         *head = head.next(&bytes);

@@ -7,7 +7,7 @@ mod error;
 mod files;
 mod folder;
 mod head;
-//mod journal;
+mod journal;
 mod record;
 mod rows;
 mod store;

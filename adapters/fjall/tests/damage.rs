@@ -1,0 +1,322 @@
+//! Every file of a closed store is damaged in turn. The store then says so, or answers what was put: it never answers
+//! something else, and never forgets in silence.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use common::{delegation, files, filing, instruction, issuer, noise, receipt, task};
+use ipvm_fjall::{FjallStore, OpenError};
+use ipvm_workflow::{Entry, Journal};
+use ucan_core::{DelegationStore, StoreError, block};
+use ucan_invocation::{BlockStore, Durability, ReceiptId, ReceiptStore};
+
+/// How many of each kind of thing are put.
+const EACH: u64 = 40;
+
+/// Puts some of everything, in rounds between which the store is closed, so that there is an order to lose.
+async fn fill(path: &Path) {
+    for round in 0..2 {
+        let store = FjallStore::open(path).unwrap();
+        for number in (round..EACH).step_by(2) {
+            let bytes = Bytes::from(noise(number, 700));
+            BlockStore::put(&store, &block::raw_cid(&bytes), bytes).await.unwrap();
+            let receipt = receipt(number);
+            let filing =
+                filing(&[*receipt.ran(), task("all")], Some(instruction(&number.to_string())), Durability::Synced);
+            store.file(&receipt, &filing).await.unwrap();
+            let (run, workflow) = (*receipt.ran(), *task("workflow").cid());
+            store.append(&Entry::Started { run, workflow }).await.unwrap();
+            store.append(&Entry::Intent { run, task: run }).await.unwrap();
+            if number % 4 < 2 {
+                store.append(&Entry::Finished { run, receipt: receipt.id() }).await.unwrap();
+            }
+        }
+        for nonce in 0..4 {
+            DelegationStore::put(&store, &delegation(2, nonce * 2 + round as u8)).await.unwrap();
+        }
+        let large = Bytes::from(noise(1000 + round, 300_000));
+        BlockStore::put(&store, &block::raw_cid(&large), large).await.unwrap();
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// All is there and right.
+    Whole,
+    /// Opening said that something is wrong.
+    RefusedToOpen,
+    /// A read said so.
+    RefusedToRead,
+}
+
+/// Reads all that [`fill`] put.
+///
+/// # Panics
+/// Where an answer is wrong, or something is missing and the store does not say so.
+async fn look(path: &Path, what: &str) -> Found {
+    let store = match FjallStore::open(path) {
+        Ok(store) => store,
+        Err(OpenError::Damaged { .. } | OpenError::Format { .. } | OpenError::Io { .. }) => return Found::RefusedToOpen,
+        Err(other) => panic!("{what}: {other}"),
+    };
+    match read(&store, what).await {
+        Ok(()) => Found::Whole,
+        Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) => Found::RefusedToRead,
+        Err(other) => panic!("{what}: {other}"),
+    }
+}
+
+async fn read(store: &FjallStore, what: &str) -> Result<(), StoreError> {
+    let mut refused = None;
+    // One refusal does not hide what the others answer.
+    macro_rules! answer {
+        ($result:expr) => {
+            match $result {
+                Ok(value) => Some(value),
+                Err(error) => {
+                    refused = Some(error);
+                    None
+                }
+            }
+        };
+    }
+    let ids = |receipts: &[ucan_invocation::Receipt]| -> Vec<ReceiptId> { receipts.iter().map(|receipt| receipt.id()).collect() };
+    let unfinished = answer!(store.unfinished().await);
+    for number in 0..EACH {
+        let bytes = noise(number, 700);
+        if let Some(block) = answer!(BlockStore::get(store, &block::raw_cid(&bytes)).await) {
+            assert_eq!(block.as_deref(), Some(&*bytes), "{what}: block {number}");
+        }
+        let receipt = receipt(number);
+        if let Some(read) = answer!(ReceiptStore::get(store, &receipt.id()).await) {
+            assert_eq!(read.map(|read| read.bytes().to_vec()), Some(receipt.bytes().to_vec()), "{what}: receipt {number}");
+        }
+        if let Some(listed) = answer!(store.by_task(receipt.ran()).await) {
+            assert_eq!(ids(&listed), [receipt.id()], "{what}: by task {number}");
+        }
+        if let Some(listed) = answer!(store.by_instruction(&instruction(&number.to_string())).await) {
+            assert_eq!(ids(&listed), [receipt.id()], "{what}: by instruction {number}");
+        }
+        if let Some(intended) = answer!(store.intended(receipt.ran()).await) {
+            assert!(intended, "{what}: intent {number}");
+        }
+        if let Some(unfinished) = &unfinished {
+            assert_eq!(unfinished.contains(receipt.ran()), number % 4 >= 2, "{what}: run {number}");
+        }
+    }
+    if let Some(all) = answer!(store.by_task(&task("all")).await) {
+        let order: Vec<_> = (0..2).flat_map(|round| (round..EACH).step_by(2)).map(|number| receipt(number).id()).collect();
+        assert_eq!(ids(&all), order, "{what}: the order of filing");
+    }
+    if let Some(delegations) = answer!(store.for_audience(issuer(2).did()).await) {
+        assert_eq!(delegations.len(), 8, "{what}: delegations");
+    }
+    for round in 0..2 {
+        let large = noise(1000 + round, 300_000);
+        if let Some(block) = answer!(BlockStore::get(store, &block::raw_cid(&large)).await) {
+            assert_eq!(block.as_deref(), Some(&*large), "{what}: large block {round}");
+        }
+    }
+    let report = store.check().await;
+    if let Some(report) = answer!(report) {
+        if refused.is_some() {
+            assert!(!report.is_sound(), "{what}: reads were refused, and the check found nothing");
+        } else if let Some(damage) = report.damage.first() {
+            return Err(StoreError::corrupt("the check", damage));
+        }
+    }
+    refused.map_or(Ok(()), Err)
+}
+
+/// A filled store, as the contents of its files.
+struct Sample {
+    root: tempfile::TempDir,
+    files: BTreeMap<PathBuf, Vec<u8>>,
+}
+
+impl Sample {
+    fn path(&self) -> PathBuf {
+        self.root.path().join("store")
+    }
+
+    /// `flushed`: whether the rows are in tables or in the journal.
+    async fn new(flushed: bool) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("store");
+        fill(&path).await;
+        if flushed {
+            // What the store itself does when its memtable is full.
+            let database = fjall::Database::builder(path.join("fjall")).open().unwrap();
+            let rows = database.keyspace("store", fjall::KeyspaceCreateOptions::default).unwrap();
+            rows.rotate_memtable_and_wait().unwrap();
+            rows.major_compact().unwrap();
+        }
+        let files = files(&path).into_iter().map(|(path, bytes)| (path, without_zeros(bytes))).collect();
+        Self { root, files }
+    }
+
+    /// Puts the files back as they were.
+    fn restore(&self) {
+        let path = self.path();
+        let _ = fs::remove_dir_all(&path);
+        for (file, bytes) in &self.files {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, bytes).unwrap();
+        }
+        fs::create_dir_all(path.join("fjall/keyspaces/1/tables")).unwrap();
+        fs::create_dir_all(path.join("fjall/keyspaces/0/tables")).unwrap();
+    }
+
+    fn name(&self, file: &Path) -> String {
+        file.strip_prefix(self.path()).unwrap().display().to_string()
+    }
+
+    /// Damages each file in each way that `ways` has for it, and looks.
+    async fn damage(&self, ways: impl Fn(&str, &[u8]) -> Vec<(String, Option<Vec<u8>>)>) -> BTreeMap<String, Vec<(String, Found)>> {
+        let mut found: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for (file, bytes) in &self.files {
+            let name = self.name(file);
+            for (way, damaged) in ways(&name, bytes) {
+                self.restore();
+                match damaged {
+                    Some(damaged) => fs::write(file, damaged).unwrap(),
+                    None => fs::remove_file(file).unwrap(),
+                }
+                let what = format!("{name}, {way}");
+                let first = look(&self.path(), &what).await;
+                // What is refused once is not accepted the next time either, although fjall may have "repaired" it.
+                if first == Found::RefusedToOpen {
+                    let second = look(&self.path(), &format!("{what}, again")).await;
+                    assert_ne!(second, Found::Whole, "{what}: refused, and then accepted");
+                }
+                found.entry(name.clone()).or_default().push((way, first));
+            }
+        }
+        found
+    }
+}
+
+/// fjall makes its journal 64 MiB long before it writes; the zeros at its end only take time here.
+fn without_zeros(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.len() > 1 << 20 {
+        let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(end + 4096);
+    }
+    bytes
+}
+
+fn flip(bytes: &[u8], at: usize, mask: u8) -> (String, Option<Vec<u8>>) {
+    let mut damaged = bytes.to_vec();
+    damaged[at] ^= mask;
+    (format!("byte {at} ^ {mask:#04x}"), Some(damaged))
+}
+
+/// About `count` places all over a file, both ends among them.
+fn places(length: usize, count: usize) -> impl Iterator<Item = usize> {
+    let step = (length / count).max(1);
+    (0..length).step_by(step).chain(length.checked_sub(1))
+}
+
+/// A file that has nothing to do with what is stored.
+fn idle(name: &str) -> bool {
+    matches!(name, "LOCK" | "fjall/lock")
+}
+
+fn every_way(name: &str, bytes: &[u8]) -> Vec<(String, Option<Vec<u8>>)> {
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let mut ways = vec![("removed".to_owned(), None)];
+    for place in places(used, if name.starts_with("blocks") { 3 } else { 60 }) {
+        ways.push(flip(bytes, place, 1 << (place % 8)));
+    }
+    for length in places(used, 12) {
+        ways.push((format!("cut to {length}"), Some(bytes[..length].to_vec())));
+    }
+    for at in places(used, 6) {
+        let mut damaged = bytes.to_vec();
+        damaged[at..(at + 512).min(bytes.len())].fill(0);
+        if damaged != bytes {
+            ways.push((format!("a sector of zeros at {at}"), Some(damaged)));
+        }
+    }
+    ways
+}
+
+/// Files of which damage that the store lives with, because it is not needed or there is a second copy.
+fn tolerable(name: &str) -> bool {
+    idle(name) || name == "HEAD"
+}
+
+fn assert_noticed(found: &BTreeMap<String, Vec<(String, Found)>>) {
+    for (name, results) in found {
+        let whole = results.iter().filter(|(_, found)| *found == Found::Whole).count();
+        println!("{name}: {} ways, {whole} without effect", results.len());
+        if tolerable(name) {
+            continue;
+        }
+        // What has no effect at all may go unnoticed; the assertions in `read` have seen that all was right. But the
+        // files that hold what was written must notice nearly everything.
+        if name.starts_with("blocks") {
+            assert_eq!(whole, 0, "{name}: {results:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_while_rows_are_in_the_journal() {
+    let sample = Sample::new(false).await;
+    sample.restore();
+    assert_eq!(look(&sample.path(), "undamaged").await, Found::Whole);
+    assert_noticed(&sample.damage(every_way).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_while_rows_are_in_tables() {
+    let sample = Sample::new(true).await;
+    sample.restore();
+    assert_eq!(look(&sample.path(), "undamaged").await, Found::Whole);
+    assert_noticed(&sample.damage(every_way).await);
+}
+
+/// fjall does not protect the heads of batches with its checksum: their numbers decide what is skipped.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_to_the_heads_of_batches() {
+    let sample = Sample::new(false).await;
+    let found = sample
+        .damage(|name, bytes| {
+            if !name.ends_with(".jnl") {
+                return Vec::new();
+            }
+            // Tag 1, the number of items, and the sequence number of 8 bytes; the end of a batch is before it.
+            let heads = bytes.windows(5).enumerate().filter(|(_, window)| window == b"FJL\x03\x01").map(|(at, _)| at + 4);
+            let places = heads.step_by(17).flat_map(|at| at..at + 13);
+            places.flat_map(|at| [flip(bytes, at, 1), flip(bytes, at, 0x40)]).collect()
+        })
+        .await;
+    let ways: usize = found.values().map(Vec::len).sum();
+    assert!(ways > 100, "the heads were not found");
+    assert_noticed(&found);
+}
+
+/// An older copy of the database next to a newer `HEAD`, as a careless restore leaves it.
+#[tokio::test]
+async fn an_older_database_is_noticed() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let store = FjallStore::open(&path).unwrap();
+    store.file(&receipt(1), &filing(&[task("all")], None, Durability::Synced)).await.unwrap();
+    drop(store);
+    let old = files(&path.join("fjall"));
+    let store = FjallStore::open(&path).unwrap();
+    store.file(&receipt(2), &filing(&[task("all")], None, Durability::Synced)).await.unwrap();
+    drop(store);
+    for (file, bytes) in old {
+        fs::write(file, bytes).unwrap();
+    }
+    let error = FjallStore::open(&path).unwrap_err();
+    assert!(error.to_string().contains("the last 1 are lost"), "{error}");
+}
