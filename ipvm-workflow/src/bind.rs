@@ -54,6 +54,7 @@ impl Document {
                 bindings.inputs.get(name).cloned().map(Some).ok_or_else(|| BindError::MissingInput {
                     label: label.clone(),
                     input: name.to_owned(),
+                    given: bindings.inputs.keys().cloned().collect(),
                 })
             })?;
             if let Ipld::Map(args) = bound {
@@ -184,12 +185,14 @@ impl Workflow {
 #[non_exhaustive]
 pub enum BindError {
     /// An input has no value.
-    #[error("task {label:?} needs the input {input:?}, which was not given")]
+    #[error("task {label:?} needs the input {input:?}, which was not given{}", instead(.given))]
     MissingInput {
         /// The task.
         label: String,
         /// The input.
         input: String,
+        /// The inputs that were given.
+        given: Vec<String>,
     },
     /// A value was given that no task asks for.
     #[error("no task asks for the input {input:?}; the inputs are: {}", .known.join(", "))]
@@ -218,4 +221,8 @@ pub enum BindError {
     /// The bound document is not one that can be run.
     #[error(transparent)]
     Document(#[from] DocumentError),
+}
+
+fn instead(inputs: &[String]) -> String {
+    if inputs.is_empty() { String::new() } else { format!("; given were: {}", inputs.join(", ")) }
 }

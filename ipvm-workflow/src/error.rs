@@ -39,7 +39,7 @@ pub enum RunError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// Some tasks are not covered by the granted delegations.
-    #[error("no authority for {}", list(.0))]
+    #[error("{}", unauthorized(.0))]
     NoAuthority(Vec<Unauthorized>),
     /// Some tasks cannot succeed, whatever the results that they wait for.
     #[error("{}", list(.0))]
@@ -95,6 +95,20 @@ pub struct BadTask {
     pub label: String,
     /// Why not.
     pub failure: Failure,
+}
+
+/// What is missing, once, with the tasks that need it.
+fn unauthorized(missing: &[Unauthorized]) -> String {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for task in missing {
+        let reason = task.reason.to_string();
+        match lines.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, labels)) => labels.push(&task.label),
+            None => lines.push((reason, vec![&task.label])),
+        }
+    }
+    let lines = lines.iter().map(|(reason, labels)| format!("no authority for {}: {reason}", labels.join(", ")));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn list<T: ToString>(items: &[T]) -> String {

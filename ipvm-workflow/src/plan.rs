@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ucan_core::{Cid, Command, Did, Ipld};
 use ucan_invocation::{Await, Config, EffectClass, Task, TaskError, TaskId, promises, visit};
@@ -47,7 +47,13 @@ impl Plan {
         nonce_of: &dyn Fn(&str) -> Vec<u8>,
     ) -> Result<Self, PlanError> {
         let awaited = workflow.tasks().map(|(label, _, task)| (label.to_owned(), labels(&task.args)));
-        let graph = Graph::new(awaited)?;
+        let graph = Graph::new(awaited).map_err(|error| match error {
+            GraphError::Unknown { from, to } => {
+                let nearest = nearest(&to, workflow.tasks().map(|(label, ..)| label));
+                PlanError::UnknownLabel { label: from, awaited: to, nearest }
+            }
+            error => error.into(),
+        })?;
         let documents: BTreeMap<&str, _> =
             workflow.tasks().map(|(label, subject, task)| (label, (subject, task))).collect();
         let mut steps: Vec<Step> = Vec::with_capacity(documents.len());
@@ -100,7 +106,7 @@ impl Plan {
 
     /// The tasks outside of the plan whose results it needs.
     pub(crate) fn awaited_elsewhere(&self) -> Vec<(&Step, TaskId)> {
-        let own: std::collections::BTreeSet<TaskId> = self.steps.iter().map(|step| step.id).collect();
+        let own: BTreeSet<TaskId> = self.steps.iter().map(|step| step.id).collect();
         self.steps
             .iter()
             .flat_map(|step| step.task.args().values().flat_map(promises).map(move |promise| (step, promise.target)))
@@ -139,13 +145,29 @@ fn link(args: &BTreeMap<String, Ipld>, id_of: &dyn Fn(&str) -> Option<TaskId>) -
         .collect()
 }
 
+/// The name that is spelled most like `name`, if one is close.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
+    known.min_by_key(distance).filter(|known| distance(known) <= known.len().max(3) / 3).map(str::to_owned)
+}
+
 /// Why a workflow cannot be planned.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// Labels or promises do not form a graph that can be run.
+    /// Tasks wait for each other.
     #[error(transparent)]
     Graph(#[from] GraphError<String>),
+    /// A task awaits a label that no task has.
+    #[error("task {label:?} awaits {awaited:?}, and no task has that label{}", did_you_mean(.nearest.as_deref()))]
+    UnknownLabel {
+        /// The task that waits.
+        label: String,
+        /// The label that it waits for.
+        awaited: String,
+        /// The label that is spelled most like it, if one is close.
+        nearest: Option<String>,
+    },
     /// This executor has no handler for a task.
     #[error("task {label:?}: this executor has no handler for {command} on {subject}")]
     NoHandler {
@@ -185,4 +207,8 @@ pub enum PlanError {
         /// What is wrong with it.
         error: TaskError,
     },
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!(" (did you mean {nearest:?}?)"))
 }

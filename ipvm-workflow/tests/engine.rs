@@ -399,7 +399,14 @@ async fn documents_that_cannot_be_run_are_refused_before_anything_starts() {
     .await;
     assert_eq!(cycle.to_string(), "tasks wait for each other: a -> b -> a");
     let unknown = plan_error(r#"{"v": "1.0.0", "tasks": {"a": {"cmd": "/math/sum", "args": {"of": [{"await/ok": "z"}]}}}}"#);
-    assert_eq!(unknown.await.to_string(), "task a awaits z, which is not there");
+    assert_eq!(unknown.await.to_string(), r#"task "a" awaits "z", and no task has that label"#);
+    let misspelt = plan_error(
+        r#"{"v": "1.0.0", "tasks": {
+            "letters": {"cmd": "/math/sum", "args": {"of": []}},
+            "b": {"cmd": "/math/sum", "args": {"of": [{"await/ok": "lettrs"}]}}
+        }}"#,
+    );
+    assert!(matches!(misspelt.await, PlanError::UnknownLabel { nearest: Some(nearest), .. } if nearest == "letters"));
     let handler = plan_error(r#"{"v": "1.0.0", "tasks": {"a": {"cmd": "/mail/send", "args": {}}}}"#).await;
     assert!(matches!(handler, PlanError::NoHandler { .. }));
     let pure_after_mutation = |allow: &str| {

@@ -33,16 +33,25 @@ struct Grant {
     command: &'static str,
 }
 
-const RUN: Grant = Grant { file: "user-may-run-workflows.ucan", command: "/ipvm/run" };
-const COMPUTE: Grant = Grant { file: "user-may-compute.ucan", command: "/wasm/run" };
-const WRITE: Grant = Grant { file: "user-may-write-output.ucan", command: "/file/write" };
+const RUN: Grant = Grant {
+    file: "user-may-run-workflows.ucan",
+    command: "/ipvm/run",
+};
+const COMPUTE: Grant = Grant {
+    file: "user-may-compute.ucan",
+    command: "/wasm/run",
+};
+const WRITE: Grant = Grant {
+    file: "user-may-write-output.ucan",
+    command: "/file/write",
+};
 
 /// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
     /// The file system refused.
-    #[error("cannot {action} {}: {source}", .path.display())]
+    #[error("cannot {action} {}: {source}; --state chooses another folder", .path.display())]
     Io {
         /// What was tried.
         action: &'static str,
@@ -89,9 +98,20 @@ impl State {
         let marker = folder.join("FORMAT");
         let fresh = match fs::read_to_string(&marker) {
             Ok(found) if found == FORMAT => false,
-            Ok(found) => return Err(StateError::Format { path: marker, found }),
+            Ok(found) => {
+                return Err(StateError::Format {
+                    path: marker,
+                    found,
+                });
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            Err(source) => return Err(StateError::Io { action: "read", path: marker, source }),
+            Err(source) => {
+                return Err(StateError::Io {
+                    action: "read",
+                    path: marker,
+                    source,
+                });
+            }
         };
         if fresh {
             make_folder(folder)?;
@@ -107,8 +127,12 @@ impl State {
             }
             Ok(Issuer::ed25519(read_key(&path)?))
         };
-        let state =
-            Self { folder: folder.to_owned(), node: key("node.key")?, user: key("user.key")?, owner: key("output.key")? };
+        let state = Self {
+            folder: folder.to_owned(),
+            node: key("node.key")?,
+            user: key("user.key")?,
+            owner: key("output.key")?,
+        };
         if fresh {
             state.grant(&RUN, &state.node, random)?;
             state.grant(&COMPUTE, &state.node, random)?;
@@ -119,7 +143,12 @@ impl State {
         Ok(state)
     }
 
-    fn grant(&self, grant: &Grant, from: &Issuer, random: &mut dyn FnMut(&mut [u8])) -> Result<(), StateError> {
+    fn grant(
+        &self,
+        grant: &Grant,
+        from: &Issuer,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(), StateError> {
         let path = self.delegations_folder().join(grant.file);
         if path.exists() {
             return Ok(());
@@ -128,11 +157,12 @@ impl State {
         let mut nonce = vec![0; 12];
         random(&mut nonce);
         let command = Command::parse(grant.command).map_err(|error| failed(&error))?;
-        let delegation = Delegation::builder(self.user.did().clone(), Some(from.did().clone()), command)
-            .policy(Policy::default())
-            .nonce(nonce)
-            .sign(from)
-            .map_err(|error| failed(&error))?;
+        let delegation =
+            Delegation::builder(self.user.did().clone(), Some(from.did().clone()), command)
+                .policy(Policy::default())
+                .nonce(nonce)
+                .sign(from)
+                .map_err(|error| failed(&error))?;
         write_new(&path, delegation.bytes(), false)
     }
 
@@ -162,7 +192,11 @@ impl State {
         let folder = self.delegations_folder();
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| StateError::Io { action: "read", path, source }
+            move |source| StateError::Io {
+                action: "read",
+                path,
+                source,
+            }
         };
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -172,7 +206,10 @@ impl State {
         let mut paths = Vec::new();
         for entry in entries {
             let path = entry.map_err(failed(&folder))?.path();
-            if path.extension().is_some_and(|extension| extension == "ucan") {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "ucan")
+            {
                 paths.push(path);
             }
         }
@@ -180,7 +217,8 @@ impl State {
         let mut delegations = Vec::new();
         for path in paths {
             let bytes = fs::read(&path).map_err(failed(&path))?;
-            let delegation = Delegation::decode(bytes).map_err(|error| StateError::Delegation { path, error })?;
+            let delegation = Delegation::decode(bytes)
+                .map_err(|error| StateError::Delegation { path, error })?;
             if delegation.audience().same_principal(audience) {
                 delegations.push(delegation);
             }
@@ -190,11 +228,18 @@ impl State {
 }
 
 fn make_folder(path: &Path) -> Result<(), StateError> {
-    fs::create_dir_all(path).map_err(|source| StateError::Io { action: "make the folder", path: path.to_owned(), source })
+    fs::create_dir_all(path).map_err(|source| StateError::Io {
+        action: "make the folder",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read_key(path: &Path) -> Result<SigningKey, StateError> {
-    let unusable = |problem: String| StateError::Key { path: path.to_owned(), problem };
+    let unusable = |problem: String| StateError::Key {
+        path: path.to_owned(),
+        problem,
+    };
     let missing = "it was deleted, and keys are not made again: put it back, or choose another folder with --state";
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unusable(missing.to_owned()),
@@ -205,12 +250,16 @@ fn read_key(path: &Path) -> Result<SigningKey, StateError> {
         use std::os::unix::fs::PermissionsExt;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(unusable(format!("others can read it (mode {mode:04o}); run: chmod 600 {}", path.display())));
+            return Err(unusable(format!(
+                "others can read it (mode {mode:04o}); run: chmod 600 {}",
+                path.display()
+            )));
         }
     }
     #[cfg(not(unix))]
     let _ = metadata;
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?);
+    let text =
+        Zeroizing::new(fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?);
     let seed = keyfile::decode(&text).map_err(|problem| unusable(problem.to_owned()))?;
     Ok(SigningKey::from_seed(&seed))
 }
@@ -242,5 +291,9 @@ fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), StateError
             None => Ok(()),
         }
     };
-    write().map_err(|source| StateError::Io { action: "write", path: path.to_owned(), source })
+    write().map_err(|source| StateError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
 }
