@@ -145,7 +145,8 @@ impl Workflow {
         let mut subjects = BTreeMap::new();
         for (label, task) in &document.tasks {
             let subject = task.subject.as_deref().and_then(|subject| Did::parse(subject).ok());
-            let subject = subject.ok_or_else(|| DocumentError::Unbound { what: format!("the subject of task {label:?}") })?;
+            let subject =
+                subject.ok_or_else(|| DocumentError::Unbound { what: format!("the subject of task {label:?}") })?;
             subjects.insert(label.clone(), subject);
         }
         if let Some(name) = document.inputs().first() {
@@ -168,7 +169,11 @@ impl Workflow {
 
     /// The tasks by label, each with its subject.
     pub fn tasks(&self) -> impl Iterator<Item = (&str, &Did, &TaskDocument)> {
-        self.document.tasks.iter().zip(self.subjects.values()).map(|((label, task), subject)| (label.as_str(), subject, task))
+        self.document
+            .tasks
+            .iter()
+            .zip(self.subjects.values())
+            .map(|((label, task), subject)| (label.as_str(), subject, task))
     }
 
     /// How the task is asked to be run: its own configuration over the workflow's defaults.

@@ -108,7 +108,9 @@ impl TaskDocument {
         let command = fields.required("cmd")?;
         let command = Command::parse(command.string()?).map_err(|error| command.error(error.to_string()))?;
         let allow = match fields.optional("allow") {
-            Some(list) => list.items()?.iter().map(|item| item.string().map(str::to_owned)).collect::<Result<_, _>>()?,
+            Some(list) => {
+                list.items()?.iter().map(|item| item.string().map(str::to_owned)).collect::<Result<_, _>>()?
+            }
             None => Vec::new(),
         };
         Ok(Self {

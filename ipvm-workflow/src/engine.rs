@@ -156,9 +156,8 @@ impl Engine {
                 labels.insert(handle.id(), label);
             }
             let Some(joined) = running.join_next().await else { break };
-            let (position, report) = joined.map_err(|error| RunError::Panicked {
-                label: labels.get(&error.id()).cloned().unwrap_or_default(),
-            })?;
+            let (position, report) = joined
+                .map_err(|error| RunError::Panicked { label: labels.get(&error.id()).cloned().unwrap_or_default() })?;
             let report = report?;
             planner.handle_finished(position, report.outcome.is_ok());
             outcomes.insert(report.task, report.outcome.clone());
@@ -173,8 +172,7 @@ impl Engine {
             .map(|step| step.label.clone())
             .collect();
         let receipt = shared.finish(run, &reports, &not_started).await?;
-        let report =
-            RunReport { run, workflow: *workflow.cid(), steps: reports, not_started, receipt: receipt.id() };
+        let report = RunReport { run, workflow: *workflow.cid(), steps: reports, not_started, receipt: receipt.id() };
         observe(Event::Done { receipt: report.receipt, succeeded: report.succeeded() });
         Ok(report)
     }
@@ -193,16 +191,14 @@ impl Shared {
         let invocation = authorized.invocation();
         let run = invocation.task().id()?;
         let (workflow, named, own) = run_arguments(invocation)?;
-        if let Some(receipt) = self.parts.receipts.by_task(&run).await?.into_iter().find(|receipt| self.trusts(receipt)) {
+        if let Some(receipt) = self.parts.receipts.by_task(&run).await?.into_iter().find(|receipt| self.trusts(receipt))
+        {
             return Err(RunError::AlreadyRun { receipt: receipt.id() });
         }
-        let granted = named
-            .iter()
-            .map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let granted =
+            named.iter().map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid))).collect::<Result<Vec<_>, _>>()?;
         let bytes = self.parts.blocks.get(&workflow).await?.ok_or(RunError::NoWorkflow(workflow))?;
-        let workflow =
-            Workflow::from_block(&bytes).map_err(|error| RunError::Workflow { cid: workflow, error })?;
+        let workflow = Workflow::from_block(&bytes).map_err(|error| RunError::Workflow { cid: workflow, error })?;
         for token in [invocation.envelope()].into_iter().chain(delegations.iter().map(Token::envelope)) {
             self.parts.blocks.put(token.cid(), token.bytes().to_vec().into()).await?;
         }
@@ -284,7 +280,8 @@ impl Shared {
         let receipts = Ipld::Map(receipts);
         let failed: Vec<&str> =
             steps.iter().filter(|step| !step.outcome.is_ok()).map(|step| step.label.as_str()).collect();
-        let strings = |labels: Vec<&str>| Ipld::List(labels.into_iter().map(|label| Ipld::String(label.to_owned())).collect());
+        let strings =
+            |labels: Vec<&str>| Ipld::List(labels.into_iter().map(|label| Ipld::String(label.to_owned())).collect());
         let outcome = if failed.is_empty() && not_started.is_empty() {
             Outcome::Ok(Ipld::Map([("tasks".to_owned(), receipts)].into()))
         } else {

@@ -133,9 +133,8 @@ fn labels(args: &BTreeMap<String, Ipld>) -> Vec<String> {
 /// Writes promises by label as promises by task id.
 fn link(args: &BTreeMap<String, Ipld>, id_of: &dyn Fn(&str) -> Option<TaskId>) -> BTreeMap<String, Ipld> {
     let mut by_id = |part: &Ipld| -> Result<Option<Ipld>, std::convert::Infallible> {
-        Ok(Await::recognise_label(part).and_then(|Await { branch, target }| {
-            id_of(&target).map(|target| Await { branch, target }.to_ipld())
-        }))
+        Ok(Await::recognise_label(part)
+            .and_then(|Await { branch, target }| id_of(&target).map(|target| Await { branch, target }.to_ipld())))
     };
     args.iter()
         .map(|(key, value)| {

@@ -222,9 +222,7 @@ impl Shared {
         }
         let profile = handler.profile().map(Ipld::Link);
         let receipts = self.parts.receipts.by_instruction(&task.instruction()?.id()?).await?;
-        Ok(receipts
-            .into_iter()
-            .find(|receipt| receipt.meta().get(PROFILE) == profile.as_ref() && self.trusts(receipt)))
+        Ok(receipts.into_iter().find(|receipt| receipt.meta().get(PROFILE) == profile.as_ref() && self.trusts(receipt)))
     }
 }
 

@@ -168,7 +168,9 @@ pub enum VerifyError {
         found: Option<u64>,
     },
     /// The receipt was computed from other results of the tasks that it awaits.
-    #[error("the receipt rests on other results of the tasks that it awaits: it states the task {stated}, and it is {found}")]
+    #[error(
+        "the receipt rests on other results of the tasks that it awaits: it states the task {stated}, and it is {found}"
+    )]
     OtherInputs {
         /// The resolved task that the receipt states.
         stated: TaskId,

@@ -195,12 +195,15 @@ impl World {
         self.blocks.put(workflow.cid(), workflow.bytes().to_vec().into()).await.unwrap();
         let run = self.grants.iter().filter(|grant| grant.command().as_str() == "/ipvm/run");
         let nonce = self.requests.fetch_add(1, Ordering::Relaxed).to_be_bytes().to_vec();
-        let invocation =
-            Invocation::builder(self.node.did().clone(), command("/ipvm/run"), RunRequest::args(workflow, &self.grants, &[]))
-                .proofs(run.map(|grant| *grant.cid()).collect())
-                .nonce(nonce)
-                .sign(&self.user)
-                .unwrap();
+        let invocation = Invocation::builder(
+            self.node.did().clone(),
+            command("/ipvm/run"),
+            RunRequest::args(workflow, &self.grants, &[]),
+        )
+        .proofs(run.map(|grant| *grant.cid()).collect())
+        .nonce(nonce)
+        .sign(&self.user)
+        .unwrap();
         RunRequest { invocation, delegations: self.grants.clone() }
     }
 
@@ -365,7 +368,9 @@ async fn a_failure_is_a_result_and_holds_mutations_back() {
 async fn a_time_out_is_not_remembered_and_a_failure_is() {
     let world = World::new();
     let tricky = |trick: &str| {
-        format!(r#"{{"v": "1.0.0", "tasks": {{"t": {{"cmd": "/math/sum", "args": {{"of": [], "trick": "{trick}"}}}}}}}}"#)
+        format!(
+            r#"{{"v": "1.0.0", "tasks": {{"t": {{"cmd": "/math/sum", "args": {{"of": [], "trick": "{trick}"}}}}}}}}"#
+        )
     };
     for (trick, calls) in [("timeout", 1), ("timeout", 2), ("fail", 3), ("fail", 3)] {
         assert!(!world.run(&tricky(trick)).await.unwrap().succeeded());
@@ -398,7 +403,8 @@ async fn documents_that_cannot_be_run_are_refused_before_anything_starts() {
     )
     .await;
     assert_eq!(cycle.to_string(), "tasks wait for each other: a -> b -> a");
-    let unknown = plan_error(r#"{"v": "1.0.0", "tasks": {"a": {"cmd": "/math/sum", "args": {"of": [{"await/ok": "z"}]}}}}"#);
+    let unknown =
+        plan_error(r#"{"v": "1.0.0", "tasks": {"a": {"cmd": "/math/sum", "args": {"of": [{"await/ok": "z"}]}}}}"#);
     assert_eq!(unknown.await.to_string(), r#"task "a" awaits "z", and no task has that label"#);
     let misspelt = plan_error(
         r#"{"v": "1.0.0", "tasks": {
@@ -433,8 +439,14 @@ fn what_cannot_be_honoured_is_refused() {
         (format!(r#"{{"v": "1.0.0", "config": {{}}, "tasks": {{"a": {{{task}}}}}}}"#), "config"),
         (format!(r#"{{"v": "1.0.0", "tasks": {{"a": {{{task}, "undo": "b"}}}}}}"#), "tasks.a.undo"),
         (format!(r#"{{"v": "1.0.0", "tasks": {{"a": {{{task}, "aud": "did:web:x"}}}}}}"#), "tasks.a.aud"),
-        (format!(r#"{{"v": "1.0.0", "tasks": {{"a": {{{task}, "config": {{"secret": true}}}}}}}}"#), "tasks.a.config.secret"),
-        (format!(r#"{{"v": "1.0.0", "defaults": {{"secret": true}}, "tasks": {{"a": {{{task}}}}}}}"#), "defaults.secret"),
+        (
+            format!(r#"{{"v": "1.0.0", "tasks": {{"a": {{{task}, "config": {{"secret": true}}}}}}}}"#),
+            "tasks.a.config.secret",
+        ),
+        (
+            format!(r#"{{"v": "1.0.0", "defaults": {{"secret": true}}, "tasks": {{"a": {{{task}}}}}}}"#),
+            "defaults.secret",
+        ),
     ] {
         let error = Document::parse(&dagjson::decode(json.as_bytes()).unwrap()).unwrap_err();
         assert_eq!(error, DocumentError::Unsupported { path: path.to_owned() });
@@ -456,7 +468,9 @@ async fn what_was_begun_and_has_no_receipt_is_uncertain() {
     let world = World::new();
     let crashing = r#"{"v": "1.0.0", "tasks": {"log": {"cmd": "/log/append", "sub": "log", "args": {"crash": true}}}}"#;
     let request = world.request(&world.bind(crashing, &[])).await;
-    assert!(matches!(world.engine.run(request.clone(), &|_| {}).await, Err(RunError::Panicked { label }) if label == "log"));
+    assert!(
+        matches!(world.engine.run(request.clone(), &|_| {}).await, Err(RunError::Panicked { label }) if label == "log")
+    );
     assert_eq!(world.calls().1, 1);
     // The same request again is the same run, resumed: what may have taken effect is not done a second time.
     let report = world.engine.run(request, &|_| {}).await.unwrap();

@@ -17,12 +17,8 @@ pub(crate) fn encode(seed: &[u8; 32]) -> Zeroizing<String> {
 pub(crate) fn decode(text: &str) -> Result<Zeroizing<[u8; 32]>, &'static str> {
     let (_, bytes) = multibase::decode(text.trim()).map_err(|_| "it is not multibase text")?;
     let bytes = Zeroizing::new(bytes);
-    let seed = bytes
-        .strip_prefix(&ED25519_PRIV)
-        .ok_or("it is not an Ed25519 private key in multicodec form")?;
-    let seed: [u8; 32] = seed
-        .try_into()
-        .map_err(|_| "an Ed25519 seed has 32 bytes")?;
+    let seed = bytes.strip_prefix(&ED25519_PRIV).ok_or("it is not an Ed25519 private key in multicodec form")?;
+    let seed: [u8; 32] = seed.try_into().map_err(|_| "an Ed25519 seed has 32 bytes")?;
     Ok(Zeroizing::new(seed))
 }
 

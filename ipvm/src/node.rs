@@ -7,12 +7,12 @@ use ipvm_files::{Folder, FolderError, WRITE_COMMAND, WriteHandler};
 use ipvm_fjall::{FjallStore, OpenError};
 use ipvm_task::{RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
-    BindError, Bindings, Document, Engine, Entropy, Event, Parts, RUN_COMMAND, RunError, RunReport,
-    RunRequest, Trust, Workflow,
+    BindError, Bindings, Document, Engine, Entropy, Event, Parts, RUN_COMMAND, RunError, RunReport, RunRequest, Trust,
+    Workflow,
 };
 use ucan_core::{
-    CachedKeys, Cid, Clock, Command, CommandError, Context, Did, DidKeys, Ipld, NoChain, Request,
-    SignError, StoreError, SystemClock, search,
+    CachedKeys, Cid, Clock, Command, CommandError, Context, Did, DidKeys, Ipld, NoChain, Request, SignError,
+    StoreError, SystemClock, search,
 };
 use ucan_invocation::{BlockStore, Invocation, Router};
 
@@ -123,19 +123,12 @@ impl Node {
     pub fn open(options: &NodeOptions) -> Result<Self, NodeError> {
         let state = State::open(&options.state, &mut |buffer| SystemEntropy.fill(buffer))?;
         let store = Arc::new(FjallStore::open(&state.store_folder())?);
-        let output = options
-            .output
-            .clone()
-            .unwrap_or_else(|| state.output_folder());
+        let output = options.output.clone().unwrap_or_else(|| state.output_folder());
         let files = WriteHandler::new(state.owner.did().clone(), Folder::open(&output)?);
         let runtime = WasmtimeRuntime::new(&WasmtimeOptions::default())?;
         let wasm = WasmHandler::new(Arc::new(runtime), store.clone());
         let mut router = Router::default();
-        router.insert_for(
-            state.owner.did().clone(),
-            Command::parse(WRITE_COMMAND)?,
-            Arc::new(files),
-        );
+        router.insert_for(state.owner.did().clone(), Command::parse(WRITE_COMMAND)?, Arc::new(files));
         router.insert(Command::parse(WASM_RUN_COMMAND)?, Arc::new(wasm));
         let engine = Engine::new(Parts {
             executor: state.node.clone(),
@@ -149,12 +142,7 @@ impl Node {
             entropy: Arc::new(SystemEntropy),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         });
-        Ok(Self {
-            state,
-            store,
-            engine,
-            output,
-        })
+        Ok(Self { state, store, engine, output })
     }
 
     /// The engine, with which a host can do all that the node does not do for it.
@@ -201,28 +189,17 @@ impl Node {
         subjects: BTreeMap<String, Did>,
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, NodeError> {
-        let mut bindings =
-            Bindings::new(self.state.node.did().clone(), self.state.user.did().clone());
-        bindings
-            .subjects
-            .insert(OUTPUT.to_owned(), self.state.owner.did().clone());
+        let mut bindings = Bindings::new(self.state.node.did().clone(), self.state.user.did().clone());
+        bindings.subjects.insert(OUTPUT.to_owned(), self.state.owner.did().clone());
         bindings.subjects.extend(subjects);
         bindings.inputs = inputs;
         let workflow = document.bind(&bindings)?;
-        self.store
-            .put(workflow.cid(), workflow.bytes().to_vec().into())
-            .await?;
+        self.store.put(workflow.cid(), workflow.bytes().to_vec().into()).await?;
         let request = self.request(&workflow)?;
-        self.engine
-            .run(request, observe)
-            .await
-            .map_err(|error| match error {
-                RunError::NoAuthority(_) => NodeError::NoAuthority {
-                    error,
-                    folder: self.state.delegations_folder(),
-                },
-                error => error.into(),
-            })
+        self.engine.run(request, observe).await.map_err(|error| match error {
+            RunError::NoAuthority(_) => NodeError::NoAuthority { error, folder: self.state.delegations_folder() },
+            error => error.into(),
+        })
     }
 
     /// Signs, as the user, the request to run `workflow` with all delegations that the user holds.
@@ -232,20 +209,11 @@ impl Node {
         let command = Command::parse(RUN_COMMAND)?;
         let args = RunRequest::args(workflow, &delegations, &[]);
         let data = Ipld::Map(args.clone());
-        let request = Request {
-            invoker: user.did(),
-            subject: node.did(),
-            command: &command,
-            args: &data,
-        };
+        let request = Request { invoker: user.did(), subject: node.did(), command: &command, args: &data };
         let now = SystemClock.now();
-        let authority =
-            search(&request, &delegations, &Context::new(now, &DidKeys)).map_err(|error| {
-                NodeError::MayNotRun {
-                    error: Box::new(error),
-                    folder: self.state.delegations_folder(),
-                }
-            })?;
+        let authority = search(&request, &delegations, &Context::new(now, &DidKeys)).map_err(|error| {
+            NodeError::MayNotRun { error: Box::new(error), folder: self.state.delegations_folder() }
+        })?;
         let mut nonce = vec![0; 12];
         SystemEntropy.fill(&mut nonce);
         let invocation = Invocation::builder(node.did().clone(), command, args)
@@ -254,9 +222,6 @@ impl Node {
             .issued_at(now)
             .expiration(now.saturating_add(REQUEST_LIFETIME))
             .sign(user)?;
-        Ok(RunRequest {
-            invocation,
-            delegations,
-        })
+        Ok(RunRequest { invocation, delegations })
     }
 }

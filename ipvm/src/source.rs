@@ -66,20 +66,12 @@ impl Source {
     /// # Errors
     /// [`SourceError`] names the file, and where in it.
     pub fn read(path: &Path) -> Result<Self, SourceError> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| SourceError::Io {
-                path: path.to_owned(),
-                source,
-            })
-        };
-        let value = dagjson::decode(&read(path)?).map_err(|error| SourceError::Json {
-            path: path.to_owned(),
-            error,
-        })?;
-        let document = Document::parse(&value).map_err(|error| SourceError::Document {
-            path: path.to_owned(),
-            error,
-        })?;
+        let read =
+            |path: &Path| std::fs::read(path).map_err(|source| SourceError::Io { path: path.to_owned(), source });
+        let value =
+            dagjson::decode(&read(path)?).map_err(|error| SourceError::Json { path: path.to_owned(), error })?;
+        let document =
+            Document::parse(&value).map_err(|error| SourceError::Document { path: path.to_owned(), error })?;
         let linked = links(&document);
         let folder = path.parent().unwrap_or(Path::new(""));
         let (mut blocks, mut unlinked) = (Vec::new(), Vec::new());
@@ -93,19 +85,12 @@ impl Source {
                 unlinked.push((file, cid));
             }
         }
-        Ok(Self {
-            document,
-            blocks,
-            unlinked,
-        })
+        Ok(Self { document, blocks, unlinked })
     }
 }
 
 fn listed<'a>(path: &Path, document: &'a Document) -> Result<Vec<&'a str>, SourceError> {
-    let refused = |problem: String| SourceError::Blocks {
-        path: path.to_owned(),
-        problem,
-    };
+    let refused = |problem: String| SourceError::Blocks { path: path.to_owned(), problem };
     let items = match document.meta().get("blocks") {
         None => return Ok(Vec::new()),
         Some(Ipld::List(items)) => items,
@@ -122,20 +107,15 @@ fn listed<'a>(path: &Path, document: &'a Document) -> Result<Vec<&'a str>, Sourc
 
 fn links(document: &Document) -> BTreeSet<Cid> {
     let mut links = BTreeSet::new();
-    for value in document
-        .tasks()
-        .values()
-        .flat_map(|task| task.args.values())
-    {
+    for value in document.tasks().values().flat_map(|task| task.args.values()) {
         visit(value, &mut |part| {
             match part {
                 Ipld::Link(cid) => {
                     links.insert(*cid);
                 }
-                Ipld::String(text) => links.extend(
-                    text.strip_prefix("ipfs://")
-                        .and_then(|cid| cid.parse::<Cid>().ok()),
-                ),
+                Ipld::String(text) => {
+                    links.extend(text.strip_prefix("ipfs://").and_then(|cid| cid.parse::<Cid>().ok()))
+                }
                 _ => {}
             }
             true

@@ -33,18 +33,9 @@ struct Grant {
     command: &'static str,
 }
 
-const RUN: Grant = Grant {
-    file: "user-may-run-workflows.ucan",
-    command: "/ipvm/run",
-};
-const COMPUTE: Grant = Grant {
-    file: "user-may-compute.ucan",
-    command: "/wasm/run",
-};
-const WRITE: Grant = Grant {
-    file: "user-may-write-output.ucan",
-    command: "/file/write",
-};
+const RUN: Grant = Grant { file: "user-may-run-workflows.ucan", command: "/ipvm/run" };
+const COMPUTE: Grant = Grant { file: "user-may-compute.ucan", command: "/wasm/run" };
+const WRITE: Grant = Grant { file: "user-may-write-output.ucan", command: "/file/write" };
 
 /// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -99,18 +90,11 @@ impl State {
         let fresh = match fs::read_to_string(&marker) {
             Ok(found) if found == FORMAT => false,
             Ok(found) => {
-                return Err(StateError::Format {
-                    path: marker,
-                    found,
-                });
+                return Err(StateError::Format { path: marker, found });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => true,
             Err(source) => {
-                return Err(StateError::Io {
-                    action: "read",
-                    path: marker,
-                    source,
-                });
+                return Err(StateError::Io { action: "read", path: marker, source });
             }
         };
         if fresh {
@@ -143,12 +127,7 @@ impl State {
         Ok(state)
     }
 
-    fn grant(
-        &self,
-        grant: &Grant,
-        from: &Issuer,
-        random: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<(), StateError> {
+    fn grant(&self, grant: &Grant, from: &Issuer, random: &mut dyn FnMut(&mut [u8])) -> Result<(), StateError> {
         let path = self.delegations_folder().join(grant.file);
         if path.exists() {
             return Ok(());
@@ -157,12 +136,11 @@ impl State {
         let mut nonce = vec![0; 12];
         random(&mut nonce);
         let command = Command::parse(grant.command).map_err(|error| failed(&error))?;
-        let delegation =
-            Delegation::builder(self.user.did().clone(), Some(from.did().clone()), command)
-                .policy(Policy::default())
-                .nonce(nonce)
-                .sign(from)
-                .map_err(|error| failed(&error))?;
+        let delegation = Delegation::builder(self.user.did().clone(), Some(from.did().clone()), command)
+            .policy(Policy::default())
+            .nonce(nonce)
+            .sign(from)
+            .map_err(|error| failed(&error))?;
         write_new(&path, delegation.bytes(), false)
     }
 
@@ -192,11 +170,7 @@ impl State {
         let folder = self.delegations_folder();
         let failed = |path: &Path| {
             let path = path.to_owned();
-            move |source| StateError::Io {
-                action: "read",
-                path,
-                source,
-            }
+            move |source| StateError::Io { action: "read", path, source }
         };
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -206,10 +180,7 @@ impl State {
         let mut paths = Vec::new();
         for entry in entries {
             let path = entry.map_err(failed(&folder))?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "ucan")
-            {
+            if path.extension().is_some_and(|extension| extension == "ucan") {
                 paths.push(path);
             }
         }
@@ -217,8 +188,7 @@ impl State {
         let mut delegations = Vec::new();
         for path in paths {
             let bytes = fs::read(&path).map_err(failed(&path))?;
-            let delegation = Delegation::decode(bytes)
-                .map_err(|error| StateError::Delegation { path, error })?;
+            let delegation = Delegation::decode(bytes).map_err(|error| StateError::Delegation { path, error })?;
             if delegation.audience().same_principal(audience) {
                 delegations.push(delegation);
             }
@@ -236,10 +206,7 @@ fn make_folder(path: &Path) -> Result<(), StateError> {
 }
 
 fn read_key(path: &Path) -> Result<SigningKey, StateError> {
-    let unusable = |problem: String| StateError::Key {
-        path: path.to_owned(),
-        problem,
-    };
+    let unusable = |problem: String| StateError::Key { path: path.to_owned(), problem };
     let missing = "it was deleted, and keys are not made again: put it back, or choose another folder with --state";
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unusable(missing.to_owned()),
@@ -250,16 +217,12 @@ fn read_key(path: &Path) -> Result<SigningKey, StateError> {
         use std::os::unix::fs::PermissionsExt;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(unusable(format!(
-                "others can read it (mode {mode:04o}); run: chmod 600 {}",
-                path.display()
-            )));
+            return Err(unusable(format!("others can read it (mode {mode:04o}); run: chmod 600 {}", path.display())));
         }
     }
     #[cfg(not(unix))]
     let _ = metadata;
-    let text =
-        Zeroizing::new(fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?);
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?);
     let seed = keyfile::decode(&text).map_err(|problem| unusable(problem.to_owned()))?;
     Ok(SigningKey::from_seed(&seed))
 }
@@ -291,9 +254,5 @@ fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), StateError
             None => Ok(()),
         }
     };
-    write().map_err(|source| StateError::Io {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    })
+    write().map_err(|source| StateError::Io { action: "write", path: path.to_owned(), source })
 }

@@ -1,10 +1,5 @@
 //! The command as people use it: real processes, a real state folder, the example workflow.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,9 +17,7 @@ struct Shell {
 
 impl Shell {
     fn new() -> Self {
-        let shell = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let shell = Self { folder: tempfile::tempdir().unwrap() };
         shell.write("text.txt", TEXT);
         shell
     }
@@ -51,13 +44,7 @@ impl Shell {
     /// Runs the example on `text.txt` and gives what was printed.
     fn words(&self) -> Run {
         let workflow = example("words.json");
-        Run::new(self.ipvm(&[
-            "--json",
-            "run",
-            workflow.to_str().unwrap(),
-            "--input",
-            "text=text.txt",
-        ]))
+        Run::new(self.ipvm(&["--json", "run", workflow.to_str().unwrap(), "--input", "text=text.txt"]))
     }
 
     /// What is refused, with its message.
@@ -74,9 +61,7 @@ impl Shell {
 }
 
 fn example(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../examples/workflows")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/workflows").join(name)
 }
 
 struct Run {
@@ -90,35 +75,18 @@ impl Run {
         let text = String::from_utf8(output.stdout).unwrap();
         Self {
             code: output.status.code(),
-            events: text
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect(),
+            events: text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
             errors: String::from_utf8(output.stderr).unwrap(),
         }
     }
 
     fn statuses(&self) -> BTreeMap<&str, &str> {
-        let finished = self
-            .events
-            .iter()
-            .filter(|event| event["event"] == "finished");
-        finished
-            .map(|event| {
-                (
-                    event["label"].as_str().unwrap(),
-                    event["status"].as_str().unwrap(),
-                )
-            })
-            .collect()
+        let finished = self.events.iter().filter(|event| event["event"] == "finished");
+        finished.map(|event| (event["label"].as_str().unwrap(), event["status"].as_str().unwrap())).collect()
     }
 
     fn receipt(&self, label: &str) -> String {
-        let event = self
-            .events
-            .iter()
-            .find(|event| event["event"] == "finished" && event["label"] == label)
-            .unwrap();
+        let event = self.events.iter().find(|event| event["event"] == "finished" && event["label"] == label).unwrap();
         event["receipt"].as_str().unwrap().to_owned()
     }
 }
@@ -126,10 +94,7 @@ impl Run {
 const PURE: [&str; 5] = ["count", "heading", "letters", "report", "shape"];
 
 fn all(pure: &'static str, save: &'static str) -> BTreeMap<&'static str, &'static str> {
-    PURE.into_iter()
-        .map(|label| (label, pure))
-        .chain([("save", save)])
-        .collect()
+    PURE.into_iter().map(|label| (label, pure)).chain([("save", save)]).collect()
 }
 
 #[test]
@@ -160,17 +125,9 @@ fn the_same_words_give_the_same_tasks_everywhere() {
     // Two nodes with different keys: tasks differ by their subject, what they compute does not.
     let (one, two) = (Shell::new().words(), Shell::new().words());
     let out = |run: &Run| -> BTreeMap<String, (Value, Value)> {
-        let finished = run
-            .events
-            .iter()
-            .filter(|event| event["event"] == "finished");
+        let finished = run.events.iter().filter(|event| event["event"] == "finished");
         finished
-            .map(|event| {
-                (
-                    event["label"].as_str().unwrap().to_owned(),
-                    (event["out"].clone(), event["fuel"].clone()),
-                )
-            })
+            .map(|event| (event["label"].as_str().unwrap().to_owned(), (event["out"].clone(), event["fuel"].clone())))
             .collect()
     };
     assert_eq!(out(&one), out(&two));
@@ -186,20 +143,12 @@ fn genuine_receipts_hold_and_altered_ones_do_not() {
         assert!(String::from_utf8_lossy(&output.stdout).starts_with("holds"));
     }
     let receipt = run.receipt("report");
-    assert!(
-        shell
-            .ipvm(&["show", &receipt, "--save", "receipt.ucan"])
-            .status
-            .success()
-    );
+    assert!(shell.ipvm(&["show", &receipt, "--save", "receipt.ucan"]).status.success());
     let genuine = fs::read(shell.path("receipt.ucan")).unwrap();
     assert!(shell.ipvm(&["verify", "receipt.ucan"]).status.success());
 
     let signature = 10;
-    let result = genuine
-        .windows(5)
-        .position(|window| window == b"Shape")
-        .unwrap();
+    let result = genuine.windows(5).position(|window| window == b"Shape").unwrap();
     for position in [signature, result] {
         let mut altered = genuine.clone();
         altered[position] ^= 1;
@@ -215,11 +164,7 @@ fn everything_that_a_run_prints_can_be_shown() {
     let shell = Shell::new();
     let run = shell.words();
     let accepted = &run.events[0];
-    for cid in [
-        accepted["workflow"].as_str().unwrap(),
-        accepted["run"].as_str().unwrap(),
-        &run.receipt("save"),
-    ] {
+    for cid in [accepted["workflow"].as_str().unwrap(), accepted["run"].as_str().unwrap(), &run.receipt("save")] {
         let output = shell.ipvm(&["show", cid]);
         assert!(output.status.success(), "{output:?}");
         let _json: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -245,11 +190,7 @@ fn without_its_delegation_nothing_starts_and_it_is_not_made_again() {
         assert_eq!(run.code, Some(2), "{file}");
         assert!(run.statuses().is_empty());
         assert!(run.events.iter().all(|event| event["event"] == "error"));
-        assert!(
-            run.errors.contains(&format!("no delegation of {command}")),
-            "{}",
-            run.errors
-        );
+        assert!(run.errors.contains(&format!("no delegation of {command}")), "{}", run.errors);
         assert!(run.errors.contains("delegations"));
         assert!(!path.exists());
         fs::write(path, token).unwrap();
@@ -264,16 +205,11 @@ fn keys_are_made_once_and_readable_by_their_owner_alone() {
     let shell = Shell::new();
     shell.words();
     let keys = || -> Vec<Vec<u8>> {
-        ["node.key", "user.key", "output.key"]
-            .map(|key| fs::read(shell.path(".ipvm/keys").join(key)).unwrap())
-            .to_vec()
+        ["node.key", "user.key", "output.key"].map(|key| fs::read(shell.path(".ipvm/keys").join(key)).unwrap()).to_vec()
     };
     let made = keys();
     for key in fs::read_dir(shell.path(".ipvm/keys")).unwrap() {
-        assert_eq!(
-            key.unwrap().metadata().unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(key.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
     shell.words();
     assert_eq!(keys(), made);
@@ -313,21 +249,9 @@ fn a_state_folder_that_cannot_be_used_is_named() {
     let shell = Shell::new();
     let workflow = example("words.json");
     let workflow = workflow.to_str().unwrap();
-    let run = |state: &str| {
-        shell.refused(&[
-            "--state",
-            state,
-            "run",
-            workflow,
-            "--input",
-            "text=text.txt",
-        ])
-    };
+    let run = |state: &str| shell.refused(&["--state", state, "run", workflow, "--input", "text=text.txt"]);
     let error = run("text.txt/below");
-    assert!(
-        error.contains("text.txt/below") && error.contains("--state"),
-        "{error}"
-    );
+    assert!(error.contains("text.txt/below") && error.contains("--state"), "{error}");
     shell.words();
     shell.write(".ipvm/FORMAT", "ipvm state 99\n");
     assert!(run(".ipvm").contains("99"));
@@ -338,39 +262,24 @@ fn bad_documents_are_refused_with_what_and_where() {
     let shell = Shell::new();
     let guest = "bafkreigpcqnbbyuzbagfwyh5iknsgyhg6fh3wp2qy5sfapq4iwynxaowha";
     let call = |module: &str, fun: &str, params: &str| {
-        format!(
-            r#"{{"cmd": "/wasm/run", "args": {{"mod": {{"/": "{module}"}}, "fun": "{fun}", "params": {params}}}}}"#
-        )
+        format!(r#"{{"cmd": "/wasm/run", "args": {{"mod": {{"/": "{module}"}}, "fun": "{fun}", "params": {params}}}}}"#)
     };
     let tasks = |tasks: &str| {
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/guests/shape.wasm");
         fs::copy(guests, shell.path("shape.wasm")).unwrap();
-        format!(
-            r#"{{"v": "1.0.0", "meta": {{"blocks": ["shape.wasm", "text.txt"]}}, "tasks": {{{tasks}}}}}"#
-        )
+        format!(r#"{{"v": "1.0.0", "meta": {{"blocks": ["shape.wasm", "text.txt"]}}, "tasks": {{{tasks}}}}}"#)
     };
     let task = |task: String| tasks(&format!(r#""a": {task}"#));
 
-    assert!(
-        shell
-            .refused(&["run", "nowhere.json"])
-            .contains("nowhere.json")
-    );
-    assert!(
-        shell
-            .refused_document("{\"v\": \"1.0.0\",\n  tasks}")
-            .contains("line 2")
-    );
+    assert!(shell.refused(&["run", "nowhere.json"]).contains("nowhere.json"));
+    assert!(shell.refused_document("{\"v\": \"1.0.0\",\n  tasks}").contains("line 2"));
     assert!(shell.refused_document("[]").contains("expected a map"));
     let misspelt = shell.refused_document(&tasks(&format!(
         r#""letters": {}, "b": {}"#,
         call(guest, "letters", r#"["x"]"#),
         call(guest, "measure", r#"[{"await/ok": "lettres"}]"#)
     )));
-    assert!(
-        misspelt.contains("lettres") && misspelt.contains(r#"did you mean "letters""#),
-        "{misspelt}"
-    );
+    assert!(misspelt.contains("lettres") && misspelt.contains(r#"did you mean "letters""#), "{misspelt}");
     let cycle = shell.refused_document(&tasks(&format!(
         r#""a": {}, "b": {}"#,
         call(guest, "measure", r#"[{"await/ok": "b"}]"#),
@@ -380,43 +289,22 @@ fn bad_documents_are_refused_with_what_and_where() {
 
     let text = "bafkreifofd2qjgmwcgc2sdecbt4e6zmcfvgidqaeacklqxrqbxpwnbnqbq";
     let missing = shell.refused_document(&task(call(text, "measure", r#"["x"]"#)));
-    assert!(
-        missing.contains("MissingBlock") && missing.contains("text.txt has the CID"),
-        "{missing}"
-    );
+    assert!(missing.contains("MissingBlock") && missing.contains("text.txt has the CID"), "{missing}");
     let text = ucan_core::block::raw_cid(TEXT.as_bytes()).to_string();
     let no_component = shell.refused_document(&task(call(&text, "measure", r#"["x"]"#)));
     assert!(no_component.contains("NotAComponent"), "{no_component}");
     let no_export = shell.refused_document(&task(call(guest, "mesure", r#"["x"]"#)));
-    assert!(
-        no_export.contains("NoSuchExport") && no_export.contains("measure"),
-        "{no_export}"
-    );
+    assert!(no_export.contains("NoSuchExport") && no_export.contains("measure"), "{no_export}");
     let argument = shell.refused_document(&task(call(guest, "measure", r#"{"text": 7}"#)));
-    assert!(
-        argument.contains("params.text") && argument.contains("string"),
-        "{argument}"
-    );
+    assert!(argument.contains("params.text") && argument.contains("string"), "{argument}");
 
     let workflow = example("words.json");
     let workflow = workflow.to_str().unwrap();
     assert!(shell.refused(&["run", workflow]).contains(r#""text""#));
-    assert!(
-        shell
-            .refused(&["run", workflow, "--input", "text=nowhere"])
-            .contains("nowhere")
-    );
-    assert!(
-        shell
-            .refused(&["run", workflow, "--input", "txt=text.txt"])
-            .contains("txt")
-    );
+    assert!(shell.refused(&["run", workflow, "--input", "text=nowhere"]).contains("nowhere"));
+    assert!(shell.refused(&["run", workflow, "--input", "txt=text.txt"]).contains("txt"));
     shell.write("bytes", [0xff, 0xfe]);
-    assert!(
-        shell
-            .refused(&["run", workflow, "--input", "text=bytes"])
-            .contains("--input-bytes")
-    );
+    assert!(shell.refused(&["run", workflow, "--input", "text=bytes"]).contains("--input-bytes"));
 }
 
 #[test]
@@ -427,20 +315,14 @@ fn a_task_that_fails_is_reported_and_nothing_is_written() {
     for guest in ["words.wasm", "shape.wasm"] {
         fs::copy(guests.join(guest), shell.path(guest)).unwrap();
     }
-    let starved = document
-        .replace("../guests/", "")
-        .replace(r#""gas": 2000000000"#, r#""gas": 5000"#);
+    let starved = document.replace("../guests/", "").replace(r#""gas": 2000000000"#, r#""gas": 5000"#);
     assert_ne!(starved, document);
     shell.write("starved.json", starved);
     let run = Run::new(shell.ipvm(&["--json", "run", "starved.json", "--input", "text=text.txt"]));
     assert_eq!(run.code, Some(1), "{}", run.errors);
     assert_eq!(run.statuses()["count"], "failed");
     assert!(!run.statuses().contains_key("save"));
-    assert!(
-        run.events
-            .iter()
-            .any(|event| event["event"] == "not-started" && event["label"] == "save")
-    );
+    assert!(run.events.iter().any(|event| event["event"] == "not-started" && event["label"] == "save"));
     assert!(!shell.path(".ipvm/output/words.md").exists());
     // Running out of fuel is no result: with more of it, the same tasks run.
     assert_eq!(shell.words().code, Some(0));

@@ -38,18 +38,11 @@ pub fn verify(cid: &Cid, bytes: &[u8]) -> Result<(), BlockError> {
         SHA2_512 => Sha512::digest(bytes)[..] == *hash.digest(),
         code => return Err(BlockError::UnsupportedHash { cid: *cid, code }),
     };
-    if matches {
-        Ok(())
-    } else {
-        Err(BlockError::Mismatch { cid: *cid })
-    }
+    if matches { Ok(()) } else { Err(BlockError::Mismatch { cid: *cid }) }
 }
 
 fn sha2_256(bytes: &[u8]) -> Multihash<64> {
-    #[allow(
-        clippy::expect_used,
-        reason = "there is room for 64 bytes, and a digest has 32"
-    )]
+    #[allow(clippy::expect_used, reason = "there is room for 64 bytes, and a digest has 32")]
     Multihash::wrap(SHA2_256, &Sha256::digest(bytes)).expect("a digest of 32 bytes fits")
 }
 

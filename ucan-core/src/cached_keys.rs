@@ -40,10 +40,7 @@ pub struct CachedKeys<K> {
 impl<K: KeySource> CachedKeys<K> {
     /// Remembers what keys of `inner` have verified.
     pub fn new(inner: K) -> Self {
-        Self {
-            inner,
-            known: Mutex::default(),
-        }
+        Self { inner, known: Mutex::default() }
     }
 }
 
@@ -59,19 +56,11 @@ impl<K: KeySource> KeySource for CachedKeys<K> {
         }
         let key = (did.clone(), algorithm, purpose);
         // A panic elsewhere cannot leave a key under the wrong name.
-        if let Some(known) = self
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&key)
-        {
+        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(known.clone());
         }
         let inner = self.inner.verifier(did, algorithm, purpose)?;
-        let remembering = Arc::new(Remembering {
-            inner,
-            good: Mutex::default(),
-        });
+        let remembering = Arc::new(Remembering { inner, good: Mutex::default() });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KEYS {
             known.clear();
@@ -101,12 +90,7 @@ impl Verifier for Remembering {
             .chain_update(signature)
             .finalize()
             .into();
-        if self
-            .good
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&hash)
-        {
+        if self.good.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash) {
             return Ok(());
         }
         self.inner.verify(message, signature)?;
@@ -133,12 +117,7 @@ mod tests {
     struct CountingSource(Arc<Counting>);
 
     impl KeySource for CountingSource {
-        fn verifier(
-            &self,
-            _: &Did,
-            _: SignatureAlgorithm,
-            _: Purpose,
-        ) -> Result<Arc<dyn Verifier>, KeyError> {
+        fn verifier(&self, _: &Did, _: SignatureAlgorithm, _: Purpose) -> Result<Arc<dyn Verifier>, KeyError> {
             Ok(self.0.clone())
         }
     }
@@ -150,11 +129,7 @@ mod tests {
 
         fn verify(&self, _: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
             self.0.fetch_add(1, Ordering::Relaxed);
-            if signature.first() == Some(&1) {
-                Ok(())
-            } else {
-                Err(VerifyError::Mismatch)
-            }
+            if signature.first() == Some(&1) { Ok(()) } else { Err(VerifyError::Mismatch) }
         }
     }
 
@@ -164,40 +139,18 @@ mod tests {
         let keys = CachedKeys::new(CountingSource(counting.clone()));
         let check = |did: &str, message: &[u8], signature: &[u8]| {
             let did = did.parse().unwrap();
-            let verifier = keys
-                .verifier(&did, SignatureAlgorithm::Ed25519, Purpose::Delegation)
-                .unwrap();
+            let verifier = keys.verifier(&did, SignatureAlgorithm::Ed25519, Purpose::Delegation).unwrap();
             let good = verifier.verify(message, signature).is_ok();
             (good, counting.0.load(Ordering::Relaxed))
         };
         assert_eq!(check("did:key:a", b"m", &[1]), (true, 1));
         assert_eq!(check("did:key:a", b"m", &[1]), (true, 1));
-        assert_eq!(
-            check("did:key:a", b"m", &[1, 2]),
-            (true, 2),
-            "another signature"
-        );
-        assert_eq!(
-            check("did:key:a", b"m\x01", &[]),
-            (false, 3),
-            "the same bytes, divided elsewhere"
-        );
+        assert_eq!(check("did:key:a", b"m", &[1, 2]), (true, 2), "another signature");
+        assert_eq!(check("did:key:a", b"m\x01", &[]), (false, 3), "the same bytes, divided elsewhere");
         assert_eq!(check("did:key:a", b"m", &[0]), (false, 4));
-        assert_eq!(
-            check("did:key:a", b"m", &[0]),
-            (false, 5),
-            "a bad one is never remembered"
-        );
-        assert_eq!(
-            check("did:key:b", b"m", &[1]),
-            (true, 6),
-            "another principal"
-        );
+        assert_eq!(check("did:key:a", b"m", &[0]), (false, 5), "a bad one is never remembered");
+        assert_eq!(check("did:key:b", b"m", &[1]), (true, 6), "another principal");
         assert_eq!(check("did:web:a", b"m", &[1]), (true, 7));
-        assert_eq!(
-            check("did:web:a", b"m", &[1]),
-            (true, 8),
-            "keys behind a document change"
-        );
+        assert_eq!(check("did:web:a", b"m", &[1]), (true, 8), "keys behind a document change");
     }
 }

@@ -29,12 +29,7 @@ impl Command {
     ///
     /// When it does not start with `/`, is not lowercase, ends with `/`, or has an empty segment.
     pub fn parse(text: &str) -> Result<Self, CommandError> {
-        let error = |reason| {
-            Err(CommandError {
-                text: excerpt(text),
-                reason,
-            })
-        };
+        let error = |reason| Err(CommandError { text: excerpt(text), reason });
         if text.len() > Self::MAX_LENGTH {
             return error("it is longer than 4096 bytes");
         }
@@ -71,8 +66,7 @@ impl Command {
     /// Whether whoever may do this may also do `other`: the same command or one below it.
     pub fn covers(&self, other: &Self) -> bool {
         let mut theirs = other.segments();
-        self.segments()
-            .all(|segment| theirs.next() == Some(segment))
+        self.segments().all(|segment| theirs.next() == Some(segment))
     }
 }
 
@@ -114,20 +108,10 @@ mod tests {
 
     #[test]
     fn syntax() {
-        for good in [
-            "/",
-            "/a",
-            "/crypto/sign",
-            "/a b",
-            "/été",
-            "/日本",
-            "/foo_bar-1.2",
-        ] {
+        for good in ["/", "/a", "/crypto/sign", "/a b", "/été", "/日本", "/foo_bar-1.2"] {
             assert_eq!(parse(good).as_str(), good);
         }
-        for bad in [
-            "", "a", "a/b", "//", "/a/", "/a//b", "//a", "/A", "/É", "/a/B",
-        ] {
+        for bad in ["", "a", "a/b", "//", "/a/", "/a//b", "//a", "/A", "/É", "/a/B"] {
             assert!(Command::parse(bad).is_err(), "{bad}");
         }
     }

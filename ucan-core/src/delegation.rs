@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use crate::{
-    Cid, Command, Did, Envelope, Fields, Ipld, Issuer, Policy, Purpose, SignError, Timestamp,
-    Token, TokenError, tag,
+    Cid, Command, Did, Envelope, Fields, Ipld, Issuer, Policy, Purpose, SignError, Timestamp, Token, TokenError, tag,
 };
 
 /// A delegation: its issuer lets its audience use, or pass on, a command on a subject, within a policy (UCAN Delegation 1.0).
@@ -59,10 +58,7 @@ impl Delegation {
     /// When it is an envelope of something else, or a field is missing, malformed or not defined.
     pub fn from_envelope(envelope: Envelope) -> Result<Self, TokenError> {
         if ![tag::DELEGATION, tag::DELEGATION_RC1].contains(&envelope.tag()) {
-            return Err(TokenError::WrongKind {
-                expected: "a delegation",
-                tag: envelope.tag(),
-            });
+            return Err(TokenError::WrongKind { expected: "a delegation", tag: envelope.tag() });
         }
         let required = ["iss", "aud", "sub", "cmd", "pol", "nonce", "exp"];
         let fields = Fields::new(envelope.payload(), &required, &["nbf", "meta"])?;
@@ -77,10 +73,7 @@ impl Delegation {
             not_before: fields.optional_time("nbf")?,
             expiration: fields.nullable_time("exp")?,
         };
-        Ok(Self {
-            envelope,
-            fields: Arc::new(parsed),
-        })
+        Ok(Self { envelope, fields: Arc::new(parsed) })
     }
 
     /// Starts a new delegation to `audience`; `subject` is none for a powerline, which passes on whatever subject the proof
@@ -257,25 +250,16 @@ impl DelegationBuilder {
         let mut payload = BTreeMap::from([
             ("iss".to_owned(), text(issuer.did().as_str())),
             ("aud".to_owned(), text(self.audience.as_str())),
-            (
-                "sub".to_owned(),
-                self.subject
-                    .map_or(Ipld::Null, |subject| text(subject.as_str())),
-            ),
+            ("sub".to_owned(), self.subject.map_or(Ipld::Null, |subject| text(subject.as_str()))),
             ("cmd".to_owned(), text(self.command.as_str())),
             ("pol".to_owned(), self.policy.to_ipld()),
             ("nonce".to_owned(), Ipld::Bytes(self.nonce)),
             ("exp".to_owned(), self.expiration.map_or(Ipld::Null, time)),
         ]);
-        payload.extend(
-            self.not_before
-                .map(|not_before| ("nbf".to_owned(), time(not_before))),
-        );
+        payload.extend(self.not_before.map(|not_before| ("nbf".to_owned(), time(not_before))));
         if !self.meta.is_empty() {
             payload.insert("meta".to_owned(), Ipld::Map(self.meta));
         }
-        Ok(Delegation::from_envelope(Envelope::sign(
-            self.tag, payload, issuer,
-        )?)?)
+        Ok(Delegation::from_envelope(Envelope::sign(self.tag, payload, issuer)?)?)
     }
 }

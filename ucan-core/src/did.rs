@@ -31,28 +31,17 @@ impl Did {
     ///
     /// When the text has another syntax, or is longer than [`MAX_LENGTH`](Self::MAX_LENGTH).
     pub fn parse(text: &str) -> Result<Self, DidError> {
-        let error = |expected| DidError {
-            text: excerpt(text),
-            expected,
-        };
+        let error = |expected| DidError { text: excerpt(text), expected };
         if text.len() > Self::MAX_LENGTH {
             return Err(error("at most 4096 bytes"));
         }
-        let rest = text
-            .strip_prefix("did:")
-            .ok_or_else(|| error("`did:` at the start"))?;
+        let rest = text.strip_prefix("did:").ok_or_else(|| error("`did:` at the start"))?;
         let (rest, fragment) = match rest.split_once('#') {
             Some((rest, fragment)) => (rest, Some(fragment)),
             None => (rest, None),
         };
-        let (method, id) = rest
-            .split_once(':')
-            .ok_or_else(|| error("a method and an identifier"))?;
-        if method.is_empty()
-            || !method
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-        {
+        let (method, id) = rest.split_once(':').ok_or_else(|| error("a method and an identifier"))?;
+        if method.is_empty() || !method.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) {
             return Err(error("a method of lowercase letters and digits"));
         }
         // The last colon-separated part must not be empty; the others may be.
@@ -96,9 +85,7 @@ impl Did {
 
     /// The identifier without its fragment: who it is, whichever key is meant.
     pub fn principal(&self) -> &str {
-        self.0
-            .split_once('#')
-            .map_or(&self.0, |(principal, _)| principal)
+        self.0.split_once('#').map_or(&self.0, |(principal, _)| principal)
     }
 
     /// Whether both name the same principal. Fragments are ignored.
@@ -111,12 +98,8 @@ impl Did {
 fn is_escaped(text: &str, also: impl Fn(u8) -> bool) -> bool {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
-        let escaped = || {
-            bytes
-                .next()
-                .zip(bytes.next())
-                .is_some_and(|(a, b)| a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
-        };
+        let escaped =
+            || bytes.next().zip(bytes.next()).is_some_and(|(a, b)| a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
         if !(byte.is_ascii_alphanumeric() || also(byte) || byte == b'%' && { escaped }()) {
             return false;
         }
@@ -202,9 +185,6 @@ mod tests {
     fn an_ed25519_key_has_its_published_did() {
         // did:key method, test vector for Ed25519: the seed is all zero bytes.
         let key = varsig::ed25519::SigningKey::from_seed(&[0; 32]).verifying_key();
-        assert_eq!(
-            Did::from_ed25519(&key).as_str(),
-            "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp"
-        );
+        assert_eq!(Did::from_ed25519(&key).as_str(), "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp");
     }
 }

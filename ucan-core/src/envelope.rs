@@ -59,23 +59,13 @@ impl Envelope {
         let header = reader.bytes("a signature header in bytes")?;
         let found = reader.text("the tag of a token")?;
         let tag = tag::ALL.into_iter().find(|tag| *tag == found);
-        let tag = tag.ok_or_else(|| TokenError::UnknownTag {
-            tag: excerpt(found),
-        })?;
+        let tag = tag.ok_or_else(|| TokenError::UnknownTag { tag: excerpt(found) })?;
         let payload = reader.map("a payload map")?;
         let signed = start..reader.position();
         reader.finish()?;
         let header = Varsig::decode(&bytes[header])?;
         let cid = block::dag_cbor_cid(&bytes);
-        Ok(Self(Arc::new(Parts {
-            bytes,
-            cid,
-            tag,
-            header,
-            signature,
-            signed,
-            payload,
-        })))
+        Ok(Self(Arc::new(Parts { bytes, cid, tag, header, signature, signed, payload })))
     }
 
     /// Signs a payload.
@@ -84,11 +74,7 @@ impl Envelope {
     ///
     /// When the tag is not one of [`tag`], the payload cannot be encoded or is too large to be read again, or the signer
     /// fails.
-    pub fn sign(
-        tag: &str,
-        payload: BTreeMap<String, Ipld>,
-        issuer: &Issuer,
-    ) -> Result<Self, SignError> {
+    pub fn sign(tag: &str, payload: BTreeMap<String, Ipld>, issuer: &Issuer) -> Result<Self, SignError> {
         let header = Varsig::new(issuer.signer().algorithm(), PayloadEncoding::DagCbor);
         let mut signed = Writer::default();
         signed.map(2);

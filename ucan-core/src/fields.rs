@@ -29,9 +29,7 @@ impl<'a> Fields<'a> {
         }
         let known = |field: &str| required.contains(&field) || optional.contains(&field);
         match payload.keys().find(|field| !known(field)) {
-            Some(unknown) => Err(TokenError::UnknownField {
-                field: excerpt(unknown),
-            }),
+            Some(unknown) => Err(TokenError::UnknownField { field: excerpt(unknown) }),
             None => Ok(Self(payload)),
         }
     }
@@ -51,10 +49,7 @@ impl<'a> Fields<'a> {
     ///
     /// When it is missing or not a DID.
     pub fn did(&self, field: &'static str) -> Result<Did, TokenError> {
-        self.nullable_did(field)?.ok_or(TokenError::WrongType {
-            field,
-            expected: "a DID",
-        })
+        self.nullable_did(field)?.ok_or(TokenError::WrongType { field, expected: "a DID" })
     }
 
     /// A principal, or null.
@@ -65,13 +60,8 @@ impl<'a> Fields<'a> {
     pub fn nullable_did(&self, field: &'static str) -> Result<Option<Did>, TokenError> {
         match self.value(field)? {
             Ipld::Null => Ok(None),
-            Ipld::String(text) => Did::parse(text)
-                .map(Some)
-                .map_err(|error| invalid(field, &error)),
-            _ => Err(TokenError::WrongType {
-                field,
-                expected: "a DID",
-            }),
+            Ipld::String(text) => Did::parse(text).map(Some).map_err(|error| invalid(field, &error)),
+            _ => Err(TokenError::WrongType { field, expected: "a DID" }),
         }
     }
 
@@ -92,10 +82,7 @@ impl<'a> Fields<'a> {
     pub fn command(&self, field: &'static str) -> Result<Command, TokenError> {
         match self.value(field)? {
             Ipld::String(text) => Command::parse(text).map_err(|error| invalid(field, &error)),
-            _ => Err(TokenError::WrongType {
-                field,
-                expected: "a command",
-            }),
+            _ => Err(TokenError::WrongType { field, expected: "a command" }),
         }
     }
 
@@ -112,10 +99,7 @@ impl<'a> Fields<'a> {
                 .and_then(Timestamp::from_secs)
                 .map(Some)
                 .ok_or_else(|| invalid(field, &format!("{secs} is not within 0 ..= 2^53 - 1"))),
-            _ => Err(TokenError::WrongType {
-                field,
-                expected: "a time in whole seconds",
-            }),
+            _ => Err(TokenError::WrongType { field, expected: "a time in whole seconds" }),
         }
     }
 
@@ -129,10 +113,7 @@ impl<'a> Fields<'a> {
             return Ok(None);
         }
         match self.nullable_time(field)? {
-            None => Err(TokenError::WrongType {
-                field,
-                expected: "a time (left out when there is none, never null)",
-            }),
+            None => Err(TokenError::WrongType { field, expected: "a time (left out when there is none, never null)" }),
             time => Ok(time),
         }
     }
@@ -146,10 +127,7 @@ impl<'a> Fields<'a> {
         match self.value(field)? {
             Ipld::Bytes(bytes) if bytes.len() <= NONCE => Ok(bytes),
             Ipld::Bytes(_) => Err(TokenError::NonceTooLong { limit: NONCE }),
-            _ => Err(TokenError::WrongType {
-                field,
-                expected: "bytes",
-            }),
+            _ => Err(TokenError::WrongType { field, expected: "bytes" }),
         }
     }
 
@@ -161,10 +139,7 @@ impl<'a> Fields<'a> {
     pub fn map(&self, field: &'static str) -> Result<&'a BTreeMap<String, Ipld>, TokenError> {
         match self.value(field)? {
             Ipld::Map(map) => Ok(map),
-            _ => Err(TokenError::WrongType {
-                field,
-                expected: "a map",
-            }),
+            _ => Err(TokenError::WrongType { field, expected: "a map" }),
         }
     }
 
@@ -173,10 +148,7 @@ impl<'a> Fields<'a> {
     /// # Errors
     ///
     /// When it is there and not a map.
-    pub fn optional_map(
-        &self,
-        field: &'static str,
-    ) -> Result<Option<&'a BTreeMap<String, Ipld>>, TokenError> {
+    pub fn optional_map(&self, field: &'static str) -> Result<Option<&'a BTreeMap<String, Ipld>>, TokenError> {
         self.0.get(field).map(|_| self.map(field)).transpose()
     }
 
@@ -186,23 +158,12 @@ impl<'a> Fields<'a> {
     ///
     /// When it is missing or anything else.
     pub fn links(&self, field: &'static str) -> Result<Vec<Cid>, TokenError> {
-        let error = TokenError::WrongType {
-            field,
-            expected: "a list of links",
-        };
+        let error = TokenError::WrongType { field, expected: "a list of links" };
         let Ipld::List(list) = self.value(field)? else {
             return Err(error);
         };
-        let links: Option<_> = list
-            .iter()
-            .map(|item| {
-                if let Ipld::Link(cid) = item {
-                    Some(*cid)
-                } else {
-                    None
-                }
-            })
-            .collect();
+        let links: Option<_> =
+            list.iter().map(|item| if let Ipld::Link(cid) = item { Some(*cid) } else { None }).collect();
         links.ok_or(error)
     }
 
@@ -215,17 +176,11 @@ impl<'a> Fields<'a> {
         match self.0.get(field) {
             None => Ok(None),
             Some(Ipld::Link(cid)) => Ok(Some(*cid)),
-            Some(_) => Err(TokenError::WrongType {
-                field,
-                expected: "a link",
-            }),
+            Some(_) => Err(TokenError::WrongType { field, expected: "a link" }),
         }
     }
 }
 
 fn invalid(field: &'static str, reason: &dyn ToString) -> TokenError {
-    TokenError::InvalidField {
-        field,
-        reason: reason.to_string(),
-    }
+    TokenError::InvalidField { field, reason: reason.to_string() }
 }

@@ -45,8 +45,6 @@ impl Issuer {
 
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issuer")
-            .field("did", &self.did)
-            .finish_non_exhaustive()
+        f.debug_struct("Issuer").field("did", &self.did).finish_non_exhaustive()
     }
 }

@@ -90,17 +90,11 @@ impl KeySource for DidKeys {
         let (_, bytes) = multibase::decode(text).map_err(|_| malformed())?;
         let (code, key) = unsigned_varint::decode::u64(&bytes).map_err(|_| malformed())?;
         if key_code(algorithm) != Some(code) {
-            return Err(KeyError::WrongAlgorithm {
-                did: did.clone(),
-                algorithm,
-            });
+            return Err(KeyError::WrongAlgorithm { did: did.clone(), algorithm });
         }
         varsig::verifier(algorithm, key).map_err(|source| match source {
             PublicKeyError::Unsupported(algorithm) => KeyError::Unsupported { algorithm },
-            source => KeyError::BadKey {
-                did: did.clone(),
-                source,
-            },
+            source => KeyError::BadKey { did: did.clone(), source },
         })
     }
 }
@@ -114,9 +108,9 @@ fn key_code(algorithm: SignatureAlgorithm) -> Option<u64> {
         SignatureAlgorithm::Es384 => 0x1201,
         SignatureAlgorithm::Es512 => 0x1202,
         SignatureAlgorithm::Es256K | SignatureAlgorithm::Eip191 => 0xe7,
-        SignatureAlgorithm::Rs256 { .. }
-        | SignatureAlgorithm::Rs384 { .. }
-        | SignatureAlgorithm::Rs512 { .. } => 0x1205,
+        SignatureAlgorithm::Rs256 { .. } | SignatureAlgorithm::Rs384 { .. } | SignatureAlgorithm::Rs512 { .. } => {
+            0x1205
+        }
         _ => return None,
     })
 }

@@ -20,8 +20,7 @@ mod token;
 
 pub use cached_keys::CachedKeys;
 pub use chain::{
-    Authority, ChainError, ChainErrorClass, Context, NoChain, Request, check_attenuation, diagnose,
-    search, validate,
+    Authority, ChainError, ChainErrorClass, Context, NoChain, Request, check_attenuation, diagnose, search, validate,
 };
 pub use cid::Cid;
 pub use command::{Command, CommandError};

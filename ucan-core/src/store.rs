@@ -81,9 +81,7 @@ impl MemoryDelegations {
 
 impl fmt::Debug for MemoryDelegations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryDelegations")
-            .field("len", &self.kept().by_cid.len())
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryDelegations").field("len", &self.kept().by_cid.len()).finish_non_exhaustive()
     }
 }
 
@@ -93,10 +91,7 @@ impl DelegationStore for MemoryDelegations {
         let mut kept = self.kept();
         let cid = *delegation.cid();
         kept.by_cid.insert(cid, delegation.clone());
-        kept.by_audience
-            .entry(delegation.audience().principal().to_owned())
-            .or_default()
-            .insert(cid);
+        kept.by_audience.entry(delegation.audience().principal().to_owned()).or_default().insert(cid);
         Ok(())
     }
 
@@ -107,11 +102,7 @@ impl DelegationStore for MemoryDelegations {
     async fn for_audience(&self, audience: &Did) -> Result<Vec<Delegation>, StoreError> {
         let kept = self.kept();
         let cids = kept.by_audience.get(audience.principal());
-        Ok(cids
-            .into_iter()
-            .flatten()
-            .filter_map(|cid| kept.by_cid.get(cid).cloned())
-            .collect())
+        Ok(cids.into_iter().flatten().filter_map(|cid| kept.by_cid.get(cid).cloned()).collect())
     }
 }
 
@@ -149,18 +140,12 @@ pub enum StoreError {
 impl StoreError {
     /// The medium failed while something was being done.
     pub fn io(what: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::Io {
-            what: what.into(),
-            source: source.into().into(),
-        }
+        Self::Io { what: what.into(), source: source.into().into() }
     }
 
     /// What is stored is not what was put.
     pub fn corrupt(what: impl Into<String>, detail: impl fmt::Display) -> Self {
-        Self::Corrupt {
-            what: what.into(),
-            detail: detail.to_string(),
-        }
+        Self::Corrupt { what: what.into(), detail: detail.to_string() }
     }
 
     /// The store cannot do this.

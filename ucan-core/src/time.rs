@@ -21,11 +21,7 @@ impl Timestamp {
 
     /// The moment so many seconds after the epoch, unless it is beyond [`MAX`](Self::MAX).
     pub const fn from_secs(secs: u64) -> Option<Self> {
-        if secs <= Self::MAX.0 {
-            Some(Self(secs))
-        } else {
-            None
-        }
+        if secs <= Self::MAX.0 { Some(Self(secs)) } else { None }
     }
 
     /// Seconds since the epoch.
@@ -37,11 +33,7 @@ impl Timestamp {
     #[must_use]
     pub const fn saturating_add(self, secs: u64) -> Self {
         let sum = self.0.saturating_add(secs);
-        if sum <= Self::MAX.0 {
-            Self(sum)
-        } else {
-            Self::MAX
-        }
+        if sum <= Self::MAX.0 { Self(sum) } else { Self::MAX }
     }
 
     /// The moment so many seconds earlier, at least the epoch.
@@ -76,9 +68,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let secs = SystemTime::UNIX_EPOCH
-            .elapsed()
-            .map_or(0, |elapsed| elapsed.as_secs());
+        let secs = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs());
         Timestamp::EPOCH.saturating_add(secs)
     }
 }
@@ -162,26 +152,11 @@ mod tests {
     #[test]
     fn both_bounds_are_inclusive_and_widened_by_the_skew() {
         let check = |now| in_time(Some(at(100)), Some(at(200)), at(now), 10);
-        assert_eq!(
-            check(89),
-            Err(TimeError::TooEarly {
-                not_before: at(100),
-                now: at(89)
-            })
-        );
+        assert_eq!(check(89), Err(TimeError::TooEarly { not_before: at(100), now: at(89) }));
         assert_eq!(check(90), Ok(()));
         assert_eq!(check(210), Ok(()));
-        assert_eq!(
-            check(211),
-            Err(TimeError::Expired {
-                expiration: at(200),
-                now: at(211)
-            })
-        );
+        assert_eq!(check(211), Err(TimeError::Expired { expiration: at(200), now: at(211) }));
         assert_eq!(in_time(None, None, at(0), 0), Ok(()));
-        assert_eq!(
-            in_time(Some(at(5)), Some(Timestamp::MAX), at(0), u64::MAX),
-            Ok(())
-        );
+        assert_eq!(in_time(Some(at(5)), Some(Timestamp::MAX), at(0), u64::MAX), Ok(()));
     }
 }

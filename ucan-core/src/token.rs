@@ -76,11 +76,7 @@ pub fn verify<T: Token>(token: T, keys: &dyn KeySource) -> Result<Verified<T>, S
     let verifier = keys.verifier(token.issuer(), header.algorithm(), token.purpose())?;
     // A key source that hands out another algorithm's key must not decide what is accepted.
     if verifier.algorithm() != header.algorithm() {
-        return Err(KeyError::WrongAlgorithm {
-            did: token.issuer().clone(),
-            algorithm: header.algorithm(),
-        }
-        .into());
+        return Err(KeyError::WrongAlgorithm { did: token.issuer().clone(), algorithm: header.algorithm() }.into());
     }
     verifier.verify(envelope.signed_bytes(), envelope.signature())?;
     Ok(Verified(token))
@@ -179,13 +175,11 @@ impl TokenError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Cbor(error) => error.name(),
-            Self::Header(
-                HeaderError::UnknownAlgorithm { .. } | HeaderError::UnknownEncoding { .. },
-            ) => "UnsupportedAlgorithm",
+            Self::Header(HeaderError::UnknownAlgorithm { .. } | HeaderError::UnknownEncoding { .. }) => {
+                "UnsupportedAlgorithm"
+            }
             Self::Header(HeaderError::Varint { .. }) => "NonCanonical",
-            Self::UnknownTag { tag }
-                if tag.starts_with("ucan/dlg@") || tag.starts_with("ucan/inv@") =>
-            {
+            Self::UnknownTag { tag } if tag.starts_with("ucan/dlg@") || tag.starts_with("ucan/inv@") => {
                 "UnsupportedVersion"
             }
             Self::NonceTooLong { .. } => "LimitExceeded",

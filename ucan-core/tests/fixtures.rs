@@ -1,25 +1,17 @@
 //! The published vectors of UCAN 1.0.0.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use data_encoding::BASE64_NOPAD;
 use std::sync::Arc;
 use ucan_core::{
-    ChainErrorClass, Cid, Command, Context, Delegation, Did, DidKeys, Envelope, Fields, Ipld,
-    Issuer, Policy, Purpose, Request, SignatureError, Timestamp, Token, dagjson, diagnose, in_time,
-    search, tag, validate, verify,
+    ChainErrorClass, Cid, Command, Context, Delegation, Did, DidKeys, Envelope, Fields, Ipld, Issuer, Policy, Purpose,
+    Request, SignatureError, Timestamp, Token, dagjson, diagnose, in_time, search, tag, validate, verify,
 };
 use varsig::ed25519::SigningKey;
 
 fn cases(json: &str) -> (Ipld, Vec<Ipld>) {
     let file = dagjson::decode(json.as_bytes()).unwrap();
-    let Ok(Some(Ipld::List(cases))) = file.get("cases") else {
-        panic!("no cases")
-    };
+    let Ok(Some(Ipld::List(cases))) = file.get("cases") else { panic!("no cases") };
     let cases = cases.clone();
     (file, cases)
 }
@@ -65,12 +57,7 @@ impl Invocation {
         let envelope = Envelope::decode(bytes).unwrap();
         assert_eq!(envelope.tag(), tag::INVOCATION);
         let required = ["iss", "sub", "cmd", "args", "prf", "nonce", "exp"];
-        let fields = Fields::new(
-            envelope.payload(),
-            &required,
-            &["aud", "iat", "cause", "meta"],
-        )
-        .unwrap();
+        let fields = Fields::new(envelope.payload(), &required, &["aud", "iat", "cause", "meta"]).unwrap();
         Self {
             issuer: fields.did("iss").unwrap(),
             subject: fields.did("sub").unwrap(),
@@ -83,30 +70,19 @@ impl Invocation {
     }
 
     fn request(&self) -> Request<'_> {
-        Request {
-            invoker: &self.issuer,
-            subject: &self.subject,
-            command: &self.command,
-            args: &self.args,
-        }
+        Request { invoker: &self.issuer, subject: &self.subject, command: &self.command, args: &self.args }
     }
 
     fn check(&self, at_hand: &[Delegation], ctx: &Context<'_>) -> Result<(), &'static str> {
         verify(self, ctx.keys).map_err(|error: SignatureError| error.name())?;
         in_time(None, self.expiration, ctx.now, ctx.skew).map_err(|error| error.name())?;
-        let proofs: Option<Vec<_>> = self
-            .proofs
-            .iter()
-            .map(|cid| at_hand.iter().find(|proof| proof.cid() == cid).cloned())
-            .collect();
+        let proofs: Option<Vec<_>> =
+            self.proofs.iter().map(|cid| at_hand.iter().find(|proof| proof.cid() == cid).cloned()).collect();
         let proofs = proofs.ok_or(ChainErrorClass::UnavailableProof.name())?;
         let result = validate(&self.request(), &proofs, ctx);
         let diagnosis = diagnose(&self.request(), &proofs, ctx);
         assert_eq!(result.as_ref().err(), diagnosis.first());
-        assert_eq!(
-            search(&self.request(), &proofs, ctx).is_ok(),
-            result.is_ok()
-        );
+        assert_eq!(search(&self.request(), &proofs, ctx).is_ok(), result.is_ok());
         result.map_err(|error| error.class.name()).map(|authority| {
             assert_eq!(authority.proofs(), self.proofs);
             assert!(!authority.undecided());
@@ -120,13 +96,9 @@ fn chains() {
     let (mut good, mut bad) = (0, 0);
     for case in &cases {
         let name = text(case, "name");
-        let Ok(Some(Ipld::Integer(now))) = case.get("now") else {
-            panic!("{name}")
-        };
+        let Ok(Some(Ipld::Integer(now))) = case.get("now") else { panic!("{name}") };
         let now = Timestamp::from_secs(u64::try_from(*now).unwrap()).unwrap();
-        let Ok(Some(Ipld::List(proofs))) = case.get("proofs") else {
-            panic!("{name}")
-        };
+        let Ok(Some(Ipld::List(proofs))) = case.get("proofs") else { panic!("{name}") };
         let proofs: Vec<_> = proofs
             .iter()
             .map(|proof| match proof {
@@ -153,15 +125,11 @@ fn chains() {
 #[test]
 fn delegations() {
     let (file, cases) = cases(include_str!("../../fixtures/ucan/delegations.json"));
-    let Ok(Some(Ipld::Map(seeds))) = file.get("seeds") else {
-        panic!("no seeds")
-    };
+    let Ok(Some(Ipld::Map(seeds))) = file.get("seeds") else { panic!("no seeds") };
     let issuers: Vec<_> = seeds
         .values()
         .map(|seed| match seed {
-            Ipld::String(seed) => {
-                Issuer::ed25519(SigningKey::from_seed(&bytes(seed).try_into().unwrap()))
-            }
+            Ipld::String(seed) => Issuer::ed25519(SigningKey::from_seed(&bytes(seed).try_into().unwrap())),
             _ => panic!("a seed is a string"),
         })
         .collect();
@@ -171,26 +139,14 @@ fn delegations() {
         assert_eq!(delegation.cid().to_string(), text(case, "cid"));
         let envelope = delegation.envelope();
         assert_eq!(envelope.tag(), text(case, "tag"));
-        assert_eq!(
-            envelope.header().algorithm().to_string(),
-            text(case, "algorithm")
-        );
-        assert_eq!(
-            envelope.header().encoding().to_string(),
-            text(case, "encoding")
-        );
+        assert_eq!(envelope.header().algorithm().to_string(), text(case, "algorithm"));
+        assert_eq!(envelope.header().encoding().to_string(), text(case, "encoding"));
         assert_eq!(envelope.signature(), bytes(text(case, "signature")));
-        assert_eq!(
-            Some(&Ipld::Map(envelope.payload().clone())),
-            case.get("payload").unwrap()
-        );
+        assert_eq!(Some(&Ipld::Map(envelope.payload().clone())), case.get("payload").unwrap());
         verify(&delegation, &DidKeys).unwrap();
 
         // Whoever has the issuer's key makes the same bytes.
-        let issuer = issuers
-            .iter()
-            .find(|issuer| issuer.did() == delegation.issuer())
-            .unwrap();
+        let issuer = issuers.iter().find(|issuer| issuer.did() == delegation.issuer()).unwrap();
         let again = Delegation::builder(
             delegation.audience().clone(),
             delegation.subject().cloned(),
@@ -213,11 +169,7 @@ fn policies() {
     for case in &cases {
         let policy = Policy::parse(case.get("policy").unwrap().unwrap()).unwrap();
         let holds = policy.matches(case.get("args").unwrap().unwrap());
-        assert_eq!(
-            Some(&Ipld::Bool(holds)),
-            case.get("holds").unwrap(),
-            "{case:?}"
-        );
+        assert_eq!(Some(&Ipld::Bool(holds)), case.get("holds").unwrap(), "{case:?}");
         assert_eq!(Some(&policy.to_ipld()), case.get("policy").unwrap());
     }
     assert_eq!(cases.len(), 25);

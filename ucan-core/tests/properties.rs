@@ -1,17 +1,12 @@
 //! Properties that hold for every value, and for every change of a token.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use ucan_core::{
-    Command, Delegation, Did, DidKeys, Envelope, Ipld, Issuer, Policy, Selector, Timestamp, block,
-    dagcbor, dagjson, verify,
+    Command, Delegation, Did, DidKeys, Envelope, Ipld, Issuer, Policy, Selector, Timestamp, block, dagcbor, dagjson,
+    verify,
 };
 use varsig::ed25519::SigningKey;
 
@@ -21,9 +16,7 @@ fn value() -> impl Strategy<Value = Ipld> {
         any::<bool>().prop_map(Ipld::Bool),
         any::<i64>().prop_map(|integer| Ipld::Integer(integer.into())),
         (-(1_i128 << 64)..(1_i128 << 64)).prop_map(Ipld::Integer),
-        any::<f64>()
-            .prop_filter("finite", |float| float.is_finite())
-            .prop_map(Ipld::Float),
+        any::<f64>().prop_filter("finite", |float| float.is_finite()).prop_map(Ipld::Float),
         any::<String>().prop_map(Ipld::String),
         proptest::collection::vec(any::<u8>(), 0..20).prop_map(Ipld::Bytes),
         any::<[u8; 4]>().prop_map(|bytes| Ipld::Link(block::dag_cbor_cid(&bytes))),
@@ -57,10 +50,7 @@ fn delegation() -> Delegation {
     .policy(Policy::parse(&policy).unwrap())
     .not_before(Timestamp::EPOCH)
     .expiration(Timestamp::from_secs(2_000_000_000))
-    .meta(BTreeMap::from([(
-        "note".to_owned(),
-        Ipld::Bytes(vec![0; 30]),
-    )]))
+    .meta(BTreeMap::from([("note".to_owned(), Ipld::Bytes(vec![0; 30]))]))
     .nonce([7; 12])
     .sign(&alice)
     .unwrap()
@@ -141,19 +131,12 @@ fn every_single_byte_of_a_delegation_is_signed() {
     assert!(verify(&delegation, &DidKeys).is_ok());
     for at in 0..delegation.bytes().len() {
         // Every other value of the first bytes, where the shape is; then those that differ in one bit.
-        let others: Vec<u8> = if at < 40 {
-            (1..=255).collect()
-        } else {
-            (0..8).map(|bit| 1 << bit).collect()
-        };
+        let others: Vec<u8> = if at < 40 { (1..=255).collect() } else { (0..8).map(|bit| 1 << bit).collect() };
         for change in others {
             let mut bytes = delegation.bytes().to_vec();
             bytes[at] ^= change;
             if let Ok(changed) = Delegation::decode(bytes) {
-                assert!(
-                    verify(changed, &DidKeys).is_err(),
-                    "byte {at} ^ {change:#x}"
-                );
+                assert!(verify(changed, &DidKeys).is_err(), "byte {at} ^ {change:#x}");
             }
         }
     }

@@ -1,10 +1,5 @@
 //! Envelopes, delegations, keys and the store in memory.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::{
     collections::BTreeMap,
@@ -15,9 +10,8 @@ use std::{
 };
 
 use ucan_core::{
-    Command, Delegation, DelegationStore, Did, DidKeys, Envelope, Ipld, Issuer, KeyError,
-    KeySource, MemoryDelegations, Purpose, SignError, SignatureError, Timestamp, Token, TokenError,
-    block, dagcbor, dagjson, tag, verify,
+    Command, Delegation, DelegationStore, Did, DidKeys, Envelope, Ipld, Issuer, KeyError, KeySource, MemoryDelegations,
+    Purpose, SignError, SignatureError, Timestamp, Token, TokenError, block, dagcbor, dagjson, tag, verify,
 };
 use varsig::{
     SignatureAlgorithm, Verifier, VerifyError,
@@ -62,19 +56,10 @@ fn exactly_the_defined_fields_are_read() {
         assert_eq!(with(field, None).unwrap_err(), "MalformedToken", "{field}");
     }
     for field in ["iat", "args", "prf", "Iss", "", "fct"] {
-        assert_eq!(
-            with(field, Some("1")).unwrap_err(),
-            "MalformedToken",
-            "{field}"
-        );
+        assert_eq!(with(field, Some("1")).unwrap_err(), "MalformedToken", "{field}");
     }
-    let error = read(
-        tag::DELEGATION,
-        [payload(), BTreeMap::from([("x".into(), Ipld::Null)])]
-            .into_iter()
-            .flatten()
-            .collect(),
-    );
+    let error =
+        read(tag::DELEGATION, [payload(), BTreeMap::from([("x".into(), Ipld::Null)])].into_iter().flatten().collect());
     assert_eq!(error, Err(TokenError::UnknownField { field: "x".into() }));
 }
 
@@ -118,17 +103,10 @@ fn fields_have_their_types() {
         ("nonce", "null"),
     ];
     for (field, value) in bad {
-        assert_eq!(
-            with(field, Some(value)).unwrap_err(),
-            "MalformedToken",
-            "{field} {value}"
-        );
+        assert_eq!(with(field, Some(value)).unwrap_err(), "MalformedToken", "{field} {value}");
     }
     assert_eq!(with("pol", Some("null")).unwrap_err(), "MalformedPolicy");
-    assert_eq!(
-        with("pol", Some(r#"[["==", "a", 1]]"#)).unwrap_err(),
-        "MalformedSelector"
-    );
+    assert_eq!(with("pol", Some(r#"[["==", "a", 1]]"#)).unwrap_err(), "MalformedSelector");
 }
 
 #[test]
@@ -137,10 +115,7 @@ fn a_nonce_has_a_limit() {
     long.insert("nonce".into(), Ipld::Bytes(vec![0; 64 << 10]));
     assert!(read(tag::DELEGATION, long.clone()).is_ok());
     long.insert("nonce".into(), Ipld::Bytes(vec![0; (64 << 10) + 1]));
-    assert_eq!(
-        read(tag::DELEGATION, long).unwrap_err().name(),
-        "LimitExceeded"
-    );
+    assert_eq!(read(tag::DELEGATION, long).unwrap_err().name(), "LimitExceeded");
 }
 
 #[test]
@@ -158,10 +133,7 @@ fn only_known_tags_are_read() {
 
 /// An envelope with parts that no signer would write.
 fn envelope(signature: Ipld, signed: &[(&str, Ipld)]) -> Result<Envelope, &'static str> {
-    let signed = signed
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), value.clone()))
-        .collect();
+    let signed = signed.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let token = dagcbor::encode(&Ipld::List(vec![signature, Ipld::Map(signed)])).unwrap();
     Envelope::decode(token).map_err(|error| error.name())
 }
@@ -179,64 +151,23 @@ fn the_shell_has_one_shape() {
     assert_eq!(*decoded.cid(), block::dag_cbor_cid(decoded.bytes()));
 
     let name = |signed: &[(&str, Ipld)]| envelope(signature.clone(), signed).unwrap_err();
-    assert_eq!(
-        envelope(Ipld::String("s".into()), &good).unwrap_err(),
-        "MalformedToken"
-    );
+    assert_eq!(envelope(Ipld::String("s".into()), &good).unwrap_err(), "MalformedToken");
     assert_eq!(name(&good[..1]), "MalformedToken");
     assert_eq!(name(&good[1..]), "MalformedToken");
-    assert_eq!(
-        name(&[good[0].clone(), good[1].clone(), ("x", Ipld::Null)]),
-        "MalformedToken"
-    );
-    assert_eq!(
-        name(&[
-            good[0].clone(),
-            good[1].clone(),
-            (tag::DELEGATION_RC1, payload.clone())
-        ]),
-        "MalformedToken"
-    );
-    assert_eq!(
-        name(&[("a", ed25519.clone()), good[1].clone()]),
-        "MalformedToken"
-    );
-    assert_eq!(
-        name(&[("h", Ipld::String("x".into())), good[1].clone()]),
-        "MalformedToken"
-    );
-    assert_eq!(
-        name(&[good[0].clone(), (tag::DELEGATION, Ipld::List(vec![]))]),
-        "MalformedToken"
-    );
-    assert_eq!(
-        name(&[("h", header("")), good[1].clone()]),
-        "MalformedToken"
-    );
-    assert_eq!(
-        name(&[("h", header("3401ed01ed01137100")), good[1].clone()]),
-        "MalformedToken"
-    );
-    assert_eq!(
-        name(&[("h", header("348100ed01ed011371")), good[1].clone()]),
-        "NonCanonical"
-    );
-    assert_eq!(
-        name(&[("h", header("3401b101ea011271")), good[1].clone()]),
-        "UnsupportedAlgorithm"
-    );
-    assert_eq!(
-        Envelope::decode([0, 0, 0]).unwrap_err().to_string(),
-        "expected an array of two items at byte 0"
-    );
+    assert_eq!(name(&[good[0].clone(), good[1].clone(), ("x", Ipld::Null)]), "MalformedToken");
+    assert_eq!(name(&[good[0].clone(), good[1].clone(), (tag::DELEGATION_RC1, payload.clone())]), "MalformedToken");
+    assert_eq!(name(&[("a", ed25519.clone()), good[1].clone()]), "MalformedToken");
+    assert_eq!(name(&[("h", Ipld::String("x".into())), good[1].clone()]), "MalformedToken");
+    assert_eq!(name(&[good[0].clone(), (tag::DELEGATION, Ipld::List(vec![]))]), "MalformedToken");
+    assert_eq!(name(&[("h", header("")), good[1].clone()]), "MalformedToken");
+    assert_eq!(name(&[("h", header("3401ed01ed01137100")), good[1].clone()]), "MalformedToken");
+    assert_eq!(name(&[("h", header("348100ed01ed011371")), good[1].clone()]), "NonCanonical");
+    assert_eq!(name(&[("h", header("3401b101ea011271")), good[1].clone()]), "UnsupportedAlgorithm");
+    assert_eq!(Envelope::decode([0, 0, 0]).unwrap_err().to_string(), "expected an array of two items at byte 0");
     assert_eq!(Envelope::decode([0x9f]).unwrap_err().name(), "NonCanonical");
 
     // An algorithm that is known but cannot be verified can be looked at.
-    let shown = envelope(
-        signature.clone(),
-        &[("h", header("3401ec0180241271")), good[1].clone()],
-    )
-    .unwrap();
+    let shown = envelope(signature.clone(), &[("h", header("3401ec0180241271")), good[1].clone()]).unwrap();
     assert_eq!(shown.header().algorithm(), SignatureAlgorithm::Es256);
 }
 
@@ -245,31 +176,16 @@ fn the_header_decides_how_a_signature_is_checked() {
     let alice = issuer(0);
     let check = |header: &str| {
         let header = data_encoding::HEXLOWER.decode(header.as_bytes()).unwrap();
-        let good = [
-            ("h", Ipld::Bytes(header)),
-            (tag::DELEGATION, Ipld::Map(payload())),
-        ];
+        let good = [("h", Ipld::Bytes(header)), (tag::DELEGATION, Ipld::Map(payload()))];
         let envelope = envelope(Ipld::Bytes(vec![0; 64]), &good).unwrap();
         verify(Delegation::from_envelope(envelope).unwrap(), &DidKeys).unwrap_err()
     };
     let did = || alice.did().clone();
-    assert_eq!(
-        check("3401ed01ed011371"),
-        SignatureError::Signature(VerifyError::Mismatch)
-    );
+    assert_eq!(check("3401ed01ed011371"), SignatureError::Signature(VerifyError::Mismatch));
     let algorithm = SignatureAlgorithm::Es256;
-    assert_eq!(
-        check("3401ec0180241271"),
-        SignatureError::Key(KeyError::WrongAlgorithm {
-            did: did(),
-            algorithm
-        })
-    );
+    assert_eq!(check("3401ec0180241271"), SignatureError::Key(KeyError::WrongAlgorithm { did: did(), algorithm }));
     assert_eq!(check("3401ed01ed01135f").name(), "UnsupportedAlgorithm");
-    assert_eq!(
-        check("3401ed01ed011391c30371").name(),
-        "UnsupportedAlgorithm"
-    );
+    assert_eq!(check("3401ed01ed011391c30371").name(), "UnsupportedAlgorithm");
 }
 
 /// Hands out one key whatever it is asked for.
@@ -277,12 +193,7 @@ fn the_header_decides_how_a_signature_is_checked() {
 struct OneKey(VerifyingKey);
 
 impl KeySource for OneKey {
-    fn verifier(
-        &self,
-        _: &Did,
-        _: SignatureAlgorithm,
-        purpose: Purpose,
-    ) -> Result<Arc<dyn Verifier>, KeyError> {
+    fn verifier(&self, _: &Did, _: SignatureAlgorithm, purpose: Purpose) -> Result<Arc<dyn Verifier>, KeyError> {
         assert_eq!(purpose, Purpose::Delegation);
         Ok(Arc::new(self.0))
     }
@@ -293,54 +204,27 @@ fn keys_of_other_methods_come_from_elsewhere() {
     let key = SigningKey::from_seed(&[5; 32]);
     let keys = OneKey(key.verifying_key());
     let web = Issuer::new("did:web:example.com".parse().unwrap(), Arc::new(key));
-    let delegation = Delegation::builder(web.did().clone(), None, Command::top())
-        .sign(&web)
-        .unwrap();
+    let delegation = Delegation::builder(web.did().clone(), None, Command::top()).sign(&web).unwrap();
     assert!(verify(&delegation, &keys).is_ok());
     let error = verify(&delegation, &DidKeys).unwrap_err();
-    assert_eq!(
-        error,
-        SignatureError::Key(KeyError::UnsupportedMethod {
-            did: web.did().clone()
-        })
-    );
+    assert_eq!(error, SignatureError::Key(KeyError::UnsupportedMethod { did: web.did().clone() }));
     assert_eq!(error.name(), "InvalidSignature");
 }
 
 #[test]
 fn did_keys() {
-    let verifier = |did: &str, algorithm| {
-        DidKeys.verifier(&did.parse().unwrap(), algorithm, Purpose::Invocation)
-    };
+    let verifier = |did: &str, algorithm| DidKeys.verifier(&did.parse().unwrap(), algorithm, Purpose::Invocation);
     let ed25519 = SignatureAlgorithm::Ed25519;
-    assert!(
-        verifier(
-            "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp#anything",
-            ed25519
-        )
-        .is_ok()
-    );
+    assert!(verifier("did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp#anything", ed25519).is_ok());
     // Keys of other algorithms, from the test vectors of the did:key method.
     let others = [
-        (
-            "did:key:zQ3shokFTS3brHcDQrn82RUDfCZESWL1ZdCEJwekUDPQiYBme",
-            SignatureAlgorithm::Es256K,
-        ),
-        (
-            "did:key:zDnaerDaTF5BXEavCrfRZEk316dpbLsfPDZ3WJ5hRTPFU2169",
-            SignatureAlgorithm::Es256,
-        ),
+        ("did:key:zQ3shokFTS3brHcDQrn82RUDfCZESWL1ZdCEJwekUDPQiYBme", SignatureAlgorithm::Es256K),
+        ("did:key:zDnaerDaTF5BXEavCrfRZEk316dpbLsfPDZ3WJ5hRTPFU2169", SignatureAlgorithm::Es256),
     ];
     for (did, algorithm) in others {
-        assert_eq!(
-            verifier(did, algorithm).unwrap_err(),
-            KeyError::Unsupported { algorithm }
-        );
+        assert_eq!(verifier(did, algorithm).unwrap_err(), KeyError::Unsupported { algorithm });
         let did_parsed: Did = did.parse().unwrap();
-        let error = KeyError::WrongAlgorithm {
-            did: did_parsed,
-            algorithm: ed25519,
-        };
+        let error = KeyError::WrongAlgorithm { did: did_parsed, algorithm: ed25519 };
         assert_eq!(verifier(did, ed25519).unwrap_err(), error);
     }
     for bad in [
@@ -353,29 +237,17 @@ fn did_keys() {
         assert!(verifier(bad, ed25519).is_err(), "{bad}");
     }
     let long = format!("did:key:z{}", "1".repeat(4000));
-    assert!(matches!(
-        verifier(&long, ed25519),
-        Err(KeyError::Malformed { .. })
-    ));
+    assert!(matches!(verifier(&long, ed25519), Err(KeyError::Malformed { .. })));
 }
 
 #[test]
 fn blocks_are_what_their_cids_name() {
     let cid = block::dag_cbor_cid(&[0xa0]);
-    assert_eq!(
-        cid.to_string(),
-        "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua"
-    );
+    assert_eq!(cid.to_string(), "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua");
     assert_eq!(block::verify(&cid, &[0xa0]), Ok(()));
-    assert_eq!(
-        block::verify(&cid, &[0xa1]),
-        Err(block::BlockError::Mismatch { cid })
-    );
+    assert_eq!(block::verify(&cid, &[0xa1]), Err(block::BlockError::Mismatch { cid }));
     let identity = "bafyqaaa".parse().unwrap();
-    assert!(matches!(
-        block::verify(&identity, &[]),
-        Err(block::BlockError::UnsupportedHash { code: 0, .. })
-    ));
+    assert!(matches!(block::verify(&identity, &[]), Err(block::BlockError::UnsupportedHash { code: 0, .. })));
 }
 
 #[test]
@@ -391,26 +263,13 @@ fn a_builder_writes_what_it_was_given() {
         .unwrap();
     assert_eq!(delegation.issuer(), alice.did());
     assert_eq!(delegation.audience().as_str(), "did:web:b");
-    assert_eq!(
-        (delegation.subject(), delegation.nonce(), delegation.meta()),
-        (None, &[1_u8][..], Some(&meta))
-    );
-    assert_eq!(
-        (delegation.not_before(), delegation.expiration()),
-        (Timestamp::from_secs(1), Some(Timestamp::MAX))
-    );
-    let bare = Delegation::builder("did:web:b".parse().unwrap(), None, Command::top())
-        .sign(&alice)
-        .unwrap();
+    assert_eq!((delegation.subject(), delegation.nonce(), delegation.meta()), (None, &[1_u8][..], Some(&meta)));
+    assert_eq!((delegation.not_before(), delegation.expiration()), (Timestamp::from_secs(1), Some(Timestamp::MAX)));
+    let bare = Delegation::builder("did:web:b".parse().unwrap(), None, Command::top()).sign(&alice).unwrap();
     assert_eq!(bare.envelope().payload().len(), 7);
     let not_finite = BTreeMap::from([("k".to_owned(), Ipld::Float(f64::NAN))]);
-    let refused = Delegation::builder("did:web:b".parse().unwrap(), None, Command::top())
-        .meta(not_finite)
-        .sign(&alice);
-    assert_eq!(
-        refused,
-        Err(SignError::Encode(dagcbor::EncodeError::NotFinite))
-    );
+    let refused = Delegation::builder("did:web:b".parse().unwrap(), None, Command::top()).meta(not_finite).sign(&alice);
+    assert_eq!(refused, Err(SignError::Encode(dagcbor::EncodeError::NotFinite)));
 }
 
 /// The result of a future that never waits.
@@ -426,16 +285,9 @@ fn the_store_in_memory() {
     let store: Arc<dyn DelegationStore> = Arc::new(MemoryDelegations::new());
     let alice = issuer(0);
     let grant = |audience: &str, nonce: u8| {
-        Delegation::builder(audience.parse().unwrap(), None, Command::top())
-            .nonce([nonce])
-            .sign(&alice)
-            .unwrap()
+        Delegation::builder(audience.parse().unwrap(), None, Command::top()).nonce([nonce]).sign(&alice).unwrap()
     };
-    let (one, two, other) = (
-        grant("did:web:b", 1),
-        grant("did:web:b#key", 2),
-        grant("did:web:c", 3),
-    );
+    let (one, two, other) = (grant("did:web:b", 1), grant("did:web:b#key", 2), grant("did:web:c", 3));
     for delegation in [&one, &two, &other, &one] {
         now(store.put(delegation)).unwrap();
     }
@@ -443,12 +295,6 @@ fn the_store_in_memory() {
     assert_eq!(now(store.get(&block::raw_cid(b""))).unwrap(), None);
     let mut expected = vec![one, two];
     expected.sort_by_key(|delegation| *delegation.cid());
-    assert_eq!(
-        now(store.for_audience(&"did:web:b#other".parse().unwrap())).unwrap(),
-        expected
-    );
-    assert_eq!(
-        now(store.for_audience(&"did:web:d".parse().unwrap())).unwrap(),
-        []
-    );
+    assert_eq!(now(store.for_audience(&"did:web:b#other".parse().unwrap())).unwrap(), expected);
+    assert_eq!(now(store.for_audience(&"did:web:d".parse().unwrap())).unwrap(), []);
 }

@@ -207,14 +207,15 @@ pub fn authorize(
         .map(|cid| proofs(cid).ok_or(InvocationError::UnavailableProof { proof: *cid }))
         .collect::<Result<Vec<_>, _>>()?;
     let args = Ipld::Map(invocation.args().clone());
-    let request =
-        Request { invoker: invocation.issuer(), subject: invocation.subject(), command: invocation.command(), args: &args };
+    let request = Request {
+        invoker: invocation.issuer(),
+        subject: invocation.subject(),
+        command: invocation.command(),
+        args: &args,
+    };
     let authority = validate(&request, &chain, context)?;
     if !invocation.executor().same_principal(executor) {
-        return Err(InvocationError::Misaddressed {
-            to: invocation.executor().clone(),
-            receiver: executor.clone(),
-        });
+        return Err(InvocationError::Misaddressed { to: invocation.executor().clone(), receiver: executor.clone() });
     }
     Ok(Authorized { invocation, authority })
 }

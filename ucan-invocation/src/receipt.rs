@@ -40,7 +40,9 @@ impl Receipt {
             return Err(ReceiptError::NotAReceipt { command: invocation.command().to_string() });
         }
         let issuer = invocation.issuer();
-        if !issuer.same_principal(invocation.subject()) || invocation.audience().is_some_and(|aud| !aud.same_principal(issuer)) {
+        if !issuer.same_principal(invocation.subject())
+            || invocation.audience().is_some_and(|aud| !aud.same_principal(issuer))
+        {
             return Err(ReceiptError::Issuer);
         }
         let args = invocation.args();

@@ -153,7 +153,9 @@ mod tests {
 
     #[test]
     fn order_dependencies_and_dependents() {
-        let graph = graph(&[("join", &["left", "right", "left"]), ("left", &["start"]), ("right", &["start"]), ("start", &[])]).unwrap();
+        let graph =
+            graph(&[("join", &["left", "right", "left"]), ("left", &["start"]), ("right", &["start"]), ("start", &[])])
+                .unwrap();
         assert_eq!(graph.order().collect::<Vec<_>>(), [&"start", &"left", &"right", &"join"]);
         assert_eq!(graph.dependencies(&"join").collect::<Vec<_>>(), [&"left", &"right"]);
         assert_eq!(graph.dependents(&"start").collect::<Vec<_>>(), [&"left", &"right"]);

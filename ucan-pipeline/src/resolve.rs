@@ -13,9 +13,7 @@ pub fn substitute<E>(value: &Ipld, replace: &mut dyn FnMut(&Ipld) -> Result<Opti
     Ok(match value {
         Ipld::List(items) => Ipld::List(items.iter().map(|item| substitute(item, replace)).collect::<Result<_, _>>()?),
         Ipld::Map(map) => Ipld::Map(
-            map.iter()
-                .map(|(key, item)| Ok((key.clone(), substitute(item, replace)?)))
-                .collect::<Result<_, E>>()?,
+            map.iter().map(|(key, item)| Ok((key.clone(), substitute(item, replace)?))).collect::<Result<_, E>>()?,
         ),
         leaf => leaf.clone(),
     })

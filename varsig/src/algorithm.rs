@@ -43,9 +43,7 @@ pub enum SignatureAlgorithm {
     },
 }
 
-use SignatureAlgorithm::{
-    Ed448, Ed25519, Eip191, Es256, Es256K, Es384, Es512, Rs256, Rs384, Rs512,
-};
+use SignatureAlgorithm::{Ed448, Ed25519, Eip191, Es256, Es256K, Es384, Es512, Rs256, Rs384, Rs512};
 
 /// Algorithms without parameters: name, then the segments prefix, curve, hash.
 const CURVES: [(SignatureAlgorithm, &str, [u64; 3]); 7] = [
@@ -81,10 +79,7 @@ impl SignatureAlgorithm {
     /// The algorithm with these segments, if it is registered.
     ///
     /// Every registered prefix has two further segments; `rest` reads them once the prefix is known to be one.
-    pub(crate) fn from_segments<E>(
-        prefix: u64,
-        mut rest: impl FnMut() -> Result<u64, E>,
-    ) -> Result<Option<Self>, E> {
+    pub(crate) fn from_segments<E>(prefix: u64, mut rest: impl FnMut() -> Result<u64, E>) -> Result<Option<Self>, E> {
         if prefix != RSA_PREFIX && !CURVES.iter().any(|(_, _, row)| row[0] == prefix) {
             return Ok(None);
         }
@@ -94,15 +89,12 @@ impl SignatureAlgorithm {
             let variant = RSA.iter().find(|(_, _, hash)| *hash == second);
             return Ok(variant.zip(length).map(|((make, ..), length)| make(length)));
         }
-        let row = CURVES
-            .iter()
-            .find(|(_, _, row)| *row == [prefix, second, third]);
+        let row = CURVES.iter().find(|(_, _, row)| *row == [prefix, second, third]);
         Ok(row.map(|(algorithm, ..)| *algorithm))
     }
 
     fn row(self) -> (&'static str, [u64; 3]) {
-        let rsa =
-            |row: usize, length: u16| (RSA[row].1, [RSA_PREFIX, RSA[row].2, u64::from(length)]);
+        let rsa = |row: usize, length: u16| (RSA[row].1, [RSA_PREFIX, RSA[row].2, u64::from(length)]);
         let curve = |row: usize| (CURVES[row].1, CURVES[row].2);
         match self {
             Ed25519 => curve(0),

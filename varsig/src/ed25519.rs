@@ -5,9 +5,7 @@ use std::fmt;
 use ed25519_dalek::Signer as _;
 use zeroize::Zeroizing;
 
-use crate::{
-    PublicKeyError, SignError, Signature, SignatureAlgorithm, Signer, Verifier, VerifyError,
-};
+use crate::{PublicKeyError, SignError, Signature, SignatureAlgorithm, Signer, Verifier, VerifyError};
 
 /// A secret key, wiped from memory when it is dropped.
 ///
@@ -33,9 +31,7 @@ impl SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey")
-            .field("public", &self.verifying_key())
-            .finish_non_exhaustive()
+        f.debug_struct("SigningKey").field("public", &self.verifying_key()).finish_non_exhaustive()
     }
 }
 
@@ -60,8 +56,7 @@ impl VerifyingKey {
     ///
     /// When they are not a point of the curve, or one of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, PublicKeyError> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes)
-            .map_err(|_| PublicKeyError::NotAPoint)?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| PublicKeyError::NotAPoint)?;
         if key.is_weak() {
             return Err(PublicKeyError::Weak);
         }
@@ -90,13 +85,8 @@ impl Verifier for VerifyingKey {
     }
 
     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
-        let signature =
-            ed25519_dalek::Signature::from_slice(signature).map_err(|_| VerifyError::Length {
-                expected: 64,
-                got: signature.len(),
-            })?;
-        self.0
-            .verify_strict(message, &signature)
-            .map_err(|_| VerifyError::Mismatch)
+        let signature = ed25519_dalek::Signature::from_slice(signature)
+            .map_err(|_| VerifyError::Length { expected: 64, got: signature.len() })?;
+        self.0.verify_strict(message, &signature).map_err(|_| VerifyError::Mismatch)
     }
 }

@@ -56,9 +56,7 @@ impl PayloadEncoding {
     }
 
     /// Reads an encoding from the segments that `next` gives; the code that is not registered otherwise.
-    pub(crate) fn from_segments<E>(
-        mut next: impl FnMut() -> Result<u64, E>,
-    ) -> Result<Result<Self, u64>, E> {
+    pub(crate) fn from_segments<E>(mut next: impl FnMut() -> Result<u64, E>) -> Result<Result<Self, u64>, E> {
         let first = next()?;
         let code = if first == EIP191 { next()? } else { first };
         let row = TABLE.iter().find(|(.., known)| *known == code);

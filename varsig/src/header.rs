@@ -31,10 +31,7 @@ pub struct Varsig {
 impl Varsig {
     /// The header for an algorithm and an encoding.
     pub fn new(algorithm: SignatureAlgorithm, encoding: PayloadEncoding) -> Self {
-        Self {
-            algorithm,
-            encoding,
-        }
+        Self { algorithm, encoding }
     }
 
     /// Reads a header that takes up the whole of `bytes`.
@@ -62,27 +59,20 @@ impl Varsig {
             other => return Err(HeaderError::Version(other)),
         }
         let prefix = next()?;
-        let algorithm = SignatureAlgorithm::from_segments(prefix, &mut next)?
-            .ok_or(HeaderError::UnknownAlgorithm { prefix })?;
-        let encoding = PayloadEncoding::from_segments(&mut next)?
-            .map_err(|code| HeaderError::UnknownEncoding { code })?;
+        let algorithm =
+            SignatureAlgorithm::from_segments(prefix, &mut next)?.ok_or(HeaderError::UnknownAlgorithm { prefix })?;
+        let encoding =
+            PayloadEncoding::from_segments(&mut next)?.map_err(|code| HeaderError::UnknownEncoding { code })?;
         if rest.is_empty() {
-            Ok(Self {
-                algorithm,
-                encoding,
-            })
+            Ok(Self { algorithm, encoding })
         } else {
-            Err(HeaderError::Trailing {
-                offset: bytes.len() - rest.len(),
-            })
+            Err(HeaderError::Trailing { offset: bytes.len() - rest.len() })
         }
     }
 
     /// The header's bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let segments = [PREFIX, VERSION]
-            .into_iter()
-            .chain(self.algorithm.segments());
+        let segments = [PREFIX, VERSION].into_iter().chain(self.algorithm.segments());
         let mut bytes = Vec::with_capacity(12);
         for segment in segments.chain(self.encoding.segments()) {
             bytes.extend_from_slice(encode::u64(segment, &mut encode::u64_buffer()));

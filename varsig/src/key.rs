@@ -11,16 +11,11 @@ use crate::{SignatureAlgorithm, Verifier, ed25519};
 /// # Errors
 ///
 /// [`PublicKeyError::Unsupported`] for an algorithm that this crate cannot verify; otherwise when the bytes are not a key.
-pub fn verifier(
-    algorithm: SignatureAlgorithm,
-    public_key: &[u8],
-) -> Result<Arc<dyn Verifier>, PublicKeyError> {
+pub fn verifier(algorithm: SignatureAlgorithm, public_key: &[u8]) -> Result<Arc<dyn Verifier>, PublicKeyError> {
     match algorithm {
         SignatureAlgorithm::Ed25519 => {
-            let bytes: &[u8; 32] = public_key.try_into().map_err(|_| PublicKeyError::Length {
-                expected: 32,
-                got: public_key.len(),
-            })?;
+            let bytes: &[u8; 32] =
+                public_key.try_into().map_err(|_| PublicKeyError::Length { expected: 32, got: public_key.len() })?;
             Ok(Arc::new(ed25519::VerifyingKey::from_bytes(bytes)?))
         }
         other => Err(PublicKeyError::Unsupported(other)),

@@ -1,10 +1,5 @@
 //! Ed25519 against RFC 8032, and against signatures that a strict verifier must refuse.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use data_encoding::HEXLOWER;
 use varsig::{
@@ -14,11 +9,7 @@ use varsig::{
 };
 
 fn hex<const N: usize>(text: &str) -> [u8; N] {
-    HEXLOWER
-        .decode(text.as_bytes())
-        .unwrap()
-        .try_into()
-        .unwrap()
+    HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap()
 }
 
 /// RFC 8032, section 7.1: seed, public key, message, signature.
@@ -50,13 +41,8 @@ fn rfc_8032() {
         let message = HEXLOWER.decode(message.as_bytes()).unwrap();
         assert_eq!(*key.seed(), hex(seed));
         assert_eq!(*key.verifying_key().as_bytes(), hex(public));
-        assert_eq!(
-            key.try_sign(&message).unwrap().as_bytes(),
-            hex::<64>(signature)
-        );
-        key.verifying_key()
-            .verify(&message, &hex::<64>(signature))
-            .unwrap();
+        assert_eq!(key.try_sign(&message).unwrap().as_bytes(), hex::<64>(signature));
+        key.verifying_key().verify(&message, &hex::<64>(signature)).unwrap();
     }
 }
 
@@ -64,26 +50,18 @@ fn rfc_8032() {
 fn a_second_spelling_of_a_signature_is_refused() {
     // S + L verifies under the lax equation but is not reduced.
     const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde,
-        0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let key = SigningKey::from_seed(&[3; 32]);
-    let mut signature: [u8; 64] = key
-        .try_sign(b"once")
-        .unwrap()
-        .as_bytes()
-        .try_into()
-        .unwrap();
+    let mut signature: [u8; 64] = key.try_sign(b"once").unwrap().as_bytes().try_into().unwrap();
     let mut carry = 0;
     for (digit, order) in signature[32..].iter_mut().zip(ORDER) {
         let sum = u16::from(*digit) + u16::from(order) + carry;
         *digit = sum.to_le_bytes()[0];
         carry = sum >> 8;
     }
-    assert_eq!(
-        key.verifying_key().verify(b"once", &signature),
-        Err(VerifyError::Mismatch)
-    );
+    assert_eq!(key.verifying_key().verify(b"once", &signature), Err(VerifyError::Mismatch));
 }
 
 #[test]
@@ -95,22 +73,13 @@ fn small_order_keys_are_refused() {
         assert_eq!(VerifyingKey::from_bytes(&weak), Err(PublicKeyError::Weak));
     }
     let not_a_point = hex("0200000000000000000000000000000000000000000000000000000000000000");
-    assert_eq!(
-        VerifyingKey::from_bytes(&not_a_point),
-        Err(PublicKeyError::NotAPoint)
-    );
+    assert_eq!(VerifyingKey::from_bytes(&not_a_point), Err(PublicKeyError::NotAPoint));
 }
 
 #[test]
 fn the_length_of_a_signature_is_checked_when_it_is_verified() {
     let key = SigningKey::from_seed(&[3; 32]).verifying_key();
-    assert_eq!(
-        key.verify(b"", &[0; 3]),
-        Err(VerifyError::Length {
-            expected: 64,
-            got: 3
-        })
-    );
+    assert_eq!(key.verify(b"", &[0; 3]), Err(VerifyError::Length { expected: 64, got: 3 }));
     assert_eq!(key.verify(b"", &[0; 64]), Err(VerifyError::Mismatch));
 }
 
@@ -120,18 +89,9 @@ fn keys_come_from_the_algorithm_of_the_header() {
     let found = verifier(SignatureAlgorithm::Ed25519, key.as_bytes()).unwrap();
     assert_eq!(found.algorithm(), SignatureAlgorithm::Ed25519);
     let error = verifier(SignatureAlgorithm::Es256, key.as_bytes()).unwrap_err();
-    assert_eq!(
-        error,
-        PublicKeyError::Unsupported(SignatureAlgorithm::Es256)
-    );
+    assert_eq!(error, PublicKeyError::Unsupported(SignatureAlgorithm::Es256));
     let error = verifier(SignatureAlgorithm::Ed25519, &[0; 31]).unwrap_err();
-    assert_eq!(
-        error,
-        PublicKeyError::Length {
-            expected: 32,
-            got: 31
-        }
-    );
+    assert_eq!(error, PublicKeyError::Length { expected: 32, got: 31 });
 }
 
 #[test]

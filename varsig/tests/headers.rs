@@ -1,10 +1,5 @@
 //! Headers against the vectors, and the codec against arbitrary bytes.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
@@ -33,11 +28,7 @@ fn the_vectors() {
             Some(algorithm) => {
                 let header = header.unwrap();
                 assert_eq!(header.algorithm().to_string(), algorithm, "{line}");
-                assert_eq!(
-                    header.encoding().to_string(),
-                    value(line, "encoding").unwrap(),
-                    "{line}"
-                );
+                assert_eq!(header.encoding().to_string(), value(line, "encoding").unwrap(), "{line}");
                 assert_eq!(header.encode(), bytes, "{line}");
                 let length = match header.algorithm() {
                     SignatureAlgorithm::Rs256 { key_length }
@@ -64,26 +55,14 @@ fn errors_say_what_and_where() {
     assert_eq!(error("00"), HeaderError::Prefix(0));
     assert_eq!(error("3402"), HeaderError::Version(2));
     assert_eq!(error("348100"), HeaderError::Varint { offset: 1 });
-    assert_eq!(
-        error("3401b101ea0112"),
-        HeaderError::UnknownAlgorithm { prefix: 0xb1 }
-    );
-    assert_eq!(
-        error("3401ed01ed01137f"),
-        HeaderError::UnknownEncoding { code: 0x7f }
-    );
-    assert_eq!(
-        error("3401ed01ed01137171"),
-        HeaderError::Trailing { offset: 8 }
-    );
+    assert_eq!(error("3401b101ea0112"), HeaderError::UnknownAlgorithm { prefix: 0xb1 });
+    assert_eq!(error("3401ed01ed01137f"), HeaderError::UnknownEncoding { code: 0x7f });
+    assert_eq!(error("3401ed01ed01137171"), HeaderError::Trailing { offset: 8 });
 }
 
 #[test]
 fn an_rsa_key_length_is_part_of_the_algorithm() {
-    let header = Varsig::new(
-        SignatureAlgorithm::Rs512 { key_length: 0x1234 },
-        PayloadEncoding::Raw,
-    );
+    let header = Varsig::new(SignatureAlgorithm::Rs512 { key_length: 0x1234 }, PayloadEncoding::Raw);
     assert_eq!(Varsig::decode(&header.encode()), Ok(header));
 }
 

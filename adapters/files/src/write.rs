@@ -88,9 +88,8 @@ impl WriteHandler {
             Ok::<_, FolderError>((written, value))
         };
         let joined = tokio::task::spawn_blocking(write).await;
-        let (written, value) = joined
-            .map_err(|error| Failure::new("Interrupted", error.to_string()))?
-            .map_err(|error| {
+        let (written, value) =
+            joined.map_err(|error| Failure::new("Interrupted", error.to_string()))?.map_err(|error| {
                 let name = match &error {
                     FolderError::Path { .. } => "InvalidPath",
                     FolderError::Io { .. } => "WriteFailed",

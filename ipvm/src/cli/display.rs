@@ -53,33 +53,15 @@ impl Display {
         }
         let mut table = self.table();
         match event {
-            Event::Accepted {
-                workflow, steps, ..
-            } => {
-                table.label_width = steps
-                    .iter()
-                    .map(|(label, _)| label.chars().count())
-                    .max()
-                    .unwrap_or(0)
-                    .max(4);
+            Event::Accepted { workflow, steps, .. } => {
+                table.label_width = steps.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0).max(4);
                 self.line(&format!("workflow {workflow}"));
-                let heading = row(
-                    table.label_width,
-                    "task",
-                    "class",
-                    "status",
-                    "fuel",
-                    "time",
-                    "result",
-                    "receipt",
-                );
+                let heading = row(table.label_width, "task", "class", "status", "fuel", "time", "result", "receipt");
                 self.line(&style(heading).bold().to_string());
             }
             Event::Started { label } => {
                 if let Some(progress) = &self.progress {
-                    table
-                        .under_way
-                        .insert(label.clone(), spinner(progress, label));
+                    table.under_way.insert(label.clone(), spinner(progress, label));
                 }
             }
             Event::Finished(step) => {
@@ -90,16 +72,7 @@ impl Display {
             }
             Event::NotStarted { label, class } => {
                 table.not_started += 1;
-                let cells = row(
-                    table.label_width,
-                    label,
-                    class.name(),
-                    "held back",
-                    "-",
-                    "-",
-                    "pure work failed",
-                    "-",
-                );
+                let cells = row(table.label_width, label, class.name(), "held back", "-", "-", "pure work failed", "-");
                 self.line(&style(cells).dim().to_string());
             }
             Event::Done { receipt, .. } => {
@@ -146,15 +119,8 @@ impl Table {
         self.wrote |= step.class == EffectClass::IdempotentWrite && step.outcome.is_ok();
         if !step.outcome.is_ok() {
             let name = step.outcome.failure_name().unwrap_or("error");
-            let message = step
-                .outcome
-                .failure_message()
-                .unwrap_or("the receipt has the details");
-            self.failures.push(format!(
-                "{} {}: {name}: {message}",
-                style("failed:").red().bold(),
-                step.label
-            ));
+            let message = step.outcome.failure_message().unwrap_or("the receipt has the details");
+            self.failures.push(format!("{} {}: {name}: {message}", style("failed:").red().bold(), step.label));
         }
         let fuel = step.fuel.map_or_else(|| "-".to_owned(), grouped);
         let (Outcome::Ok(value) | Outcome::Error(value)) = &step.outcome;
@@ -181,9 +147,7 @@ impl Table {
             (self.not_started, "held back"),
         ];
         let some = counts.iter().filter(|(count, _)| *count > 0);
-        some.map(|(count, what)| format!("{count} {what}"))
-            .collect::<Vec<_>>()
-            .join(", ")
+        some.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -198,17 +162,11 @@ fn row(
     result: &str,
     receipt: &str,
 ) -> String {
-    format!(
-        "{label:<width$}  {class:<16}  {status:<9}  {fuel:>13}  {time:>8}  {result:<RESULT$}  {receipt}"
-    )
+    format!("{label:<width$}  {class:<16}  {status:<9}  {fuel:>13}  {time:>8}  {result:<RESULT$}  {receipt}")
 }
 
 fn status(step: &StepReport) -> &'static str {
-    if step.outcome.is_ok() {
-        step.how.name()
-    } else {
-        "failed"
-    }
+    if step.outcome.is_ok() { step.how.name() } else { "failed" }
 }
 
 fn colour(step: &StepReport) -> Style {
@@ -261,11 +219,7 @@ fn time(elapsed: Duration) -> String {
 
 fn as_json(event: &Event) -> Value {
     match event {
-        Event::Accepted {
-            run,
-            workflow,
-            steps,
-        } => json!({
+        Event::Accepted { run, workflow, steps } => json!({
             "event": "accepted",
             "run": run.to_string(),
             "workflow": workflow.to_string(),
@@ -300,14 +254,8 @@ mod tests {
 
     #[test]
     fn numbers_and_values_fit_their_columns() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567].map(grouped),
-            ["0", "999", "1,000", "1,234,567"]
-        );
-        assert_eq!(
-            short(&Ipld::String("x".repeat(100))).chars().count(),
-            RESULT
-        );
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(short(&Ipld::String("x".repeat(100))).chars().count(), RESULT);
         assert_eq!(time(Duration::from_micros(1_500)), "1.5 ms");
     }
 }

@@ -20,13 +20,7 @@ use ucan_invocation::{BlockStore, ReceiptId, ReceiptStore};
 #[command(version, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// The folder with keys, delegations and the store; it is set up on first use.
-    #[arg(
-        long,
-        global = true,
-        env = "IPVM_STATE",
-        default_value = ".ipvm",
-        value_name = "FOLDER"
-    )]
+    #[arg(long, global = true, env = "IPVM_STATE", default_value = ".ipvm", value_name = "FOLDER")]
     state: PathBuf,
     /// The folder in which workflows write results [default: the folder "output" in the state folder].
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -57,8 +51,7 @@ const FAILED: u8 = 1;
 const REFUSED: u8 = 2;
 
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("IPVM_LOG").unwrap_or_else(|_| "error".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_env("IPVM_LOG").unwrap_or_else(|_| "error".into());
     let _already_set = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -75,21 +68,13 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         if json {
             println!("{}", serde_json::json!({"event": "error", "message": text}));
         }
-        eprintln!(
-            "{} {text}",
-            console::style("error:").red().bold().for_stderr()
-        );
+        eprintln!("{} {text}", console::style("error:").red().bold().for_stderr());
         ExitCode::from(REFUSED)
     })
 }
 
 async fn carry_out(arguments: Arguments) -> Outcome {
-    let Arguments {
-        state,
-        output,
-        json,
-        command,
-    } = arguments;
+    let Arguments { state, output, json, command } = arguments;
     let open = || Node::open(&NodeOptions { state, output });
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
@@ -122,7 +107,5 @@ async fn stored(node: &Node, cid: &Cid) -> Result<Option<Vec<u8>>, Box<dyn Error
     if let Some(receipt) = ReceiptStore::get(&**node.store(), &ReceiptId::new(*cid)).await? {
         return Ok(Some(receipt.bytes().to_vec()));
     }
-    Ok(BlockStore::get(&**node.store(), cid)
-        .await?
-        .map(|bytes| bytes.to_vec()))
+    Ok(BlockStore::get(&**node.store(), cid).await?.map(|bytes| bytes.to_vec()))
 }

@@ -39,11 +39,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 type Refused = Box<dyn Error + Send + Sync>;
 
 impl Run {
-    pub(super) async fn carry_out(
-        self,
-        open: impl FnOnce() -> Result<Node, NodeError>,
-        json: bool,
-    ) -> Outcome {
+    pub(super) async fn carry_out(self, open: impl FnOnce() -> Result<Node, NodeError>, json: bool) -> Outcome {
         let source = Source::read(&self.workflow)?;
         let inputs = self.inputs()?;
         let subjects = self.subjects()?;
@@ -52,17 +48,9 @@ impl Run {
             node.put(cid, bytes.clone()).await?;
         }
         let display = Display::new(json, node.output().to_owned());
-        let report = node
-            .run(&source.document, inputs, subjects, &|event| {
-                display.show(&event)
-            })
-            .await;
+        let report = node.run(&source.document, inputs, subjects, &|event| display.show(&event)).await;
         let report = report.map_err(|error| with_unlinked(error.into(), &source.unlinked))?;
-        Ok(if report.succeeded() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(FAILED)
-        })
+        Ok(if report.succeeded() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
     fn inputs(&self) -> Result<BTreeMap<String, Ipld>, Refused> {
@@ -82,9 +70,8 @@ impl Run {
             give(name, Ipld::Bytes(read(file)?))?;
         }
         for (name, json) in &self.values {
-            let value = dagjson::decode(json.as_bytes()).map_err(|error| {
-                format!("the value of the input {name:?} is not DAG-JSON: {error}")
-            })?;
+            let value = dagjson::decode(json.as_bytes())
+                .map_err(|error| format!("the value of the input {name:?} is not DAG-JSON: {error}"))?;
             give(name, value)?;
         }
         Ok(inputs)
@@ -94,8 +81,7 @@ impl Run {
         self.subjects
             .iter()
             .map(|(alias, did)| {
-                let did =
-                    Did::parse(did).map_err(|error| format!("--bind {alias}={did}: {error}"))?;
+                let did = Did::parse(did).map_err(|error| format!("--bind {alias}={did}: {error}"))?;
                 Ok((alias.clone(), did))
             })
             .collect()
@@ -114,12 +100,7 @@ fn with_unlinked(error: Refused, unlinked: &[(PathBuf, ucan_core::Cid)]) -> Refu
     }
     let files: Vec<String> = unlinked
         .iter()
-        .map(|(path, cid)| {
-            format!(
-                "{} has the CID {cid} now, to which no task links",
-                path.display()
-            )
-        })
+        .map(|(path, cid)| format!("{} has the CID {cid} now, to which no task links", path.display()))
         .collect();
     format!("{text}\n{}", files.join("\n")).into()
 }

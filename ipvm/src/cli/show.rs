@@ -22,23 +22,18 @@ impl Show {
     pub(super) async fn carry_out(self, node: &Node) -> Outcome {
         let Self { cid, save } = self;
         let Some(bytes) = stored(node, &cid).await? else {
-            return Err(format!(
-                "{cid} is not in the store; what a run prints can be shown with the same --state"
-            )
-            .into());
+            return Err(
+                format!("{cid} is not in the store; what a run prints can be shown with the same --state").into()
+            );
         };
         if let Some(path) = save {
-            std::fs::write(&path, &bytes)
-                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+            std::fs::write(&path, &bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
             return Ok(ExitCode::SUCCESS);
         }
         if cid.codec() == block::DAG_CBOR {
             println!("{}", dagjson::encode_pretty(&dagcbor::decode(&bytes)?));
         } else {
-            println!(
-                "{} bytes without structure; --save FILE writes them to a file",
-                bytes.len()
-            );
+            println!("{} bytes without structure; --save FILE writes them to a file", bytes.len());
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -32,32 +32,20 @@ impl Verify {
         Ok(ExitCode::from(FAILED))
     }
 
-    async fn bytes(
-        &self,
-        node: &Node,
-    ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    async fn bytes(&self, node: &Node) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
         if let Ok(cid) = cid(&self.receipt) {
-            let missing =
-                || format!("the receipt {cid} is not in the store; is it from another --state?");
+            let missing = || format!("the receipt {cid} is not in the store; is it from another --state?");
             return Ok(stored(node, &cid).await?.ok_or_else(missing)?);
         }
         let path = Path::new(&self.receipt);
-        std::fs::read(path).map_err(|error| {
-            format!(
-                "{:?} is neither a CID nor a file that can be read: {error}",
-                self.receipt
-            )
-            .into()
-        })
+        std::fs::read(path)
+            .map_err(|error| format!("{:?} is neither a CID nor a file that can be read: {error}", self.receipt).into())
     }
 }
 
 fn report(json: bool, receipt: &str, holds: bool, detail: &str) {
     if json {
-        println!(
-            "{}",
-            serde_json::json!({"event": "verified", "receipt": receipt, "holds": holds, "detail": detail})
-        );
+        println!("{}", serde_json::json!({"event": "verified", "receipt": receipt, "holds": holds, "detail": detail}));
     } else if holds {
         println!("{} {detail}", console::style("holds:").green().bold());
     } else {
@@ -68,7 +56,9 @@ fn report(json: bool, receipt: &str, holds: bool, detail: &str) {
 fn describe(verification: &Verification) -> String {
     match verification {
         Verification::Reexecuted { fuel: Some(fuel) } => {
-            format!("the signature is genuine, and running the task again gave the same result for the same {fuel} units of fuel")
+            format!(
+                "the signature is genuine, and running the task again gave the same result for the same {fuel} units of fuel"
+            )
         }
         Verification::Reexecuted { fuel: None } => {
             "the signature is genuine, and running the task again gave the same result".to_owned()
@@ -80,7 +70,8 @@ fn describe(verification: &Verification) -> String {
             format!("the signature is genuine; tasks of the class {class:?} are not run again", class = class.name())
         }
         Verification::Run => {
-            "the signature is genuine; this is the receipt of a whole run, whose tasks have receipts of their own".to_owned()
+            "the signature is genuine; this is the receipt of a whole run, whose tasks have receipts of their own"
+                .to_owned()
         }
         _ => "the receipt holds".to_owned(),
     }

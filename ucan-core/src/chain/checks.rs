@@ -11,11 +11,7 @@ pub(super) fn signature(grant: &Delegation, ctx: &Context<'_>) -> Result<(), Bro
         Ok(_) => Ok(()),
         Err(error) => {
             let unsupported = error.name() == Class::UnsupportedAlgorithm.name();
-            let class = if unsupported {
-                Class::UnsupportedAlgorithm
-            } else {
-                Class::InvalidSignature
-            };
+            let class = if unsupported { Class::UnsupportedAlgorithm } else { Class::InvalidSignature };
             Err((class, format!("{error} (issuer {})", grant.issuer())))
         }
     }
@@ -33,10 +29,9 @@ pub(super) fn time(grant: &Delegation, ctx: &Context<'_>) -> Result<(), Broken> 
 
 pub(super) fn subject(grant: &Delegation, request: &Request<'_>) -> Result<(), Broken> {
     match grant.subject() {
-        Some(subject) if !subject.same_principal(request.subject) => Err((
-            Class::InvalidSubject,
-            format!("is about {subject}, not about {}", request.subject),
-        )),
+        Some(subject) if !subject.same_principal(request.subject) => {
+            Err((Class::InvalidSubject, format!("is about {subject}, not about {}", request.subject)))
+        }
         _ => Ok(()),
     }
 }
@@ -45,19 +40,12 @@ pub(super) fn command(grant: &Delegation, request: &Request<'_>) -> Result<(), B
     if grant.command().covers(request.command) {
         Ok(())
     } else {
-        Err((
-            Class::InvalidCommand,
-            format!("{} does not cover {}", grant.command(), request.command),
-        ))
+        Err((Class::InvalidCommand, format!("{} does not cover {}", grant.command(), request.command)))
     }
 }
 
 /// Whether the policy holds; true when that is not decided yet.
-pub(super) fn policy(
-    grant: &Delegation,
-    request: &Request<'_>,
-    ctx: &Context<'_>,
-) -> Result<bool, Broken> {
+pub(super) fn policy(grant: &Delegation, request: &Request<'_>, ctx: &Context<'_>) -> Result<bool, Broken> {
     match grant.policy().evaluate(request.args, ctx.pending) {
         Verdict::Satisfied => Ok(false),
         Verdict::Undecided => Ok(true),
@@ -67,9 +55,7 @@ pub(super) fn policy(
                 Class::MatchError,
                 format!(
                     "the arguments violate {}",
-                    statement
-                        .as_deref()
-                        .unwrap_or("a policy that takes too long to judge")
+                    statement.as_deref().unwrap_or("a policy that takes too long to judge")
                 ),
             ))
         }

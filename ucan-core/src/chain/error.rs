@@ -25,11 +25,7 @@ pub struct ChainError {
 impl ChainError {
     /// A failure of a proof, or of the request itself.
     pub fn new(class: ChainErrorClass, proof: Option<usize>, detail: impl Into<String>) -> Self {
-        Self {
-            class,
-            proof,
-            detail: detail.into(),
-        }
+        Self { class, proof, detail: detail.into() }
     }
 }
 

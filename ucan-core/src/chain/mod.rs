@@ -47,13 +47,7 @@ impl<'a> Context<'a> {
 
     /// A time and keys, with the usual skew; nothing is revoked and nothing pending.
     pub fn new(now: Timestamp, keys: &'a dyn KeySource) -> Self {
-        Self {
-            now,
-            skew: Self::SKEW,
-            keys,
-            revoked: &|_| false,
-            pending: &|_| false,
-        }
+        Self { now, skew: Self::SKEW, keys, revoked: &|_| false, pending: &|_| false }
     }
 }
 

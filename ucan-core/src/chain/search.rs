@@ -47,11 +47,7 @@ const LENGTH: usize = 64;
 /// # Errors
 ///
 /// When there is none: what is missing, and which delegation would have come closest.
-pub fn search(
-    request: &Request<'_>,
-    grants: &[Delegation],
-    ctx: &Context<'_>,
-) -> Result<Authority, NoChain> {
+pub fn search(request: &Request<'_>, grants: &[Delegation], ctx: &Context<'_>) -> Result<Authority, NoChain> {
     if request.invoker.same_principal(request.subject) {
         return Ok(authority(request, [], false));
     }
@@ -59,41 +55,22 @@ pub fn search(
     let candidates: Vec<Candidate<'_>> = grants
         .iter()
         .filter(|grant| seen.insert(grant.cid()))
-        .map(|grant| Candidate {
-            grant,
-            standing: OnceCell::new(),
-        })
+        .map(|grant| Candidate { grant, standing: OnceCell::new() })
         .collect();
     let mut by_audience: BTreeMap<&str, Vec<&Candidate<'_>>> = BTreeMap::new();
     for candidate in &candidates {
-        by_audience
-            .entry(candidate.grant.audience().principal())
-            .or_default()
-            .push(candidate);
+        by_audience.entry(candidate.grant.audience().principal()).or_default().push(candidate);
     }
     for grants in by_audience.values_mut() {
         grants.sort_by_key(|candidate| {
-            (
-                Reverse(candidate.grant.expiration().unwrap_or(Timestamp::MAX)),
-                *candidate.grant.cid(),
-            )
+            (Reverse(candidate.grant.expiration().unwrap_or(Timestamp::MAX)), *candidate.grant.cid())
         });
     }
-    let search = Search {
-        request,
-        ctx,
-        by_audience,
-    };
+    let search = Search { request, ctx, by_audience };
     for undecided in [false, true] {
         if let Ok(proofs) = search.shortest(undecided) {
-            let undecided = proofs
-                .iter()
-                .any(|candidate| candidate.serves(request, ctx) == Ok(true));
-            return Ok(authority(
-                request,
-                proofs.iter().map(|candidate| candidate.grant),
-                undecided,
-            ));
+            let undecided = proofs.iter().any(|candidate| candidate.serves(request, ctx) == Ok(true));
+            return Ok(authority(request, proofs.iter().map(|candidate| candidate.grant), undecided));
         }
     }
     Err(search.explain())
@@ -169,31 +146,14 @@ impl<'a> Search<'a> {
 
     /// What is missing, when there is no chain.
     fn explain(&self) -> NoChain {
-        let Request {
-            invoker,
-            subject,
-            command,
-            ..
-        } = self.request;
+        let Request { invoker, subject, command, .. } = self.request;
         let reached = self.shortest(true).err().unwrap_or_default();
-        let refused = reached
-            .keys()
-            .filter_map(|holder| self.by_audience.get(holder))
-            .flatten();
+        let refused = reached.keys().filter_map(|holder| self.by_audience.get(holder)).flatten();
         let closest = refused
-            .filter_map(|candidate| {
-                candidate
-                    .serves(self.request, self.ctx)
-                    .err()
-                    .map(|broken| (*candidate, broken))
-            })
+            .filter_map(|candidate| candidate.serves(self.request, self.ctx).err().map(|broken| (*candidate, broken)))
             .max_by_key(|(candidate, (class, _))| {
                 let from_subject = candidate.grant.issuer().same_principal(subject);
-                (
-                    nearness(*class),
-                    from_subject,
-                    Reverse(candidate.grant.cid()),
-                )
+                (nearness(*class), from_subject, Reverse(candidate.grant.cid()))
             });
         let missing = format!("no delegation of {command} on {subject} reaches {invoker}");
         if let Some((candidate, (class, detail))) = closest {
@@ -210,25 +170,20 @@ impl<'a> Search<'a> {
             };
         }
         // All that was reached serves, but leads to somebody who was given nothing.
-        let farthest = reached
-            .iter()
-            .max_by_key(|(holder, (distance, _))| (*distance, Reverse(**holder)));
+        let farthest = reached.iter().max_by_key(|(holder, (distance, _))| (*distance, Reverse(**holder)));
         let detail = if reached.contains_key(subject.principal()) {
             format!(
                 "{missing}; {subject} passed it on by powerline only, and the first delegation has to name its subject"
             )
         } else {
             match farthest {
-                Some((holder, (1.., _))) => format!(
-                    "{missing}; it leads back to {holder}, to whom nobody here delegates it"
-                ),
+                Some((holder, (1.., _))) => {
+                    format!("{missing}; it leads back to {holder}, to whom nobody here delegates it")
+                }
                 _ => format!("{missing}; nothing here is delegated to {invoker}"),
             }
         };
-        NoChain {
-            closest: None,
-            detail,
-        }
+        NoChain { closest: None, detail }
     }
 }
 

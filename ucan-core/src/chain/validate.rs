@@ -33,11 +33,7 @@ use crate::{Delegation, Timestamp};
 /// # Errors
 ///
 /// The first rule that is broken, and by which proof.
-pub fn validate(
-    request: &Request<'_>,
-    proofs: &[Delegation],
-    ctx: &Context<'_>,
-) -> Result<Authority, ChainError> {
+pub fn validate(request: &Request<'_>, proofs: &[Delegation], ctx: &Context<'_>) -> Result<Authority, ChainError> {
     let mut report = Report::default();
     // Stopping early is the answer; the report says why.
     let _ = report.check(request, proofs, ctx);
@@ -48,15 +44,8 @@ pub fn validate(
 }
 
 /// Everything that is wrong with a chain, in the order in which [`validate`] looks; nothing when it would succeed.
-pub fn diagnose(
-    request: &Request<'_>,
-    proofs: &[Delegation],
-    ctx: &Context<'_>,
-) -> Vec<ChainError> {
-    let mut report = Report {
-        all: true,
-        ..Report::default()
-    };
+pub fn diagnose(request: &Request<'_>, proofs: &[Delegation], ctx: &Context<'_>) -> Vec<ChainError> {
+    let mut report = Report { all: true, ..Report::default() };
     let _ = report.check(request, proofs, ctx);
     report.errors
 }
@@ -80,10 +69,7 @@ pub fn check_attenuation(proofs: &[Delegation]) -> Result<(), ChainError> {
         }
         let end = |grant: &Delegation| grant.expiration().unwrap_or(Timestamp::MAX);
         if end(narrower) > end(wider) {
-            let detail = format!(
-                "outlives the proof before it, which expires at {}",
-                end(wider)
-            );
+            let detail = format!("outlives the proof before it, which expires at {}", end(wider));
             return Err(ChainError::new(Class::Expired, proof, detail));
         }
     }
@@ -124,29 +110,13 @@ impl Report {
         let Err((class, detail)) = result else {
             return ControlFlow::Continue(());
         };
-        self.errors.push(ChainError {
-            class,
-            proof,
-            detail,
-        });
-        if self.all {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
+        self.errors.push(ChainError { class, proof, detail });
+        if self.all { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    fn check(
-        &mut self,
-        request: &Request<'_>,
-        proofs: &[Delegation],
-        ctx: &Context<'_>,
-    ) -> ControlFlow<()> {
+    fn check(&mut self, request: &Request<'_>, proofs: &[Delegation], ctx: &Context<'_>) -> ControlFlow<()> {
         if proofs.is_empty() && !request.invoker.same_principal(request.subject) {
-            let detail = format!(
-                "{} gives no proof that it may act on {}",
-                request.invoker, request.subject
-            );
+            let detail = format!("{} gives no proof that it may act on {}", request.invoker, request.subject);
             self.note(None, Err((Class::InvalidClaim, detail)))?;
         }
         for (index, proof) in proofs.iter().enumerate() {
@@ -181,31 +151,19 @@ fn root_has_subject(proof: &Delegation, index: usize) -> Result<(), Broken> {
 
 /// Whether a proof was issued by whom it should have been, and the last one to the invoker.
 fn alignment(request: &Request<'_>, proofs: &[Delegation], index: usize) -> Result<(), Broken> {
-    let issuer_expected =
-        |index: usize| match index.checked_sub(1).and_then(|before| proofs.get(before)) {
-            Some(before) => before.audience(),
-            None => request.subject,
-        };
+    let issuer_expected = |index: usize| match index.checked_sub(1).and_then(|before| proofs.get(before)) {
+        Some(before) => before.audience(),
+        None => request.subject,
+    };
     let Some(proof) = proofs.get(index) else {
         return Ok(());
     };
     let expected = issuer_expected(index);
     let detail = if !proof.issuer().same_principal(expected) {
-        let whose = if index == 0 {
-            "the subject"
-        } else {
-            "the audience of the proof before it"
-        };
-        format!(
-            "is issued by {}, not by {whose}, {expected}",
-            proof.issuer()
-        )
+        let whose = if index == 0 { "the subject" } else { "the audience of the proof before it" };
+        format!("is issued by {}, not by {whose}, {expected}", proof.issuer())
     } else if index + 1 == proofs.len() && !proof.audience().same_principal(request.invoker) {
-        format!(
-            "delegates to {}, not to the invoker, {}",
-            proof.audience(),
-            request.invoker
-        )
+        format!("delegates to {}, not to the invoker, {}", proof.audience(), request.invoker)
     } else {
         return Ok(());
     };

@@ -51,11 +51,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            depth: 128,
-            bytes: 16 << 20,
-            items: 1 << 20,
-        }
+        Self { depth: 128, bytes: 16 << 20, items: 1 << 20 }
     }
 }
 

@@ -38,17 +38,9 @@ impl<'a> Reader<'a> {
     /// A reader at the start of `bytes`.
     pub(crate) fn new(bytes: &'a [u8], limits: &Limits) -> Result<Self, DecodeError> {
         if bytes.len() > limits.bytes {
-            return Err(DecodeError {
-                offset: limits.bytes,
-                kind: Kind::TooManyBytes(limits.bytes),
-            });
+            return Err(DecodeError { offset: limits.bytes, kind: Kind::TooManyBytes(limits.bytes) });
         }
-        Ok(Self {
-            bytes,
-            at: 0,
-            limits: *limits,
-            items: 0,
-        })
+        Ok(Self { bytes, at: 0, limits: *limits, items: 0 })
     }
 
     /// Where the next item starts.
@@ -58,31 +50,16 @@ impl<'a> Reader<'a> {
 
     /// Checks that nothing follows.
     pub(crate) fn finish(&self) -> Result<(), DecodeError> {
-        if self.at == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(DecodeError {
-                offset: self.at,
-                kind: Kind::Trailing,
-            })
-        }
+        if self.at == self.bytes.len() { Ok(()) } else { Err(DecodeError { offset: self.at, kind: Kind::Trailing }) }
     }
 
     /// Enters a list of exactly `length` items.
-    pub(crate) fn list_of(
-        &mut self,
-        length: u64,
-        expected: &'static str,
-    ) -> Result<(), DecodeError> {
+    pub(crate) fn list_of(&mut self, length: u64, expected: &'static str) -> Result<(), DecodeError> {
         self.enter(LIST, length, expected)
     }
 
     /// Enters a map of exactly `length` entries.
-    pub(crate) fn map_of(
-        &mut self,
-        length: u64,
-        expected: &'static str,
-    ) -> Result<(), DecodeError> {
+    pub(crate) fn map_of(&mut self, length: u64, expected: &'static str) -> Result<(), DecodeError> {
         self.enter(MAP, length, expected)
     }
 
@@ -92,10 +69,7 @@ impl<'a> Reader<'a> {
         if (head.major, head.argument) == (major, length) {
             Ok(())
         } else {
-            Err(DecodeError {
-                offset,
-                kind: Kind::Expected(expected),
-            })
+            Err(DecodeError { offset, kind: Kind::Expected(expected) })
         }
     }
 
@@ -103,10 +77,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn bytes(&mut self, expected: &'static str) -> Result<Range<usize>, DecodeError> {
         let head = self.head()?;
         if head.major != BYTES {
-            return Err(DecodeError {
-                offset: head.offset,
-                kind: Kind::Expected(expected),
-            });
+            return Err(DecodeError { offset: head.offset, kind: Kind::Expected(expected) });
         }
         self.range(&head)
     }
@@ -115,10 +86,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn text(&mut self, expected: &'static str) -> Result<&'a str, DecodeError> {
         let head = self.head()?;
         if head.major != TEXT {
-            return Err(DecodeError {
-                offset: head.offset,
-                kind: Kind::Expected(expected),
-            });
+            return Err(DecodeError { offset: head.offset, kind: Kind::Expected(expected) });
         }
         self.text_after(&head)
     }
@@ -126,14 +94,7 @@ impl<'a> Reader<'a> {
     /// Reads one particular map key.
     pub(crate) fn key(&mut self, key: &str, expected: &'static str) -> Result<(), DecodeError> {
         let offset = self.at;
-        if self.text(expected)? == key {
-            Ok(())
-        } else {
-            Err(DecodeError {
-                offset,
-                kind: Kind::Expected(expected),
-            })
-        }
+        if self.text(expected)? == key { Ok(()) } else { Err(DecodeError { offset, kind: Kind::Expected(expected) }) }
     }
 
     /// Reads a whole value.
@@ -143,28 +104,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a map with its values.
-    pub(crate) fn map(
-        &mut self,
-        expected: &'static str,
-    ) -> Result<BTreeMap<String, Ipld>, DecodeError> {
+    pub(crate) fn map(&mut self, expected: &'static str) -> Result<BTreeMap<String, Ipld>, DecodeError> {
         let offset = self.at;
         match self.value()? {
             Ipld::Map(map) => Ok(map),
-            _ => Err(DecodeError {
-                offset,
-                kind: Kind::Expected(expected),
-            }),
+            _ => Err(DecodeError { offset, kind: Kind::Expected(expected) }),
         }
     }
 
     fn value_at(&mut self, depth: usize) -> Result<Ipld, DecodeError> {
         let head = self.head()?;
-        let error = |kind| {
-            Err(DecodeError {
-                offset: head.offset,
-                kind,
-            })
-        };
+        let error = |kind| Err(DecodeError { offset: head.offset, kind });
         match head.major {
             UNSIGNED => Ok(Ipld::Integer(i128::from(head.argument))),
             NEGATIVE => Ok(Ipld::Integer(-1 - i128::from(head.argument))),
@@ -208,11 +158,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn entries(
-        &mut self,
-        length: usize,
-        depth: usize,
-    ) -> Result<BTreeMap<String, Ipld>, DecodeError> {
+    fn entries(&mut self, length: usize, depth: usize) -> Result<BTreeMap<String, Ipld>, DecodeError> {
         let mut entries = Vec::with_capacity(length);
         let mut previous: Option<&str> = None;
         for _ in 0..length {
@@ -221,16 +167,10 @@ impl<'a> Reader<'a> {
             match previous.map(|previous| canonical_order(previous, key)) {
                 None | Some(std::cmp::Ordering::Less) => {}
                 Some(std::cmp::Ordering::Equal) => {
-                    return Err(DecodeError {
-                        offset,
-                        kind: Kind::DuplicateKey(crate::text::excerpt(key)),
-                    });
+                    return Err(DecodeError { offset, kind: Kind::DuplicateKey(crate::text::excerpt(key)) });
                 }
                 Some(std::cmp::Ordering::Greater) => {
-                    return Err(DecodeError {
-                        offset,
-                        kind: Kind::KeyOrder,
-                    });
+                    return Err(DecodeError { offset, kind: Kind::KeyOrder });
                 }
             }
             previous = Some(key);
@@ -251,16 +191,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The number of entries of a list or map, once it is sure that they can be there and may be.
-    fn count(
-        &mut self,
-        head: &Head,
-        depth: usize,
-        bytes_each: usize,
-    ) -> Result<usize, DecodeError> {
-        let error = |kind| DecodeError {
-            offset: head.offset,
-            kind,
-        };
+    fn count(&mut self, head: &Head, depth: usize, bytes_each: usize) -> Result<usize, DecodeError> {
+        let error = |kind| DecodeError { offset: head.offset, kind };
         if depth >= self.limits.depth {
             return Err(error(Kind::TooDeep(self.limits.depth)));
         }
@@ -280,20 +212,14 @@ impl<'a> Reader<'a> {
             .ok()
             .and_then(|length| start.checked_add(length))
             .filter(|end| *end <= self.bytes.len())
-            .ok_or(DecodeError {
-                offset: head.offset,
-                kind: Kind::Truncated,
-            })?;
+            .ok_or(DecodeError { offset: head.offset, kind: Kind::Truncated })?;
         self.at = end;
         Ok(start..end)
     }
 
     fn text_after(&mut self, head: &Head) -> Result<&'a str, DecodeError> {
         let range = self.range(head)?;
-        str::from_utf8(&self.bytes[range]).map_err(|_| DecodeError {
-            offset: head.offset,
-            kind: Kind::Utf8,
-        })
+        str::from_utf8(&self.bytes[range]).map_err(|_| DecodeError { offset: head.offset, kind: Kind::Utf8 })
     }
 
     fn head(&mut self) -> Result<Head, DecodeError> {
@@ -307,20 +233,14 @@ impl<'a> Reader<'a> {
             24..=27 => 1 << (info - 24),
             28..=30 => return Err(error(Kind::Reserved)),
             _ => {
-                return Err(error(if (BYTES..=MAP).contains(&major) {
-                    Kind::Indefinite
-                } else {
-                    Kind::Reserved
-                }));
+                return Err(error(if (BYTES..=MAP).contains(&major) { Kind::Indefinite } else { Kind::Reserved }));
             }
         };
         let argument = if width == 0 {
             u64::from(info)
         } else {
             let argument = rest.get(..width).ok_or_else(|| error(Kind::Truncated))?;
-            argument
-                .iter()
-                .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+            argument.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
         };
         // The bits of a float are not a number that could be shorter.
         let shortest = major == 7
@@ -333,11 +253,6 @@ impl<'a> Reader<'a> {
             return Err(error(Kind::LongForm));
         }
         self.at = offset + 1 + width;
-        Ok(Head {
-            major,
-            info,
-            argument,
-            offset,
-        })
+        Ok(Head { major, info, argument, offset })
     }
 }

@@ -19,12 +19,7 @@ fn rfc_8949() {
     let int = Ipld::Integer;
     let list = Ipld::List;
     let map = |entries: &[(&str, Ipld)]| {
-        Ipld::Map(
-            entries
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), value.clone()))
-                .collect(),
-        )
+        Ipld::Map(entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
     };
     let cases = [
         ("00", int(0)),
@@ -52,32 +47,14 @@ fn rfc_8949() {
         ("62c3bc", text("\u{fc}")),
         ("64f0908591", text("\u{10151}")),
         ("80", list(vec![])),
-        (
-            "8301820203820405",
-            list(vec![
-                int(1),
-                list(vec![int(2), int(3)]),
-                list(vec![int(4), int(5)]),
-            ]),
-        ),
+        ("8301820203820405", list(vec![int(1), list(vec![int(2), int(3)]), list(vec![int(4), int(5)])])),
         ("a0", map(&[])),
-        (
-            "a26161016162820203",
-            map(&[("a", int(1)), ("b", list(vec![int(2), int(3)]))]),
-        ),
-        (
-            "826161a161626163",
-            list(vec![text("a"), map(&[("b", text("c"))])]),
-        ),
+        ("a26161016162820203", map(&[("a", int(1)), ("b", list(vec![int(2), int(3)]))])),
+        ("826161a161626163", list(vec![text("a"), map(&[("b", text("c"))])])),
     ];
     for (bytes, value) in cases {
         assert_eq!(decode(&hex(bytes)), Ok(value.clone()), "{bytes}");
-        assert_eq!(
-            encode(&value)
-                .map(|bytes| HEXLOWER.encode(&bytes))
-                .as_deref(),
-            Ok(bytes)
-        );
+        assert_eq!(encode(&value).map(|bytes| HEXLOWER.encode(&bytes)).as_deref(), Ok(bytes));
     }
 }
 
@@ -156,37 +133,16 @@ fn a_link_is_exactly_one_cid() {
     assert_eq!(encode(&Ipld::Link(cid)), Ok(encode_link(&content)));
 
     let link = |content: &[u8]| decode(&encode_link(content)).map_err(|error| error.kind);
-    assert_eq!(
-        link(&[content.clone(), vec![0]].concat()),
-        Err(Kind::Link),
-        "a byte after the CID"
-    );
-    assert_eq!(
-        link(&content[1..]),
-        Err(Kind::Link),
-        "no zero before the CID"
-    );
-    assert_eq!(
-        link(&content[..content.len() - 1]),
-        Err(Kind::Link),
-        "a short digest"
-    );
-    assert_eq!(
-        link(&[&[0, 0x81, 0x00], &content[2..]].concat()),
-        Err(Kind::Link),
-        "a long varint"
-    );
+    assert_eq!(link(&[content.clone(), vec![0]].concat()), Err(Kind::Link), "a byte after the CID");
+    assert_eq!(link(&content[1..]), Err(Kind::Link), "no zero before the CID");
+    assert_eq!(link(&content[..content.len() - 1]), Err(Kind::Link), "a short digest");
+    assert_eq!(link(&[&[0, 0x81, 0x00], &content[2..]].concat()), Err(Kind::Link), "a long varint");
     assert_eq!(decode(&hex("d82a4100")).unwrap_err().kind, Kind::Link);
     assert_eq!(decode(&hex("d82a40")).unwrap_err().kind, Kind::Link);
-    assert_eq!(
-        refused("d82a6100"),
-        (2, Kind::Expected("a byte string under tag 42"))
-    );
+    assert_eq!(refused("d82a6100"), (2, Kind::Expected("a byte string under tag 42")));
 
     // Version 0 has its own form, and it is kept.
-    let old = "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n"
-        .parse::<Cid>()
-        .unwrap();
+    let old = "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n".parse::<Cid>().unwrap();
     let bytes = encode(&Ipld::Link(old)).unwrap();
     assert_eq!(decode(&bytes), Ok(Ipld::Link(old)));
 }
@@ -199,25 +155,12 @@ fn limits_hold_before_memory_is_spent() {
     let many = decode(&vec![0x81; 1 << 20]).unwrap_err();
     assert_eq!(many.name(), "LimitExceeded");
 
-    let limits = |bytes, items| Limits {
-        bytes,
-        items,
-        ..Limits::default()
-    };
+    let limits = |bytes, items| Limits { bytes, items, ..Limits::default() };
     let list = hex("83010203");
     assert!(decode_with(&list, &limits(4, 4)).is_ok());
-    assert_eq!(
-        decode_with(&list, &limits(3, 4)).unwrap_err().kind,
-        Kind::TooManyBytes(3)
-    );
-    assert_eq!(
-        decode_with(&list, &limits(4, 3)).unwrap_err().kind,
-        Kind::TooManyItems(3)
-    );
-    assert_eq!(
-        decode_with(&list, &limits(4, 0)).unwrap_err().kind,
-        Kind::TooManyItems(0)
-    );
+    assert_eq!(decode_with(&list, &limits(3, 4)).unwrap_err().kind, Kind::TooManyBytes(3));
+    assert_eq!(decode_with(&list, &limits(4, 3)).unwrap_err().kind, Kind::TooManyItems(3));
+    assert_eq!(decode_with(&list, &limits(4, 0)).unwrap_err().kind, Kind::TooManyItems(0));
     // Each of these lists claims all the bytes that are left, as if the next one took but one of them.
     let mut greedy = Vec::new();
     for _ in 0..100 {
@@ -228,23 +171,14 @@ fn limits_hold_before_memory_is_spent() {
     assert_eq!((error.offset, error.kind), (5, Kind::TooManyItems(1 << 20)));
     // Nested lists cannot each reserve what only one of them may have.
     let nested = hex("828101820102");
-    assert_eq!(
-        decode_with(&nested, &limits(9, 4)).unwrap_err().kind,
-        Kind::TooManyItems(4)
-    );
+    assert_eq!(decode_with(&nested, &limits(9, 4)).unwrap_err().kind, Kind::TooManyItems(4));
 }
 
 #[test]
 fn what_has_no_form_is_not_written() {
     assert_eq!(encode(&Ipld::Float(f64::NAN)), Err(EncodeError::NotFinite));
-    assert_eq!(
-        encode(&Ipld::List(vec![Ipld::Float(f64::INFINITY)])),
-        Err(EncodeError::NotFinite)
-    );
+    assert_eq!(encode(&Ipld::List(vec![Ipld::Float(f64::INFINITY)])), Err(EncodeError::NotFinite));
     for integer in [1 << 64, -(1 << 64) - 1, i128::MAX, i128::MIN] {
-        assert_eq!(
-            encode(&Ipld::Integer(integer)),
-            Err(EncodeError::Integer(integer))
-        );
+        assert_eq!(encode(&Ipld::Integer(integer)), Err(EncodeError::Integer(integer)));
     }
 }

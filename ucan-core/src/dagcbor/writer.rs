@@ -6,9 +6,7 @@ use crate::Ipld;
 
 /// The order of map keys: shorter ones first, bytewise among equally long ones.
 pub(crate) fn canonical_order(a: &str, b: &str) -> Ordering {
-    a.len()
-        .cmp(&b.len())
-        .then_with(|| a.as_bytes().cmp(b.as_bytes()))
+    a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
 }
 
 /// The canonical bytes of a value.
@@ -53,13 +51,8 @@ impl Writer {
             Ipld::Bool(false) => self.bytes.push(0xf4),
             Ipld::Bool(true) => self.bytes.push(0xf5),
             Ipld::Integer(integer) => {
-                let (major, magnitude) = if *integer < 0 {
-                    (1, -1 - *integer)
-                } else {
-                    (0, *integer)
-                };
-                let argument =
-                    u64::try_from(magnitude).map_err(|_| EncodeError::Integer(*integer))?;
+                let (major, magnitude) = if *integer < 0 { (1, -1 - *integer) } else { (0, *integer) };
+                let argument = u64::try_from(magnitude).map_err(|_| EncodeError::Integer(*integer))?;
                 self.head(major, argument);
             }
             Ipld::Float(float) if float.is_finite() => {

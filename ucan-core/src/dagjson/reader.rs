@@ -22,14 +22,9 @@ pub fn decode(json: &[u8]) -> Result<Ipld, JsonError> {
     let mut reader = Reader { json, at: 0 };
     reader.read().map_err(|(offset, kind)| {
         let before = &json[..offset];
-        let line_start = before
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |newline| newline + 1);
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let column = 1 + String::from_utf8_lossy(&before[line_start..])
-            .chars()
-            .count();
+        let column = 1 + String::from_utf8_lossy(&before[line_start..]).chars().count();
         JsonError { kind, line, column }
     })
 }
@@ -47,11 +42,7 @@ impl Reader<'_> {
         self.space();
         let value = self.value(0)?;
         self.space();
-        if self.at == self.json.len() {
-            Ok(value)
-        } else {
-            Err((self.at, Kind::Trailing))
-        }
+        if self.at == self.json.len() { Ok(value) } else { Err((self.at, Kind::Trailing)) }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -71,11 +62,7 @@ impl Reader<'_> {
     }
 
     fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Error> {
-        if self.take(byte) {
-            Ok(())
-        } else {
-            Err((self.at, Kind::Expected(expected)))
-        }
+        if self.take(byte) { Ok(()) } else { Err((self.at, Kind::Expected(expected))) }
     }
 
     fn value(&mut self, depth: usize) -> Result<Ipld, Error> {
@@ -164,10 +151,7 @@ impl Reader<'_> {
         }
         let text = str::from_utf8(&self.json[start..self.at]).unwrap_or_default();
         let value = if float {
-            text.parse()
-                .ok()
-                .filter(|float: &f64| float.is_finite())
-                .map(Ipld::Float)
+            text.parse().ok().filter(|float: &f64| float.is_finite()).map(Ipld::Float)
         } else {
             text.parse().ok().map(Ipld::Integer)
         };
@@ -222,17 +206,12 @@ impl Reader<'_> {
             Some(b'u') => {
                 let first = self.hex().ok_or(error.clone())?;
                 let units = if (0xd800..0xdc00).contains(&first) {
-                    let second = (self.take(b'\\') && self.take(b'u'))
-                        .then(|| self.hex())
-                        .flatten();
+                    let second = (self.take(b'\\') && self.take(b'u')).then(|| self.hex()).flatten();
                     vec![first, second.ok_or(error.clone())?]
                 } else {
                     vec![first]
                 };
-                match char::decode_utf16(units)
-                    .collect::<Result<Vec<_>, _>>()
-                    .as_deref()
-                {
+                match char::decode_utf16(units).collect::<Result<Vec<_>, _>>().as_deref() {
                     Ok([char]) => *char,
                     _ => return Err(error),
                 }

@@ -16,18 +16,9 @@ fn integers_and_floats_stay_apart() {
         ("0", Ipld::Integer(0)),
         ("-0", Ipld::Integer(0)),
         ("-1", Ipld::Integer(-1)),
-        (
-            "18446744073709551615",
-            Ipld::Integer(18_446_744_073_709_551_615),
-        ),
-        (
-            "-18446744073709551616",
-            Ipld::Integer(-18_446_744_073_709_551_616),
-        ),
-        (
-            "170141183460469231731687303715884105727",
-            Ipld::Integer(i128::MAX),
-        ),
+        ("18446744073709551615", Ipld::Integer(18_446_744_073_709_551_615)),
+        ("-18446744073709551616", Ipld::Integer(-18_446_744_073_709_551_616)),
+        ("170141183460469231731687303715884105727", Ipld::Integer(i128::MAX)),
         ("1.0", Ipld::Float(1.0)),
         ("1e3", Ipld::Float(1000.0)),
         ("1E+3", Ipld::Float(1000.0)),
@@ -40,16 +31,11 @@ fn integers_and_floats_stay_apart() {
     }
     assert_eq!(encode(&Ipld::Float(1.0)), "1.0");
     assert_eq!(encode(&Ipld::Float(1e300)), "1e300");
-    for bad in [
-        "01", "+1", ".5", "1.", "1e", "-", "1e+", "0x1", "NaN", "Infinity", "--1",
-    ] {
+    for bad in ["01", "+1", ".5", "1.", "1e", "-", "1e+", "0x1", "NaN", "Infinity", "--1"] {
         assert!(decode(bad.as_bytes()).is_err(), "{bad}");
     }
     assert_eq!(refused("1e999"), (Kind::Number, 1, 1));
-    assert_eq!(
-        refused("[170141183460469231731687303715884105728]"),
-        (Kind::Number, 1, 2)
-    );
+    assert_eq!(refused("[170141183460469231731687303715884105728]"), (Kind::Number, 1, 2));
 }
 
 #[test]
@@ -72,10 +58,7 @@ fn strings() {
         assert_eq!(refused(bad), (Kind::Escape, 1, 2), "{bad}");
     }
     assert_eq!(refused("\"\n\""), (Kind::Control, 1, 2));
-    assert_eq!(
-        refused("\"ab"),
-        (Kind::Expected("the end of the string"), 1, 4)
-    );
+    assert_eq!(refused("\"ab"), (Kind::Expected("the end of the string"), 1, 4));
     assert_eq!(decode(b"\"a\xff\"").unwrap_err().kind, Kind::Utf8);
     let all: String = (0..0x80).map(char::from).collect();
     assert_eq!(read(&encode(&Ipld::String(all.clone()))), Ipld::String(all));
@@ -114,14 +97,9 @@ fn the_reserved_key() {
     ] {
         assert_eq!(refused(&bad), (Kind::Reserved, 1, 1), "{bad}");
     }
-    for text in [
-        "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n",
-        "zdj7WhuEjrB52m1BisYCtmjH1hSKa7yZ3jEZ9JcXaFRD51wVz",
-    ] {
-        assert!(
-            matches!(read(&format!("{{\"/\": \"{text}\"}}")), Ipld::Link(_)),
-            "{text}"
-        );
+    for text in ["QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n", "zdj7WhuEjrB52m1BisYCtmjH1hSKa7yZ3jEZ9JcXaFRD51wVz"]
+    {
+        assert!(matches!(read(&format!("{{\"/\": \"{text}\"}}")), Ipld::Link(_)), "{text}");
     }
 }
 
@@ -129,20 +107,14 @@ fn the_reserved_key() {
 fn errors_have_a_place() {
     assert_eq!(refused(""), (Kind::Expected("a value"), 1, 1));
     assert_eq!(refused("[1,\n 2,\n x]"), (Kind::Expected("a value"), 3, 2));
-    assert_eq!(
-        refused("{\"é\": 1 \"b\": 2}"),
-        (Kind::Expected("`,` or `}`"), 1, 9)
-    );
+    assert_eq!(refused("{\"é\": 1 \"b\": 2}"), (Kind::Expected("`,` or `}`"), 1, 9));
     assert_eq!(refused("{\"a\" 1}"), (Kind::Expected("`:`"), 1, 6));
     assert_eq!(refused("{a: 1}"), (Kind::Expected("`\"`"), 1, 2));
     assert_eq!(refused("[1, 2"), (Kind::Expected("`,` or `]`"), 1, 6));
     assert_eq!(refused("[1,]"), (Kind::Expected("a value"), 1, 4));
     assert_eq!(refused("nul"), (Kind::Expected("a value"), 1, 1));
     assert_eq!(refused("1 2"), (Kind::Trailing, 1, 3));
-    assert_eq!(
-        refused("{\"a\": 1,\n  \"\\u0061\": 2}"),
-        (Kind::DuplicateKey("a".into()), 2, 3)
-    );
+    assert_eq!(refused("{\"a\": 1,\n  \"\\u0061\": 2}"), (Kind::DuplicateKey("a".into()), 2, 3));
     assert_eq!(refused(&"[".repeat(200_000)), (Kind::TooDeep(128), 1, 129));
 }
 

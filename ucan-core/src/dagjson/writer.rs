@@ -51,18 +51,11 @@ fn write(value: &Ipld, indent: Option<&str>, depth: usize, out: &mut String) {
             });
         }
         Ipld::Map(map) => {
-            collection(
-                map.iter(),
-                ['{', '}'],
-                indent,
-                depth,
-                out,
-                |(key, value), out| {
-                    string(key, out);
-                    out.push_str(if indent.is_some() { ": " } else { ":" });
-                    write(value, indent, depth + 1, out);
-                },
-            );
+            collection(map.iter(), ['{', '}'], indent, depth, out, |(key, value), out| {
+                string(key, out);
+                out.push_str(if indent.is_some() { ": " } else { ":" });
+                write(value, indent, depth + 1, out);
+            });
         }
     }
 }

@@ -29,16 +29,9 @@ fn integer_with_float(integer: i128, float: f64) -> Option<Ordering> {
         return Some(Ordering::Greater);
     }
     // Within these bounds the whole part converts without loss.
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the float is whole and in range"
-    )]
+    #[allow(clippy::cast_possible_truncation, reason = "the float is whole and in range")]
     let whole = float.floor() as i128;
-    Some(integer.cmp(&whole).then(if float > float.floor() {
-        Ordering::Less
-    } else {
-        Ordering::Equal
-    }))
+    Some(integer.cmp(&whole).then(if float > float.floor() { Ordering::Less } else { Ordering::Equal }))
 }
 
 /// Whether what was found equals a value, members included.
@@ -46,9 +39,7 @@ pub(super) fn equal(found: &Found<'_>, value: &Ipld, work: &Work<'_>) -> Verdict
     match (found, value) {
         (Found::Node(node), _) => deep_equal(node, value, work),
         (Found::Null, Ipld::Null) => Verdict::Satisfied,
-        (Found::Integer(integer), _) => {
-            (order(&Ipld::Integer(*integer), value) == Some(Ordering::Equal)).into()
-        }
+        (Found::Integer(integer), _) => (order(&Ipld::Integer(*integer), value) == Some(Ordering::Equal)).into(),
         (Found::Bytes(bytes), Ipld::Bytes(other)) => (bytes == other).into(),
         (Found::Items(items), Ipld::List(list)) if items.len() == list.len() => {
             all(items.iter().zip(list).map(|(a, b)| deep_equal(a, b, work)))
@@ -68,15 +59,10 @@ fn deep_equal(a: &Ipld, b: &Ipld, work: &Work<'_>) -> Verdict {
         (Ipld::List(a), Ipld::List(b)) if a.len() == b.len() => {
             all(a.iter().zip(b).map(|(a, b)| deep_equal(a, b, work)))
         }
-        (Ipld::Map(a), Ipld::Map(b)) if a.len() == b.len() => {
-            all(a.iter().zip(b).map(|((key, a), (other, b))| {
-                if key == other {
-                    deep_equal(a, b, work)
-                } else {
-                    Verdict::Violated
-                }
-            }))
-        }
+        (Ipld::Map(a), Ipld::Map(b)) if a.len() == b.len() => all(a
+            .iter()
+            .zip(b)
+            .map(|((key, a), (other, b))| if key == other { deep_equal(a, b, work) } else { Verdict::Violated })),
         (Ipld::List(_) | Ipld::Map(_), _) => Verdict::Violated,
         (Ipld::Integer(_) | Ipld::Float(_), _) => (order(a, b) == Some(Ordering::Equal)).into(),
         _ => (a == b).into(),
@@ -99,11 +85,7 @@ pub(super) fn all(verdicts: impl IntoIterator<Item = Verdict>) -> Verdict {
 impl From<bool> for Verdict {
     /// A decided verdict.
     fn from(holds: bool) -> Self {
-        if holds {
-            Self::Satisfied
-        } else {
-            Self::Violated
-        }
+        if holds { Self::Satisfied } else { Self::Violated }
     }
 }
 

@@ -22,10 +22,7 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     pub(super) fn new(pending: &'a dyn Fn(&Ipld) -> bool) -> Self {
-        Self {
-            pending,
-            left: Cell::new(STEPS),
-        }
+        Self { pending, left: Cell::new(STEPS) }
     }
 
     pub(super) fn is_pending(&self, value: &Ipld) -> bool {
@@ -41,18 +38,10 @@ impl<'a> Work<'a> {
 }
 
 /// The verdict on a policy. Violated, when there is too much to do.
-pub(super) fn policy(
-    statements: &[Statement],
-    args: &Ipld,
-    pending: &dyn Fn(&Ipld) -> bool,
-) -> Verdict {
+pub(super) fn policy(statements: &[Statement], args: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
     let work = Work::new(pending);
     let verdict = all_of(statements, args, &work);
-    if work.left.get() == 0 {
-        Verdict::Violated
-    } else {
-        verdict
-    }
+    if work.left.get() == 0 { Verdict::Violated } else { verdict }
 }
 
 /// The first statement that makes the verdict on a policy what it is, found with the same bound on work.
@@ -62,17 +51,11 @@ pub(super) fn first_violated<'s>(
     pending: &dyn Fn(&Ipld) -> bool,
 ) -> Option<&'s Statement> {
     let work = Work::new(pending);
-    statements
-        .iter()
-        .find(|statement| evaluate(statement, args, &work) == Verdict::Violated)
+    statements.iter().find(|statement| evaluate(statement, args, &work) == Verdict::Violated)
 }
 
 fn all_of(statements: &[Statement], value: &Ipld, work: &Work<'_>) -> Verdict {
-    compare::all(
-        statements
-            .iter()
-            .map(|statement| evaluate(statement, value, work)),
-    )
+    compare::all(statements.iter().map(|statement| evaluate(statement, value, work)))
 }
 
 /// Whether at least one verdict is true; also when there are none, as the specification has it.
@@ -89,20 +72,14 @@ fn evaluate(statement: &Statement, value: &Ipld, work: &Work<'_>) -> Verdict {
         return Verdict::Violated;
     }
     // A selection that fails makes the statement false, one that waits leaves it open.
-    let found = |selector: &super::Selector, test: &dyn Fn(Found<'_>) -> Verdict| match selector
-        .resolve(value, work)
-    {
+    let found = |selector: &super::Selector, test: &dyn Fn(Found<'_>) -> Verdict| match selector.resolve(value, work) {
         Selection::Found(found) => test(found),
         Selection::Failed => Verdict::Violated,
         Selection::Pending => Verdict::Undecided,
     };
     match statement {
-        Statement::Equal(selector, other) => {
-            found(selector, &|it| compare::equal(&it, other, work))
-        }
-        Statement::NotEqual(selector, other) => {
-            !found(selector, &|it| compare::equal(&it, other, work))
-        }
+        Statement::Equal(selector, other) => found(selector, &|it| compare::equal(&it, other, work)),
+        Statement::NotEqual(selector, other) => !found(selector, &|it| compare::equal(&it, other, work)),
         Statement::Compare(which, selector, other) => found(selector, &|it| {
             let order = match it {
                 Found::Node(node) => compare::order(node, other),
@@ -112,30 +89,20 @@ fn evaluate(statement: &Statement, value: &Ipld, work: &Work<'_>) -> Verdict {
             order.is_some_and(|order| which.holds(order)).into()
         }),
         Statement::Like(selector, glob) => found(selector, &|it| match it {
-            Found::Node(Ipld::String(text)) => {
-                (work.spend(text.len() / 16) && glob.matches(text)).into()
-            }
+            Found::Node(Ipld::String(text)) => (work.spend(text.len() / 16) && glob.matches(text)).into(),
             _ => Verdict::Violated,
         }),
         Statement::And(inner) => all_of(inner, value, work),
-        Statement::Or(inner) => any(inner
-            .iter()
-            .map(|statement| evaluate(statement, value, work))),
+        Statement::Or(inner) => any(inner.iter().map(|statement| evaluate(statement, value, work))),
         Statement::Not(inner) => !evaluate(inner, value, work),
         Statement::All(selector, inner) => found(selector, &|it| {
             it.members(work).map_or(Verdict::Violated, |members| {
-                compare::all(
-                    members
-                        .into_iter()
-                        .map(|member| evaluate(inner, member, work)),
-                )
+                compare::all(members.into_iter().map(|member| evaluate(inner, member, work)))
             })
         }),
         Statement::Any(selector, inner) => found(selector, &|it| {
             it.members(work).map_or(Verdict::Violated, |members| {
-                any(members
-                    .into_iter()
-                    .map(|member| evaluate(inner, member, work)))
+                any(members.into_iter().map(|member| evaluate(inner, member, work)))
             })
         }),
     }

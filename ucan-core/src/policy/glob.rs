@@ -37,18 +37,10 @@ impl Glob {
         }
         let pattern = pattern.to_owned();
         match head {
-            None => Self {
-                pattern,
-                head: part,
-                parts,
-            },
+            None => Self { pattern, head: part, parts },
             Some(head) => {
                 parts.push(part);
-                Self {
-                    pattern,
-                    head,
-                    parts,
-                }
+                Self { pattern, head, parts }
             }
         }
     }

@@ -80,11 +80,7 @@ impl Policy {
     }
 
     /// The first statement that is violated, as DAG-JSON, for an error.
-    pub(crate) fn first_violated(
-        &self,
-        args: &Ipld,
-        pending: &dyn Fn(&Ipld) -> bool,
-    ) -> Option<String> {
+    pub(crate) fn first_violated(&self, args: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Option<String> {
         let statement = evaluate::first_violated(&self.statements, args, pending)?;
         Some(crate::dagjson::encode(&statement.to_ipld()))
     }
@@ -102,10 +98,7 @@ impl Policy {
                     found.push(selector);
                     left.push(inner);
                 }
-                Statement::Equal(..)
-                | Statement::NotEqual(..)
-                | Statement::Compare(..)
-                | Statement::Like(..) => {}
+                Statement::Equal(..) | Statement::NotEqual(..) | Statement::Compare(..) | Statement::Like(..) => {}
             }
         }
         found
@@ -160,11 +153,7 @@ impl Statement {
                 vec![operator(which.operator()), select(selector), value.clone()]
             }
             Self::Like(selector, glob) => {
-                vec![
-                    operator("like"),
-                    select(selector),
-                    Ipld::String(glob.pattern().to_owned()),
-                ]
+                vec![operator("like"), select(selector), Ipld::String(glob.pattern().to_owned())]
             }
             Self::And(inner) => vec![operator("and"), list(inner)],
             Self::Or(inner) => vec![operator("or"), list(inner)],

@@ -13,9 +13,7 @@ pub(super) fn policy(policy: &Ipld) -> Result<Policy, PolicyError> {
     let Ipld::List(_) = policy else {
         return Err(PolicyError::NotAList);
     };
-    parser
-        .statements(policy, 0)
-        .map(|statements| Policy { statements })
+    parser.statements(policy, 0).map(|statements| Policy { statements })
 }
 
 struct Parser {
@@ -25,14 +23,8 @@ struct Parser {
 impl Parser {
     fn statements(&mut self, list: &Ipld, depth: usize) -> Result<Vec<Statement>, PolicyError> {
         match list {
-            Ipld::List(list) => list
-                .iter()
-                .map(|statement| self.statement(statement, depth))
-                .collect(),
-            _ => Err(PolicyError::Statement {
-                statement: show(list),
-                expected: "a list of statements",
-            }),
+            Ipld::List(list) => list.iter().map(|statement| self.statement(statement, depth)).collect(),
+            _ => Err(PolicyError::Statement { statement: show(list), expected: "a list of statements" }),
         }
     }
 
@@ -45,10 +37,7 @@ impl Parser {
         if depth >= DEPTH || self.statements > STATEMENTS {
             return Err(PolicyError::TooLarge);
         }
-        let error = |expected| PolicyError::Statement {
-            statement: show(statement),
-            expected,
-        };
+        let error = |expected| PolicyError::Statement { statement: show(statement), expected };
         let Ipld::List(parts) = statement else {
             return Err(error("a list that starts with an operator"));
         };
@@ -60,30 +49,20 @@ impl Parser {
             ("or", [inner]) => Ok(Statement::Or(self.statements(inner, depth + 1)?)),
             ("not", [inner]) => Ok(Statement::Not(self.inner(inner, depth)?)),
             ("and" | "or" | "not", _) => Err(error("one argument")),
-            (
-                "==" | "!=" | "<" | "<=" | ">" | ">=" | "like" | "all" | "any",
-                [selector, argument],
-            ) => {
+            ("==" | "!=" | "<" | "<=" | ">" | ">=" | "like" | "all" | "any", [selector, argument]) => {
                 let Ipld::String(selector) = selector else {
                     return Err(error("a selector as the second item"));
                 };
-                self.about(operator, Selector::parse(selector)?, argument, depth)
-                    .and_then(|done| {
-                        done.ok_or_else(|| {
-                            error(if operator == "like" {
-                                "a string as the pattern"
-                            } else {
-                                "a number to compare with"
-                            })
-                        })
+                self.about(operator, Selector::parse(selector)?, argument, depth).and_then(|done| {
+                    done.ok_or_else(|| {
+                        error(if operator == "like" { "a string as the pattern" } else { "a number to compare with" })
                     })
+                })
             }
             ("==" | "!=" | "<" | "<=" | ">" | ">=" | "like" | "all" | "any", _) => {
                 Err(error("a selector and one argument"))
             }
-            _ => Err(PolicyError::Operator {
-                operator: excerpt(operator),
-            }),
+            _ => Err(PolicyError::Operator { operator: excerpt(operator) }),
         }
     }
 

@@ -71,10 +71,7 @@ impl Selector {
     /// When the text has another syntax, more than 256 segments, or more than 16 KiB.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         let mut parser = Parser { text, rest: text };
-        parser.selector().map(|segments| Self {
-            text: text.into(),
-            segments,
-        })
+        parser.selector().map(|segments| Self { text: text.into(), segments })
     }
 
     /// The selector as it was written.
@@ -102,11 +99,7 @@ impl Selector {
                 None => return Selection::Failed,
             };
         }
-        if found.is_pending(work) {
-            Selection::Pending
-        } else {
-            Selection::Found(found)
-        }
+        if found.is_pending(work) { Selection::Pending } else { Selection::Found(found) }
     }
 }
 
@@ -153,14 +146,10 @@ fn step<'a>(segment: &Segment, found: Found<'a>, work: &Work<'_>) -> Option<Foun
         return None;
     }
     match (segment, found) {
-        (Segment::Key(key), Found::Node(Ipld::Map(map))) => {
-            Some(map.get(key).map_or(Found::Null, Found::Node))
-        }
+        (Segment::Key(key), Found::Node(Ipld::Map(map))) => Some(map.get(key).map_or(Found::Null, Found::Node)),
         (Segment::Key(_), _) => None,
         (Segment::Values, found) => found.members(work).map(Found::Items),
-        (Segment::Index(index), Found::Node(Ipld::List(list))) => {
-            Some(Found::Node(at(list, *index)?))
-        }
+        (Segment::Index(index), Found::Node(Ipld::List(list))) => Some(Found::Node(at(list, *index)?)),
         (Segment::Index(index), Found::Items(items)) => Some(Found::Node(at(&items, *index)?)),
         (Segment::Index(index), Found::Node(Ipld::Bytes(bytes))) => byte(bytes, *index),
         (Segment::Index(index), Found::Bytes(bytes)) => byte(bytes, *index),
@@ -169,15 +158,10 @@ fn step<'a>(segment: &Segment, found: Found<'a>, work: &Work<'_>) -> Option<Foun
         }
         (Segment::Slice(from, to), Found::Items(items)) => {
             let items = slice(&items, *from, *to);
-            work.spend(items.len())
-                .then(|| Found::Items(items.to_vec()))
+            work.spend(items.len()).then(|| Found::Items(items.to_vec()))
         }
-        (Segment::Slice(from, to), Found::Node(Ipld::Bytes(bytes))) => {
-            Some(Found::Bytes(slice(bytes, *from, *to)))
-        }
-        (Segment::Slice(from, to), Found::Bytes(bytes)) => {
-            Some(Found::Bytes(slice(bytes, *from, *to)))
-        }
+        (Segment::Slice(from, to), Found::Node(Ipld::Bytes(bytes))) => Some(Found::Bytes(slice(bytes, *from, *to))),
+        (Segment::Slice(from, to), Found::Bytes(bytes)) => Some(Found::Bytes(slice(bytes, *from, *to))),
         (Segment::Index(_) | Segment::Slice(..), _) => None,
     }
 }
@@ -189,11 +173,7 @@ fn byte<'a>(bytes: &[u8], index: i64) -> Option<Found<'a>> {
 /// The item at an index; negative ones count from the end.
 fn at<T>(items: &[T], index: i64) -> Option<&T> {
     let distance = usize::try_from(index.unsigned_abs()).ok()?;
-    let index = if index < 0 {
-        items.len().checked_sub(distance)?
-    } else {
-        distance
-    };
+    let index = if index < 0 { items.len().checked_sub(distance)? } else { distance };
     items.get(index)
 }
 
@@ -201,11 +181,7 @@ fn at<T>(items: &[T], index: i64) -> Option<&T> {
 fn slice<T>(items: &[T], from: Option<i64>, to: Option<i64>) -> &[T] {
     let place = |index: i64| {
         let distance = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
-        if index < 0 {
-            items.len().saturating_sub(distance)
-        } else {
-            distance.min(items.len())
-        }
+        if index < 0 { items.len().saturating_sub(distance) } else { distance.min(items.len()) }
     };
     let (from, to) = (from.map_or(0, place), to.map_or(items.len(), place));
     items.get(from..to).unwrap_or_default()
@@ -227,10 +203,7 @@ impl<'a> Parser<'a> {
         }
         while !self.rest.is_empty() {
             let segment = if self.take('.') {
-                if self
-                    .rest
-                    .starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                {
+                if self.rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
                     Some(Segment::Key(self.name()))
                 } else if self.rest.is_empty() || self.rest.starts_with('[') {
                     None
@@ -265,10 +238,7 @@ impl<'a> Parser<'a> {
     }
 
     fn name(&mut self) -> String {
-        let end = self
-            .rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(self.rest.len());
+        let end = self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(self.rest.len());
         let (name, rest) = self.rest.split_at(end);
         self.rest = rest;
         name.to_owned()
@@ -310,39 +280,22 @@ impl<'a> Parser<'a> {
             return Err(self.error("a quoted name with the escapes of JSON"));
         };
         self.rest = rest;
-        if self.take(']') {
-            Ok(Segment::Key(name))
-        } else {
-            Err(self.error("`]`"))
-        }
+        if self.take(']') { Ok(Segment::Key(name)) } else { Err(self.error("`]`")) }
     }
 
     fn bound(&self, digits: &str) -> Result<Option<i64>, SelectorError> {
-        if digits.is_empty() {
-            Ok(None)
-        } else {
-            self.index(digits).map(Some)
-        }
+        if digits.is_empty() { Ok(None) } else { self.index(digits).map(Some) }
     }
 
     fn index(&self, digits: &str) -> Result<i64, SelectorError> {
         let unsigned = digits.strip_prefix('-').unwrap_or(digits);
-        let number = unsigned
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| digits.parse().ok());
-        number
-            .flatten()
-            .ok_or_else(|| self.error("an index, a slice or a quoted name"))
+        let number = unsigned.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok());
+        number.flatten().ok_or_else(|| self.error("an index, a slice or a quoted name"))
     }
 
     fn error(&self, expected: &'static str) -> SelectorError {
         let offset = self.text.len() - self.rest.len();
-        SelectorError::Syntax {
-            selector: excerpt(self.text),
-            expected,
-            offset,
-        }
+        SelectorError::Syntax { selector: excerpt(self.text), expected, offset }
     }
 }
 

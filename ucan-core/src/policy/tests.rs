@@ -27,12 +27,7 @@ fn selectors_of_the_specification() {
         r#"{"from": "alice@example.com", "to": ["bob@example.com", "carol@not.example.com", "dan@example.com"],
             "cc": ["fraud@example.com"], "title": "Meeting Confirmation", "data": {"/": {"bytes": "1qnBjPjE"}}}"#,
     );
-    let select = |text: &str| {
-        Selector::parse(text)
-            .unwrap()
-            .select(&args)
-            .map(|value| dagjson::encode(&value))
-    };
+    let select = |text: &str| Selector::parse(text).unwrap().select(&args).map(|value| dagjson::encode(&value));
     let found = |text: &str| select(text).unwrap_or_else(|| panic!("{text} fails"));
     assert_eq!(select("."), Some(dagjson::encode(&args)));
     assert_eq!(found(".title"), r#""Meeting Confirmation""#);
@@ -49,7 +44,8 @@ fn selectors_of_the_specification() {
 
 #[test]
 fn selectors_find_fail_or_give_null() {
-    let args = r#"{"l": [1, 2, 3], "m": {"bb": 2, "a": 1, "c": {"x": 1}}, "s": "text", "n": null, "": 7, "]": 8, "\"\\é": 9}"#;
+    let args =
+        r#"{"l": [1, 2, 3], "m": {"bb": 2, "a": 1, "c": {"x": 1}}, "s": "text", "n": null, "": 7, "]": 8, "\"\\é": 9}"#;
     let args = json(args);
     let cases = [
         (".l[0:2]", Some("[1,2]")),
@@ -153,14 +149,8 @@ fn malformed_selectors() {
         assert_eq!(error.name(), "MalformedSelector", "{text}");
     }
     let error = Selector::parse(".ab..c").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        r#"malformed selector ".ab..c": expected a name or `[` at byte 4"#
-    );
-    assert_eq!(
-        Selector::parse(&format!(".{}", "[]".repeat(257))),
-        Err(SelectorError::TooLong)
-    );
+    assert_eq!(error.to_string(), r#"malformed selector ".ab..c": expected a name or `[` at byte 4"#);
+    assert_eq!(Selector::parse(&format!(".{}", "[]".repeat(257))), Err(SelectorError::TooLong));
     assert!(Selector::parse(&format!(".{}", "[]".repeat(256))).is_ok());
 }
 
@@ -192,19 +182,10 @@ fn malformed_policies() {
         assert_eq!(name(text), "MalformedPolicy", "{text}");
     }
     assert_eq!(name(r#"[["not", ["==", "a", 1]]]"#), "MalformedSelector");
-    let nested = |depth: usize| {
-        format!(
-            "[{}[\"==\", \".\", 1]{}]",
-            "[\"not\", ".repeat(depth),
-            "]".repeat(depth)
-        )
-    };
+    let nested = |depth: usize| format!("[{}[\"==\", \".\", 1]{}]", "[\"not\", ".repeat(depth), "]".repeat(depth));
     assert_eq!(policy(&nested(63)).statements.len(), 1);
     assert_eq!(name(&nested(64)), "LimitExceeded");
-    assert_eq!(
-        name(&format!("[{}[\"and\", []]]", "[\"or\", []],".repeat(4096))),
-        "LimitExceeded"
-    );
+    assert_eq!(name(&format!("[{}[\"and\", []]]", "[\"or\", []],".repeat(4096))), "LimitExceeded");
 }
 
 #[test]
@@ -225,21 +206,9 @@ fn numbers_compare_exactly() {
         (int(-2), float(-1.5), Less),
         (int(i128::MAX), float(f64::MAX), Less),
         (int(i128::MIN), float(f64::MIN), Greater),
-        (
-            int(i128::MAX),
-            float(170_141_183_460_469_231_731_687_303_715_884_105_728.0),
-            Less,
-        ),
-        (
-            int(i128::MIN),
-            float(-170_141_183_460_469_231_731_687_303_715_884_105_728.0),
-            Equal,
-        ),
-        (
-            int(u64::MAX.into()),
-            float(18_446_744_073_709_551_616.0),
-            Less,
-        ),
+        (int(i128::MAX), float(170_141_183_460_469_231_731_687_303_715_884_105_728.0), Less),
+        (int(i128::MIN), float(-170_141_183_460_469_231_731_687_303_715_884_105_728.0), Equal),
+        (int(u64::MAX.into()), float(18_446_744_073_709_551_616.0), Less),
         (int(0), float(5e-324), Less),
         (int(0), float(f64::INFINITY), Less),
         (int(0), float(f64::NEG_INFINITY), Greater),
@@ -247,19 +216,12 @@ fn numbers_compare_exactly() {
     ];
     for (a, b, expected) in cases {
         assert_eq!(order(a.clone(), b.clone()), Some(expected), "{a:?} {b:?}");
-        assert_eq!(
-            order(b.clone(), a.clone()),
-            Some(expected.reverse()),
-            "{b:?} {a:?}"
-        );
+        assert_eq!(order(b.clone(), a.clone()), Some(expected.reverse()), "{b:?} {a:?}");
     }
     assert_eq!(order(int(1), float(f64::NAN)), None);
     assert_eq!(order(int(1), Ipld::Bool(true)), None);
     assert!(holds(r#"["==", ".", {"a": [1]}]"#, r#"{"a": [1.0]}"#));
-    assert!(!holds(
-        r#"["==", ".a", 9007199254740992.0]"#,
-        r#"{"a": 9007199254740993}"#
-    ));
+    assert!(!holds(r#"["==", ".a", 9007199254740992.0]"#, r#"{"a": 9007199254740993}"#));
     assert!(!holds(r#"["==", ".a", true]"#, r#"{"a": 1}"#));
     assert!(!holds(r#"[">", ".a", 0]"#, r#"{"a": true}"#));
 }
@@ -273,22 +235,10 @@ fn what_cannot_be_resolved_or_compared_is_false() {
     assert!(!holds(r#"["<", ".a", 1]"#, r#"{"a": "0"}"#));
     assert!(!holds(r#"["like", ".a", "*"]"#, r#"{"a": 1}"#));
     assert!(!holds(r#"["all", ".a", ["and", []]]"#, r#"{"a": "text"}"#));
-    assert!(!holds(
-        r#"["any", ".a", ["and", []]]"#,
-        r#"{"a": {"/": {"bytes": "AQI"}}}"#
-    ));
-    assert!(holds(
-        r#"["==", ".a[0]", 1]"#,
-        r#"{"a": {"/": {"bytes": "AQI"}}}"#
-    ));
-    assert!(holds(
-        r#"["<", ".a[0]", 1.5]"#,
-        r#"{"a": {"/": {"bytes": "AQI"}}}"#
-    ));
-    assert!(holds(
-        r#"["==", ".a[1:]", {"/": {"bytes": "Ag"}}]"#,
-        r#"{"a": {"/": {"bytes": "AQI"}}}"#
-    ));
+    assert!(!holds(r#"["any", ".a", ["and", []]]"#, r#"{"a": {"/": {"bytes": "AQI"}}}"#));
+    assert!(holds(r#"["==", ".a[0]", 1]"#, r#"{"a": {"/": {"bytes": "AQI"}}}"#));
+    assert!(holds(r#"["<", ".a[0]", 1.5]"#, r#"{"a": {"/": {"bytes": "AQI"}}}"#));
+    assert!(holds(r#"["==", ".a[1:]", {"/": {"bytes": "Ag"}}]"#, r#"{"a": {"/": {"bytes": "AQI"}}}"#));
     assert!(holds(r#"["==", ".a[1:]", [2, 3]]"#, r#"{"a": [1, 2, 3]}"#));
     assert!(!holds(r#"["==", ".a[1:]", [2]]"#, r#"{"a": [1, 2, 3]}"#));
 }
@@ -297,36 +247,17 @@ fn what_cannot_be_resolved_or_compared_is_false() {
 fn collections() {
     assert!(holds(r#"["all", ".a", ["==", ".", 1]]"#, r#"{"a": []}"#));
     assert!(holds(r#"["any", ".a", ["==", ".", 1]]"#, r#"{"a": []}"#));
-    assert!(holds(
-        r#"["any", ".a", ["==", ".", 1]]"#,
-        r#"{"a": {"x": 0, "y": 1}}"#
-    ));
-    assert!(!holds(
-        r#"["all", ".a", ["==", ".", 1]]"#,
-        r#"{"a": {"x": 0, "y": 1}}"#
-    ));
-    assert!(holds(
-        r#"["all", ".a[1:]", ["==", ".", 1]]"#,
-        r#"{"a": [0, 1, 1]}"#
-    ));
-    let warned = policy(
-        r#"[["not", ["any", ".a", ["any", ".b", ["==", ".", 1]]]], ["all", ".c", ["and", []]]]"#,
-    );
-    assert_eq!(
-        warned
-            .true_when_empty()
-            .iter()
-            .map(|it| it.as_str())
-            .collect::<Vec<_>>(),
-        [".a", ".b"]
-    );
+    assert!(holds(r#"["any", ".a", ["==", ".", 1]]"#, r#"{"a": {"x": 0, "y": 1}}"#));
+    assert!(!holds(r#"["all", ".a", ["==", ".", 1]]"#, r#"{"a": {"x": 0, "y": 1}}"#));
+    assert!(holds(r#"["all", ".a[1:]", ["==", ".", 1]]"#, r#"{"a": [0, 1, 1]}"#));
+    let warned = policy(r#"[["not", ["any", ".a", ["any", ".b", ["==", ".", 1]]]], ["all", ".c", ["and", []]]]"#);
+    assert_eq!(warned.true_when_empty().iter().map(|it| it.as_str()).collect::<Vec<_>>(), [".a", ".b"]);
 }
 
 #[test]
 fn kleene() {
     use Verdict::{Satisfied, Undecided, Violated};
-    let args =
-        r#"{"x": {"await": 1}, "y": 2, "l": [1, {"await": 1}], "m": {"a": {"await": 1}, "b": 1}}"#;
+    let args = r#"{"x": {"await": 1}, "y": 2, "l": [1, {"await": 1}], "m": {"a": {"await": 1}, "b": 1}}"#;
     let cases = [
         (r#"["==", ".y", 2]"#, Satisfied),
         (r#"["==", ".x", 2]"#, Undecided),
@@ -341,10 +272,7 @@ fn kleene() {
         (r#"["and", [["==", ".x", 1], ["==", ".y", 2]]]"#, Undecided),
         (r#"["or", [["==", ".x", 1], ["==", ".y", 2]]]"#, Satisfied),
         (r#"["or", [["==", ".x", 1], ["==", ".y", 3]]]"#, Undecided),
-        (
-            r#"["or", [["==", ".x", 1], ["not", ["==", ".y", 2]]]]"#,
-            Undecided,
-        ),
+        (r#"["or", [["==", ".x", 1], ["not", ["==", ".y", 2]]]]"#, Undecided),
         (r#"["all", ".l", ["==", ".", 1]]"#, Undecided),
         (r#"["all", ".l", ["==", ".", 2]]"#, Violated),
         (r#"["any", ".l", ["==", ".", 1]]"#, Satisfied),
@@ -372,28 +300,20 @@ fn kleene() {
     assert_eq!(verdict(both, args), Undecided);
     assert_eq!(verdict(both, r#"{"y": 3, "x": {"await": 1}}"#), Violated);
     assert_eq!(verdict(both, r#"{"await": 3}"#), Undecided);
-    assert_eq!(
-        Policy::default().evaluate(&json(r#"{"await": 3}"#), &|_| true),
-        Satisfied
-    );
+    assert_eq!(Policy::default().evaluate(&json(r#"{"await": 3}"#), &|_| true), Satisfied);
 }
 
 #[test]
 fn too_much_to_do_is_a_violation_and_takes_no_time() {
     let args = Ipld::Map([("l".to_owned(), Ipld::List(vec![Ipld::Integer(1); 100_000]))].into());
     let slices = "[0:]".repeat(200);
-    for statement in [
-        format!(r#"["==", ".l{slices}[0]", 1]"#),
-        r#"["not", ["any", ".l", ["==", ".", 2]]]"#.to_owned(),
-    ] {
+    for statement in [format!(r#"["==", ".l{slices}[0]", 1]"#), r#"["not", ["any", ".l", ["==", ".", 2]]]"#.to_owned()]
+    {
         let whole = policy(&format!("[{}]", vec![statement.as_str(); 1000].join(",")));
         assert!(!whole.matches(&args), "{statement}");
         assert!(whole.first_violated(&args, &|_| false).is_some());
     }
-    assert!(holds(
-        r#"["all", ".", ["<", ".", 2]]"#,
-        &format!("[{}1]", "1,".repeat(999_999))
-    ));
+    assert!(holds(r#"["all", ".", ["<", ".", 2]]"#, &format!("[{}1]", "1,".repeat(999_999))));
 }
 
 /// Whether a text matches a pattern, by trying everything.
