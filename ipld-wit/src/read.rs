@@ -77,10 +77,6 @@ fn integer<I: TryFrom<i128>>(ipld: &Ipld, ty: &Type) -> Result<I, Failure> {
     let number = match ipld {
         Ipld::Integer(it) => *it,
         // JavaScript writes 1.0 as 1 and reads it back as either. The cast saturates, which stays out of range.
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "integral, and saturated values are out of range"
-        )]
         Ipld::Float(it) if it.fract() == 0.0 => *it as i128,
         Ipld::Float(it) if it.is_finite() => {
             return Err(failure(
@@ -111,7 +107,7 @@ fn double(ipld: &Ipld, ty: &Type) -> Result<f64, Failure> {
                 found: it.to_string(),
             },
         )),
-        #[expect(clippy::cast_precision_loss, reason = "exact by the guard")]
+        // Exact by the guard.
         Ipld::Integer(it) if significant_bits(*it) <= f64::MANTISSA_DIGITS => Ok(*it as f64),
         Ipld::Integer(it) => Err(failure(
             ty,
@@ -125,9 +121,8 @@ fn double(ipld: &Ipld, ty: &Type) -> Result<f64, Failure> {
 
 fn single(ipld: &Ipld, ty: &Type) -> Result<f32, Failure> {
     let wide = double(ipld, ty)?;
-    #[expect(clippy::cast_possible_truncation, reason = "checked by widening again")]
     let narrow = wide as f32;
-    // Compared as bits: the sign of zero counts.
+    // Exact if it widens to the same bits: the sign of zero counts.
     if f64::from(narrow).to_bits() == wide.to_bits() {
         Ok(narrow)
     } else {

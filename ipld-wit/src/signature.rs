@@ -177,12 +177,12 @@ pub enum ArgumentError {
         nearest: Option<String>,
     },
     /// One argument, or a part of it, does not fit its type.
-    Convert(ConvertError),
+    Convert(Box<ConvertError>),
 }
 
 impl From<Box<ConvertError>> for ArgumentError {
     fn from(failure: Box<ConvertError>) -> Self {
-        Self::Convert(*failure)
+        Self::Convert(failure)
     }
 }
 

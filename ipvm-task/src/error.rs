@@ -153,7 +153,7 @@ pub enum CallError {
     },
     /// The function gave a value that IPLD cannot carry: NaN or an infinity.
     #[error(transparent)]
-    ResultMismatch(ConvertError),
+    ResultMismatch(Box<ConvertError>),
     /// The host could not do its part.
     #[error("the host failed: {message}")]
     Host {

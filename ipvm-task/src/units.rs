@@ -43,7 +43,6 @@ pub(crate) fn time(field: &'static str, ipld: &Ipld) -> Result<Duration, ConfigE
     let nanoseconds = measure(field, ipld, &TIMES, 9, 1)?;
     let seconds = u64::try_from(nanoseconds / 1_000_000_000)
         .map_err(|_| ConfigError::OutOfRange { field })?;
-    #[expect(clippy::cast_possible_truncation, reason = "a remainder below 10^9")]
     let rest = (nanoseconds % 1_000_000_000) as u32;
     Ok(Duration::new(seconds, rest))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ipld_wit::text::nearest;
-use ipld_wit::{Signature, Unsupported, result_encoded_len, result_to_ipld};
+use ipld_wit::{ConvertError, Signature, Unsupported, result_encoded_len, result_to_ipld};
 use ucan_core::Ipld;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker, Val};
@@ -171,16 +171,14 @@ impl<'a> Run<'a> {
         let fuel = self.fuel_used()?;
 
         let result = results.first();
-        let amount =
-            result_encoded_len(result, &function.signature).map_err(CallError::ResultMismatch)?;
+        let amount = result_encoded_len(result, &function.signature).map_err(mismatch)?;
         if amount > self.limits.output {
             return Err(CallError::OutputLimit {
                 limit: self.limits.output,
                 amount: Some(amount),
             });
         }
-        let output =
-            result_to_ipld(result, &function.signature).map_err(CallError::ResultMismatch)?;
+        let output = result_to_ipld(result, &function.signature).map_err(mismatch)?;
         Ok(Completion {
             output,
             fuel,
@@ -229,13 +227,16 @@ impl<'a> Run<'a> {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn host(error: wasmtime::Error) -> CallError {
     host_failure(format!("{error:#}"))
 }
 
 fn host_failure(message: String) -> CallError {
     CallError::Host { message }
+}
+
+fn mismatch(error: ConvertError) -> CallError {
+    CallError::ResultMismatch(Box::new(error))
 }
 
 fn trap(message: String) -> CallError {
