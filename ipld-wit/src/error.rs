@@ -117,10 +117,9 @@ impl fmt::Display for Mismatch {
             Self::UnexpectedPayload { name } => {
                 write!(f, "case `{name}` carries nothing: write \"{name}\"")
             }
-            Self::FlagOrder { name } => write!(
-                f,
-                "flag `{name}` is out of order: names are distinct and sorted bytewise"
-            ),
+            Self::FlagOrder { name } => {
+                write!(f, "flag `{name}` is out of order: names are distinct and sorted bytewise")
+            }
         }
     }
 }
@@ -148,10 +147,7 @@ pub enum Segment {
 
 impl Path {
     pub(crate) const fn new(root: &'static str) -> Self {
-        Self {
-            root,
-            reversed: Vec::new(),
-        }
+        Self { root, reversed: Vec::new() }
     }
 
     /// The steps from the whole to the part.
@@ -175,21 +171,14 @@ impl fmt::Display for Path {
 }
 
 fn is_plain(key: &str) -> bool {
-    !key.is_empty()
-        && key
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 /// Boxed, so that a result of the rules stays as small as what they make.
 pub(crate) type Failure = Box<ConvertError>;
 
 pub(crate) fn failure(expected: &Type, mismatch: Mismatch) -> Failure {
-    Box::new(ConvertError {
-        path: Path::new("value"),
-        expected: shorten(&expected.to_string(), 240),
-        mismatch,
-    })
+    Box::new(ConvertError { path: Path::new("value"), expected: shorten(&expected.to_string(), 240), mismatch })
 }
 
 /// Adds the step by which the failing part was reached.

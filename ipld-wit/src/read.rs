@@ -79,42 +79,20 @@ fn integer<I: TryFrom<i128>>(ipld: &Ipld, ty: &Type) -> Result<I, Failure> {
         // JavaScript writes 1.0 as 1 and reads it back as either. The cast saturates, which stays out of range.
         Ipld::Float(it) if it.fract() == 0.0 => *it as i128,
         Ipld::Float(it) if it.is_finite() => {
-            return Err(failure(
-                ty,
-                Mismatch::Inexact {
-                    found: it.to_string(),
-                },
-            ));
+            return Err(failure(ty, Mismatch::Inexact { found: it.to_string() }));
         }
         _ => return Err(kind(ipld, ty)),
     };
-    I::try_from(number).map_err(|_| {
-        failure(
-            ty,
-            Mismatch::OutOfRange {
-                found: number.to_string(),
-            },
-        )
-    })
+    I::try_from(number).map_err(|_| failure(ty, Mismatch::OutOfRange { found: number.to_string() }))
 }
 
 fn double(ipld: &Ipld, ty: &Type) -> Result<f64, Failure> {
     match ipld {
         Ipld::Float(it) if it.is_finite() => Ok(*it),
-        Ipld::Float(it) => Err(failure(
-            ty,
-            Mismatch::NotFinite {
-                found: it.to_string(),
-            },
-        )),
+        Ipld::Float(it) => Err(failure(ty, Mismatch::NotFinite { found: it.to_string() })),
         // Exact by the guard.
         Ipld::Integer(it) if significant_bits(*it) <= f64::MANTISSA_DIGITS => Ok(*it as f64),
-        Ipld::Integer(it) => Err(failure(
-            ty,
-            Mismatch::Inexact {
-                found: it.to_string(),
-            },
-        )),
+        Ipld::Integer(it) => Err(failure(ty, Mismatch::Inexact { found: it.to_string() })),
         _ => Err(kind(ipld, ty)),
     }
 }
@@ -126,23 +104,14 @@ fn single(ipld: &Ipld, ty: &Type) -> Result<f32, Failure> {
     if f64::from(narrow).to_bits() == wide.to_bits() {
         Ok(narrow)
     } else {
-        Err(failure(
-            ty,
-            Mismatch::Inexact {
-                found: wide.to_string(),
-            },
-        ))
+        Err(failure(ty, Mismatch::Inexact { found: wide.to_string() }))
     }
 }
 
 /// How many binary digits a number needs between its first and its last one.
 fn significant_bits(number: i128) -> u32 {
     let magnitude = number.unsigned_abs();
-    if magnitude == 0 {
-        0
-    } else {
-        u128::BITS - magnitude.leading_zeros() - magnitude.trailing_zeros()
-    }
+    if magnitude == 0 { 0 } else { u128::BITS - magnitude.leading_zeros() - magnitude.trailing_zeros() }
 }
 
 fn char(ipld: &Ipld, ty: &Type) -> Result<char, Failure> {
@@ -150,25 +119,14 @@ fn char(ipld: &Ipld, ty: &Type) -> Result<char, Failure> {
     let mut scalars = text.chars();
     match (scalars.next(), scalars.next()) {
         (Some(only), None) => Ok(only),
-        _ => Err(failure(
-            ty,
-            Mismatch::NotOneChar {
-                found: text.chars().count(),
-            },
-        )),
+        _ => Err(failure(ty, Mismatch::NotOneChar { found: text.chars().count() })),
     }
 }
 
 fn tuple<T: Build>(ipld: &Ipld, ty: &Type, types: &[Type]) -> Result<T, Failure> {
     let items = items(ipld, ty)?;
     if items.len() != types.len() {
-        return Err(failure(
-            ty,
-            Mismatch::Length {
-                expected: "one for each type",
-                found: items.len(),
-            },
-        ));
+        return Err(failure(ty, Mismatch::Length { expected: "one for each type", found: items.len() }));
     }
     let items = items.iter().zip(types).enumerate();
     let items = items.map(|(index, (item, ty))| read(item, ty).at(|| Segment::Index(index)));
@@ -199,41 +157,20 @@ fn record<T: Build>(ipld: &Ipld, ty: &Type, fields: &[Field]) -> Result<T, Failu
 }
 
 /// A misspelt field is both missing and unknown; the unknown one says more, if it looks like the missing one.
-fn missing_or_misspelt(
-    map: &BTreeMap<String, Ipld>,
-    ty: &Type,
-    fields: &[Field],
-    missing: &Field,
-) -> Failure {
+fn missing_or_misspelt(map: &BTreeMap<String, Ipld>, ty: &Type, fields: &[Field], missing: &Field) -> Failure {
     match unknown_field(map, ty, fields) {
         Some(failure) if matches!(&failure.mismatch, Mismatch::UnknownField { nearest: Some(it), .. } if *it == missing.name) => {
             failure
         }
-        _ => failure(
-            ty,
-            Mismatch::MissingField {
-                name: missing.name.clone(),
-            },
-        ),
+        _ => failure(ty, Mismatch::MissingField { name: missing.name.clone() }),
     }
 }
 
 fn unknown_field(map: &BTreeMap<String, Ipld>, ty: &Type, fields: &[Field]) -> Option<Failure> {
-    let name = map
-        .keys()
-        .find(|key| fields.iter().all(|field| field.name != **key))?;
-    let absent = fields
-        .iter()
-        .map(|field| field.name.as_str())
-        .filter(|name| !map.contains_key(*name));
+    let name = map.keys().find(|key| fields.iter().all(|field| field.name != **key))?;
+    let absent = fields.iter().map(|field| field.name.as_str()).filter(|name| !map.contains_key(*name));
     let nearest = nearest(name, absent);
-    Some(failure(
-        ty,
-        Mismatch::UnknownField {
-            name: shorten(name, 60),
-            nearest,
-        },
-    ))
+    Some(failure(ty, Mismatch::UnknownField { name: shorten(name, 60), nearest }))
 }
 
 fn variant<T: Build>(ipld: &Ipld, ty: &Type, cases: &[Case]) -> Result<T, Failure> {
@@ -243,26 +180,15 @@ fn variant<T: Build>(ipld: &Ipld, ty: &Type, cases: &[Case]) -> Result<T, Failur
         _ => return Err(kind(ipld, ty)),
     };
     let case = cases.iter().find(|case| case.name == name);
-    let case =
-        case.ok_or_else(|| unknown(ty, name, cases.iter().map(|case| case.name.as_str())))?;
+    let case = case.ok_or_else(|| unknown(ty, name, cases.iter().map(|case| case.name.as_str())))?;
     match (&case.ty, payload) {
         (None, None) => Ok(T::variant(&case.name, None)),
         (Some(ty), Some(payload)) => {
             let payload = read(payload, ty).at(|| Segment::Key(case.name.clone()))?;
             Ok(T::variant(&case.name, Some(payload)))
         }
-        (Some(_), None) => Err(failure(
-            ty,
-            Mismatch::MissingPayload {
-                name: case.name.clone(),
-            },
-        )),
-        (None, Some(_)) => Err(failure(
-            ty,
-            Mismatch::UnexpectedPayload {
-                name: case.name.clone(),
-            },
-        )),
+        (Some(_), None) => Err(failure(ty, Mismatch::MissingPayload { name: case.name.clone() })),
+        (None, Some(_)) => Err(failure(ty, Mismatch::UnexpectedPayload { name: case.name.clone() })),
     }
 }
 
@@ -276,13 +202,7 @@ fn option<T: Build>(ipld: &Ipld, ty: &Type, some: &Type) -> Result<T, Failure> {
     match items(ipld, ty)? {
         [] => Ok(T::option(None)),
         [only] => Ok(T::option(Some(read(only, some).at(|| Segment::Index(0))?))),
-        more => Err(failure(
-            ty,
-            Mismatch::Length {
-                expected: "none or one",
-                found: more.len(),
-            },
-        )),
+        more => Err(failure(ty, Mismatch::Length { expected: "none or one", found: more.len() })),
     }
 }
 
@@ -291,9 +211,7 @@ fn arm<T: Build>(name: &str, payload: &Ipld, ty: Option<&Type>) -> Result<Option
         (None, Ipld::Null) => Ok(None),
         (None, _) => Err(failure(
             &Type::result(None, None),
-            Mismatch::Kind {
-                found: format!("{} where null stands for no payload", describe(payload)),
-            },
+            Mismatch::Kind { found: format!("{} where null stands for no payload", describe(payload)) },
         )),
         (Some(ty), _) => read(payload, ty).map(Some),
     }
@@ -305,17 +223,10 @@ fn flags<T: Build>(ipld: &Ipld, ty: &Type, declared: &[String]) -> Result<T, Fai
     for (index, item) in items(ipld, ty)?.iter().enumerate() {
         let name = text(item, ty).at(|| Segment::Index(index))?;
         if !declared.iter().any(|it| it == name) {
-            return Err(unknown(ty, name, declared.iter().map(String::as_str)))
-                .at(|| Segment::Index(index));
+            return Err(unknown(ty, name, declared.iter().map(String::as_str))).at(|| Segment::Index(index));
         }
         if names.last().is_some_and(|last| *last >= name) {
-            return Err(failure(
-                ty,
-                Mismatch::FlagOrder {
-                    name: name.to_owned(),
-                },
-            ))
-            .at(|| Segment::Index(index));
+            return Err(failure(ty, Mismatch::FlagOrder { name: name.to_owned() })).at(|| Segment::Index(index));
         }
         names.push(name);
     }
@@ -338,29 +249,16 @@ fn text<'a>(ipld: &'a Ipld, ty: &Type) -> Result<&'a str, Failure> {
 
 fn single_entry(ipld: &Ipld) -> Option<(&str, &Ipld)> {
     match ipld {
-        Ipld::Map(map) if map.len() == 1 => {
-            map.iter().next().map(|(key, value)| (key.as_str(), value))
-        }
+        Ipld::Map(map) if map.len() == 1 => map.iter().next().map(|(key, value)| (key.as_str(), value)),
         _ => None,
     }
 }
 
 fn kind(found: &Ipld, expected: &Type) -> Failure {
-    failure(
-        expected,
-        Mismatch::Kind {
-            found: describe(found),
-        },
-    )
+    failure(expected, Mismatch::Kind { found: describe(found) })
 }
 
 fn unknown<'a>(ty: &Type, name: &str, declared: impl IntoIterator<Item = &'a str>) -> Failure {
     let nearest = nearest(name, declared);
-    failure(
-        ty,
-        Mismatch::UnknownName {
-            name: shorten(name, 60),
-            nearest,
-        },
-    )
+    failure(ty, Mismatch::UnknownName { name: shorten(name, 60), nearest })
 }

@@ -41,18 +41,12 @@ impl Signature {
     /// # Errors
     ///
     /// As [`check`](Self::check).
-    pub fn check_known(
-        &self,
-        params: &Ipld,
-        open: &dyn Fn(&Ipld) -> bool,
-    ) -> Result<(), ArgumentError> {
+    pub fn check_known(&self, params: &Ipld, open: &dyn Fn(&Ipld) -> bool) -> Result<(), ArgumentError> {
         match params {
             Ipld::List(items) => self.bind_list::<()>(items, open).map(drop),
             Ipld::Map(map) => self.bind_map::<()>(map, open).map(drop),
             other if open(other) => Ok(()),
-            other => Err(ArgumentError::NotArguments {
-                found: describe(other),
-            }),
+            other => Err(ArgumentError::NotArguments { found: describe(other) }),
         }
     }
 
@@ -69,24 +63,14 @@ impl Signature {
         match params {
             Ipld::List(items) => self.bind_list(items, &|_| false),
             Ipld::Map(map) => self.bind_map(map, &|_| false),
-            other => Err(ArgumentError::NotArguments {
-                found: describe(other),
-            }),
+            other => Err(ArgumentError::NotArguments { found: describe(other) }),
         }
     }
 
-    fn bind_list<T: Build>(
-        &self,
-        items: &[Ipld],
-        open: &dyn Fn(&Ipld) -> bool,
-    ) -> Result<Vec<T>, ArgumentError> {
+    fn bind_list<T: Build>(&self, items: &[Ipld], open: &dyn Fn(&Ipld) -> bool) -> Result<Vec<T>, ArgumentError> {
         if items.len() != self.params.len() {
             let signature = shorten(&self.to_string(), 240);
-            return Err(ArgumentError::Count {
-                expected: self.params.len(),
-                found: items.len(),
-                signature,
-            });
+            return Err(ArgumentError::Count { expected: self.params.len(), found: items.len(), signature });
         }
         let pairs = items.iter().zip(&self.params).enumerate();
         let values = pairs.map(|(index, (item, (_, ty)))| match open(item) {
@@ -101,34 +85,16 @@ impl Signature {
         map: &BTreeMap<String, Ipld>,
         open: &dyn Fn(&Ipld) -> bool,
     ) -> Result<Vec<T>, ArgumentError> {
-        if let Some(name) = map
-            .keys()
-            .find(|key| self.params.iter().all(|(name, _)| name != *key))
-        {
-            let absent = self
-                .params
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .filter(|it| !map.contains_key(*it));
-            return Err(ArgumentError::Unknown {
-                nearest: nearest(name, absent),
-                name: shorten(name, 60),
-            });
+        if let Some(name) = map.keys().find(|key| self.params.iter().all(|(name, _)| name != *key)) {
+            let absent = self.params.iter().map(|(name, _)| name.as_str()).filter(|it| !map.contains_key(*it));
+            return Err(ArgumentError::Unknown { nearest: nearest(name, absent), name: shorten(name, 60) });
         }
-        let values = self
-            .params
-            .iter()
-            .map(|(name, ty)| match (map.get(name), ty) {
-                (Some(item), _) if open(item) => Ok(T::option(None)),
-                (Some(item), _) => Ok(read(item, ty)
-                    .at(|| Segment::Key(name.clone()))
-                    .rooted("params")?),
-                (None, Type::Option(_)) => Ok(T::option(None)),
-                (None, _) => Err(ArgumentError::Missing {
-                    name: name.clone(),
-                    expected: shorten(&ty.to_string(), 240),
-                }),
-            });
+        let values = self.params.iter().map(|(name, ty)| match (map.get(name), ty) {
+            (Some(item), _) if open(item) => Ok(T::option(None)),
+            (Some(item), _) => Ok(read(item, ty).at(|| Segment::Key(name.clone())).rooted("params")?),
+            (None, Type::Option(_)) => Ok(T::option(None)),
+            (None, _) => Err(ArgumentError::Missing { name: name.clone(), expected: shorten(&ty.to_string(), 240) }),
+        });
         values.collect()
     }
 }
@@ -138,9 +104,7 @@ impl fmt::Display for Signature {
         f.write_str("func(")?;
         separated(f, &self.params, |f, (name, ty)| write!(f, "{name}: {ty}"))?;
         f.write_str(")")?;
-        self.result
-            .as_ref()
-            .map_or(Ok(()), |result| write!(f, " -> {result}"))
+        self.result.as_ref().map_or(Ok(()), |result| write!(f, " -> {result}"))
     }
 }
 
@@ -190,20 +154,10 @@ impl fmt::Display for ArgumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotArguments { found } => {
-                write!(
-                    f,
-                    "params: expected a list, or a map by parameter name, found {found}"
-                )
+                write!(f, "params: expected a list, or a map by parameter name, found {found}")
             }
-            Self::Count {
-                expected,
-                found,
-                signature,
-            } => {
-                write!(
-                    f,
-                    "params: expected {expected} arguments, found {found}, for {signature}"
-                )
+            Self::Count { expected, found, signature } => {
+                write!(f, "params: expected {expected} arguments, found {found}, for {signature}")
             }
             Self::Missing { name, expected } => {
                 write!(f, "params: parameter `{name}` ({expected}) is missing")

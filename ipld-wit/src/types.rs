@@ -102,19 +102,13 @@ impl Type {
 
     /// `record { name: type, .. }`
     pub fn record<N: Into<String>>(fields: impl IntoIterator<Item = (N, Self)>) -> Self {
-        let field = |(name, ty): (N, Self)| Field {
-            name: name.into(),
-            ty,
-        };
+        let field = |(name, ty): (N, Self)| Field { name: name.into(), ty };
         Self::Record(fields.into_iter().map(field).collect())
     }
 
     /// `variant { name, name(type), .. }`
     pub fn variant<N: Into<String>>(cases: impl IntoIterator<Item = (N, Option<Self>)>) -> Self {
-        let case = |(name, ty): (N, Option<Self>)| Case {
-            name: name.into(),
-            ty,
-        };
+        let case = |(name, ty): (N, Option<Self>)| Case { name: name.into(), ty };
         Self::Variant(cases.into_iter().map(case).collect())
     }
 
@@ -130,10 +124,7 @@ impl Type {
 
     /// `result<ok, err>`
     pub fn result(ok: Option<Self>, err: Option<Self>) -> Self {
-        Self::Result {
-            ok: ok.map(Arc::new),
-            err: err.map(Arc::new),
-        }
+        Self::Result { ok: ok.map(Arc::new), err: err.map(Arc::new) }
     }
 
     /// Whether some value of this type is carried as null, so that an `option` around it needs the list form.
@@ -165,9 +156,7 @@ impl fmt::Display for Type {
                 separated(f, items, |f, item| write!(f, "{item}"))?;
                 f.write_str(">")
             }
-            Self::Record(fields) => braced(f, "record", fields, |f, field| {
-                write!(f, "{}: {}", field.name, field.ty)
-            }),
+            Self::Record(fields) => braced(f, "record", fields, |f, field| write!(f, "{}: {}", field.name, field.ty)),
             Self::Variant(cases) => braced(f, "variant", cases, |f, case| match &case.ty {
                 Some(ty) => write!(f, "{}({ty})", case.name),
                 None => f.write_str(&case.name),
@@ -217,27 +206,12 @@ mod tests {
     fn types_are_written_as_wit() {
         let shape = Type::variant([("dot", None), ("circle", Some(Type::F64))]);
         let record = Type::record([("name", Type::String), ("shapes", Type::list(shape))]);
-        assert_eq!(
-            record.to_string(),
-            "record { name: string, shapes: list<variant { dot, circle(f64) }> }"
-        );
-        assert_eq!(
-            Type::result(None, Some(Type::String)).to_string(),
-            "result<_, string>"
-        );
-        assert_eq!(
-            Type::result(Some(Type::bytes()), None).to_string(),
-            "result<list<u8>>"
-        );
+        assert_eq!(record.to_string(), "record { name: string, shapes: list<variant { dot, circle(f64) }> }");
+        assert_eq!(Type::result(None, Some(Type::String)).to_string(), "result<_, string>");
+        assert_eq!(Type::result(Some(Type::bytes()), None).to_string(), "result<list<u8>>");
         assert_eq!(Type::result(None, None).to_string(), "result");
-        assert_eq!(
-            Type::tuple([Type::S8, Type::option(Type::Char)]).to_string(),
-            "tuple<s8, option<char>>"
-        );
-        assert_eq!(
-            Type::flags(["read", "write"]).to_string(),
-            "flags { read, write }"
-        );
+        assert_eq!(Type::tuple([Type::S8, Type::option(Type::Char)]).to_string(), "tuple<s8, option<char>>");
+        assert_eq!(Type::flags(["read", "write"]).to_string(), "flags { read, write }");
     }
 
     #[test]

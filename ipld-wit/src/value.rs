@@ -106,10 +106,7 @@ pub(crate) enum Seen<'a, T> {
     Result(Result<Option<&'a T>, Option<&'a T>>),
     Flags(Vec<&'a str>),
     /// Something that no supported type has: a handle, a stream, ..
-    #[cfg_attr(
-        not(feature = "wasmtime"),
-        expect(dead_code, reason = "only foreign values have such parts")
-    )]
+    #[cfg_attr(not(feature = "wasmtime"), expect(dead_code, reason = "only foreign values have such parts"))]
     Foreign,
 }
 
@@ -158,13 +155,7 @@ impl Build for Value {
     }
 
     fn record(fields: &[Field], values: Vec<Self>) -> Self {
-        Self::Record(
-            fields
-                .iter()
-                .map(|field| field.name.clone())
-                .zip(values)
-                .collect(),
-        )
+        Self::Record(fields.iter().map(|field| field.name.clone()).zip(values).collect())
     }
 
     fn variant(case: &str, payload: Option<Self>) -> Self {
@@ -176,10 +167,7 @@ impl Build for Value {
     }
 
     fn result(arm: Result<Option<Self>, Option<Self>>) -> Self {
-        Self::Result(
-            arm.map(|ok| ok.map(Box::new))
-                .map_err(|err| err.map(Box::new)),
-        )
+        Self::Result(arm.map(|ok| ok.map(Box::new)).map_err(|err| err.map(Box::new)))
     }
 
     fn flags(names: &[&str]) -> Self {

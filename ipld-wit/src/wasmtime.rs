@@ -40,9 +40,7 @@ pub enum Unsupported {
         place: String,
     },
     /// A function of the asynchronous ABI.
-    #[error(
-        "asynchronous functions are not supported: build the component with the synchronous ABI"
-    )]
+    #[error("asynchronous functions are not supported: build the component with the synchronous ABI")]
     Async,
     /// A function with more than one result.
     #[error("a function with {count} results is not supported")]
@@ -66,21 +64,12 @@ impl Signature {
         let mut parts = MAX_PARTS;
         let mut inspect = |ty: &types::Type, place: &str| {
             inspect(ty, &mut parts, MAX_DEPTH).map_err(|refused| match refused {
-                Some(found) => Unsupported::Type {
-                    place: place.to_owned(),
-                    found,
-                },
-                None => Unsupported::TooLarge {
-                    place: place.to_owned(),
-                },
+                Some(found) => Unsupported::Type { place: place.to_owned(), found },
+                None => Unsupported::TooLarge { place: place.to_owned() },
             })
         };
-        let params = function.params().map(|(name, ty)| {
-            Ok((
-                name.to_owned(),
-                inspect(&ty, &format!("parameter `{name}`"))?,
-            ))
-        });
+        let params =
+            function.params().map(|(name, ty)| Ok((name.to_owned(), inspect(&ty, &format!("parameter `{name}`"))?)));
         let params = params.collect::<Result<_, _>>()?;
         let mut results = function.results();
         let result = match (results.next(), results.len()) {
@@ -117,9 +106,7 @@ pub fn to_val(ipld: &Ipld, ty: &Type) -> Result<Val, ConvertError> {
 /// As [`to_ipld`](crate::to_ipld), with paths that start at `result`.
 pub fn result_to_ipld(result: Option<&Val>, signature: &Signature) -> Result<Ipld, ConvertError> {
     match (result, &signature.result) {
-        (Some(value), Some(ty)) => write(value, ty)
-            .rooted("result")
-            .map_err(|failure| *failure),
+        (Some(value), Some(ty)) => write(value, ty).rooted("result").map_err(|failure| *failure),
         _ => Ok(Ipld::Null),
     }
 }
@@ -129,15 +116,11 @@ pub fn result_to_ipld(result: Option<&Val>, signature: &Signature) -> Result<Ipl
 /// # Errors
 ///
 /// As [`result_to_ipld`].
-pub fn result_encoded_len(
-    result: Option<&Val>,
-    signature: &Signature,
-) -> Result<u64, ConvertError> {
+pub fn result_encoded_len(result: Option<&Val>, signature: &Signature) -> Result<u64, ConvertError> {
     match (result, &signature.result) {
-        (Some(value), Some(ty)) => write::<_, CborLength>(value, ty)
-            .rooted("result")
-            .map(|len| len.0)
-            .map_err(|failure| *failure),
+        (Some(value), Some(ty)) => {
+            write::<_, CborLength>(value, ty).rooted("result").map(|len| len.0).map_err(|failure| *failure)
+        }
         _ => Ok(1),
     }
 }
@@ -164,40 +147,25 @@ fn inspect(ty: &types::Type, parts: &mut usize, depth: usize) -> Result<Type, Re
         types::Type::String => Type::String,
         types::Type::List(list) => Type::list(inspect(&list.ty(), parts, depth)?),
         types::Type::Option(option) => Type::option(inspect(&option.ty(), parts, depth)?),
-        types::Type::Tuple(tuple) => Type::Tuple(
-            tuple
-                .types()
-                .map(|ty| inspect(&ty, parts, depth))
-                .collect::<Result<_, _>>()?,
-        ),
+        types::Type::Tuple(tuple) => {
+            Type::Tuple(tuple.types().map(|ty| inspect(&ty, parts, depth)).collect::<Result<_, _>>()?)
+        }
         types::Type::Record(record) => {
             let field = |field: types::Field<'_>| -> Result<_, Refusal> {
-                Ok(Field {
-                    name: field.name.to_owned(),
-                    ty: inspect(&field.ty, parts, depth)?,
-                })
+                Ok(Field { name: field.name.to_owned(), ty: inspect(&field.ty, parts, depth)? })
             };
             Type::Record(record.fields().map(field).collect::<Result<_, _>>()?)
         }
         types::Type::Variant(variant) => {
             let case = |case: types::Case<'_>| -> Result<_, Refusal> {
                 let ty = case.ty.map(|ty| inspect(&ty, parts, depth)).transpose()?;
-                Ok(Case {
-                    name: case.name.to_owned(),
-                    ty,
-                })
+                Ok(Case { name: case.name.to_owned(), ty })
             };
             Type::Variant(variant.cases().map(case).collect::<Result<_, _>>()?)
         }
         types::Type::Result(result) => {
-            let ok = result
-                .ok()
-                .map(|ty| inspect(&ty, parts, depth))
-                .transpose()?;
-            let err = result
-                .err()
-                .map(|ty| inspect(&ty, parts, depth))
-                .transpose()?;
+            let ok = result.ok().map(|ty| inspect(&ty, parts, depth)).transpose()?;
+            let err = result.err().map(|ty| inspect(&ty, parts, depth)).transpose()?;
             Type::result(ok, err)
         }
         types::Type::Enum(names) => names_within(parts, names.names()).map(Type::Enum)?,
@@ -253,13 +221,7 @@ impl Build for Val {
     }
 
     fn record(fields: &[Field], values: Vec<Self>) -> Self {
-        Self::Record(
-            fields
-                .iter()
-                .map(|field| field.name.clone())
-                .zip(values)
-                .collect(),
-        )
+        Self::Record(fields.iter().map(|field| field.name.clone()).zip(values).collect())
     }
 
     fn variant(case: &str, payload: Option<Self>) -> Self {
@@ -271,10 +233,7 @@ impl Build for Val {
     }
 
     fn result(arm: Result<Option<Self>, Option<Self>>) -> Self {
-        Self::Result(
-            arm.map(|ok| ok.map(Box::new))
-                .map_err(|err| err.map(Box::new)),
-        )
+        Self::Result(arm.map(|ok| ok.map(Box::new)).map_err(|err| err.map(Box::new)))
     }
 
     fn flags(names: &[&str]) -> Self {

@@ -1,11 +1,6 @@
 //! For any type, any value of it, and any IPLD at all.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::sync::Arc;
 
@@ -53,10 +48,7 @@ fn types() -> impl Strategy<Value = Type> {
 }
 
 fn payload(ty: Option<&Type>) -> BoxedStrategy<Option<Box<Value>>> {
-    ty.map_or_else(
-        || Just(None).boxed(),
-        |ty| values(ty).prop_map(|value| Some(Box::new(value))).boxed(),
-    )
+    ty.map_or_else(|| Just(None).boxed(), |ty| values(ty).prop_map(|value| Some(Box::new(value))).boxed())
 }
 
 fn values(ty: &Type) -> BoxedStrategy<Value> {
@@ -70,50 +62,27 @@ fn values(ty: &Type) -> BoxedStrategy<Value> {
         Type::U32 => any::<u32>().prop_map(Value::U32).boxed(),
         Type::S64 => any::<i64>().prop_map(Value::S64).boxed(),
         Type::U64 => any::<u64>().prop_map(Value::U64).boxed(),
-        Type::F32 => any::<f32>()
-            .prop_filter("finite", |it| it.is_finite())
-            .prop_map(Value::F32)
-            .boxed(),
-        Type::F64 => any::<f64>()
-            .prop_filter("finite", |it| it.is_finite())
-            .prop_map(Value::F64)
-            .boxed(),
+        Type::F32 => any::<f32>().prop_filter("finite", |it| it.is_finite()).prop_map(Value::F32).boxed(),
+        Type::F64 => any::<f64>().prop_filter("finite", |it| it.is_finite()).prop_map(Value::F64).boxed(),
         Type::Char => any::<char>().prop_map(Value::Char).boxed(),
         Type::String => any::<String>().prop_map(Value::String).boxed(),
-        Type::List(element) if **element == Type::U8 => {
-            any::<Vec<u8>>().prop_map(Value::Bytes).boxed()
-        }
+        Type::List(element) if **element == Type::U8 => any::<Vec<u8>>().prop_map(Value::Bytes).boxed(),
         Type::List(element) => vec(values(element), 0..4).prop_map(Value::List).boxed(),
-        Type::Tuple(types) => types
-            .iter()
-            .map(values)
-            .collect::<Vec<_>>()
-            .prop_map(Value::Tuple)
-            .boxed(),
+        Type::Tuple(types) => types.iter().map(values).collect::<Vec<_>>().prop_map(Value::Tuple).boxed(),
         Type::Record(fields) => {
             let names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
             let values: Vec<_> = fields.iter().map(|field| values(&field.ty)).collect();
-            values
-                .prop_map(move |values| Value::Record(names.iter().cloned().zip(values).collect()))
-                .boxed()
+            values.prop_map(move |values| Value::Record(names.iter().cloned().zip(values).collect())).boxed()
         }
         Type::Variant(cases) => proptest::sample::select(cases.to_vec())
             .prop_flat_map(|case| {
-                payload(case.ty.as_ref())
-                    .prop_map(move |payload| Value::Variant(case.name.clone(), payload))
+                payload(case.ty.as_ref()).prop_map(move |payload| Value::Variant(case.name.clone(), payload))
             })
             .boxed(),
-        Type::Enum(names) => proptest::sample::select(names.to_vec())
-            .prop_map(Value::Enum)
-            .boxed(),
+        Type::Enum(names) => proptest::sample::select(names.to_vec()).prop_map(Value::Enum).boxed(),
         Type::Option(_) => {
-            let Type::Option(some) = ty else {
-                unreachable!()
-            };
-            payload(Some(some))
-                .prop_union(Just(None).boxed())
-                .prop_map(Value::Option)
-                .boxed()
+            let Type::Option(some) = ty else { unreachable!() };
+            payload(Some(some)).prop_union(Just(None).boxed()).prop_map(Value::Option).boxed()
         }
         Type::Result { ok, err } => prop_oneof![
             payload(ok.as_deref()).prop_map(|payload| Value::Result(Ok(payload))),
@@ -167,12 +136,8 @@ fn rename(ty: &Type) -> Type {
         Type::List(element) => Type::list(rename(element)),
         Type::Option(some) => Type::option(rename(some)),
         Type::Tuple(types) => Type::tuple(types.iter().map(rename)),
-        Type::Record(fields) => {
-            Type::record(names().zip(fields.iter().map(|field| rename(&field.ty))))
-        }
-        Type::Variant(cases) => {
-            Type::variant(names().zip(cases.iter().map(|case| case.ty.as_ref().map(rename))))
-        }
+        Type::Record(fields) => Type::record(names().zip(fields.iter().map(|field| rename(&field.ty)))),
+        Type::Variant(cases) => Type::variant(names().zip(cases.iter().map(|case| case.ty.as_ref().map(rename)))),
         Type::Enum(cases) => Type::enumeration(names().take(cases.len())),
         Type::Flags(flags) => Type::flags(names().take(flags.len())),
         Type::Result { ok, err } => {

@@ -52,32 +52,22 @@ impl Module {
     }
 
     fn parse(ipld: &Ipld) -> Result<Self, ArgsError> {
-        let malformed = |detail: &str| ArgsError::Module {
-            detail: detail.to_owned(),
-        };
+        let malformed = |detail: &str| ArgsError::Module { detail: detail.to_owned() };
         match ipld {
             Ipld::Link(cid) => Ok(Self::Link(*cid)),
             Ipld::String(url) => {
                 if let Some(base64) = url.strip_prefix(DATA) {
                     let bytes = BASE64.decode(base64.as_bytes());
-                    bytes
-                        .map(Self::Inline)
-                        .map_err(|error| malformed(&format!("the data URL is not base64: {error}")))
+                    bytes.map(Self::Inline).map_err(|error| malformed(&format!("the data URL is not base64: {error}")))
                 } else if let Some(cid) = url.strip_prefix(IPFS) {
                     let cid = Cid::try_from(cid);
-                    cid.map(Self::Ipfs)
-                        .map_err(|error| malformed(&format!("not a CID after `{IPFS}`: {error}")))
+                    cid.map(Self::Ipfs).map_err(|error| malformed(&format!("not a CID after `{IPFS}`: {error}")))
                 } else {
                     let found = shorten(url, 40);
-                    Err(malformed(&format!(
-                        "expected a link, `{DATA}..` or `{IPFS}..`, found the string {found:?}"
-                    )))
+                    Err(malformed(&format!("expected a link, `{DATA}..` or `{IPFS}..`, found the string {found:?}")))
                 }
             }
-            other => Err(malformed(&format!(
-                "expected a link, `{DATA}..` or `{IPFS}..`, found {}",
-                describe(other)
-            ))),
+            other => Err(malformed(&format!("expected a link, `{DATA}..` or `{IPFS}..`, found {}", describe(other)))),
         }
     }
 
@@ -108,55 +98,34 @@ impl WasmCall {
     /// What is missing, unknown or malformed.
     pub fn parse(args: &Ipld) -> Result<Self, ArgsError> {
         let Ipld::Map(map) = args else {
-            return Err(ArgsError::NotAMap {
-                found: describe(args),
-            });
+            return Err(ArgsError::NotAMap { found: describe(args) });
         };
-        if let Some(name) = map
-            .keys()
-            .find(|key| !["mod", "fun", "params"].contains(&key.as_str()))
-        {
+        if let Some(name) = map.keys().find(|key| !["mod", "fun", "params"].contains(&key.as_str())) {
             let nearest = nearest(name, ["mod", "fun", "params"]);
-            return Err(ArgsError::Unknown {
-                nearest,
-                name: shorten(name, 40),
-            });
+            return Err(ArgsError::Unknown { nearest, name: shorten(name, 40) });
         }
         let field = |name: &'static str| map.get(name).ok_or(ArgsError::Missing { name });
         let module = Module::parse(field("mod")?)?;
         let fun = match field("fun")? {
             Ipld::String(fun) => fun.clone(),
             other => {
-                return Err(ArgsError::Fun {
-                    found: describe(other),
-                });
+                return Err(ArgsError::Fun { found: describe(other) });
             }
         };
         let params = match field("params")? {
             params @ (Ipld::List(_) | Ipld::Map(_)) => params.clone(),
             other => {
-                return Err(ArgsError::Params {
-                    found: describe(other),
-                });
+                return Err(ArgsError::Params { found: describe(other) });
             }
         };
-        Ok(Self {
-            module,
-            fun,
-            params,
-        })
+        Ok(Self { module, fun, params })
     }
 
     /// Writes the arguments that [`parse`](Self::parse) reads.
     pub fn to_args(&self) -> Ipld {
-        let fields = [
-            ("mod", self.module.to_ipld()),
-            ("fun", Ipld::String(self.fun.clone())),
-            ("params", self.params.clone()),
-        ];
-        Ipld::Map(BTreeMap::from(
-            fields.map(|(name, value)| (name.to_owned(), value)),
-        ))
+        let fields =
+            [("mod", self.module.to_ipld()), ("fun", Ipld::String(self.fun.clone())), ("params", self.params.clone())];
+        Ipld::Map(BTreeMap::from(fields.map(|(name, value)| (name.to_owned(), value))))
     }
 }
 

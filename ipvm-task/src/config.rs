@@ -57,33 +57,19 @@ impl TaskConfig {
     /// other than `"none"` and `"attestation"`. The error names the field.
     pub fn parse(config: &Ipld) -> Result<Self, ConfigError> {
         let Ipld::Map(map) = config else {
-            return Err(ConfigError::NotAMap {
-                found: describe(config),
-            });
+            return Err(ConfigError::NotAMap { found: describe(config) });
         };
         if let Some(name) = map.keys().find(|key| !FIELDS.contains(&key.as_str())) {
-            return Err(ConfigError::UnknownField {
-                nearest: nearest(name, FIELDS),
-                name: shorten(name, 40),
-            });
+            return Err(ConfigError::UnknownField { nearest: nearest(name, FIELDS), name: shorten(name, 40) });
         }
         if map.contains_key("disk") {
-            return Err(ConfigError::NotSupported {
-                field: "disk",
-                what: "a quota of disk space".to_owned(),
-            });
+            return Err(ConfigError::NotSupported { field: "disk", what: "a quota of disk space".to_owned() });
         }
         Ok(Self {
             secret: secret(map)?,
             check: map.get("check").map(check).transpose()?,
-            time: map
-                .get("time")
-                .map(|ipld| units::time("time", ipld))
-                .transpose()?,
-            memory: map
-                .get("memory")
-                .map(|ipld| units::size("memory", ipld))
-                .transpose()?,
+            time: map.get("time").map(|ipld| units::time("time", ipld)).transpose()?,
+            memory: map.get("memory").map(|ipld| units::size("memory", ipld)).transpose()?,
             gas: map.get("gas").map(gas).transpose()?,
         })
     }
@@ -92,21 +78,12 @@ impl TaskConfig {
     pub fn to_ipld(&self) -> Ipld {
         let fields = [
             ("secret", self.secret.map(Ipld::Bool)),
-            (
-                "check",
-                self.check
-                    .map(|check| Ipld::String(check.name().to_owned())),
-            ),
+            ("check", self.check.map(|check| Ipld::String(check.name().to_owned()))),
             ("time", self.time.map(units::time_to_ipld)),
             ("memory", self.memory.map(units::size_to_ipld)),
             ("gas", self.gas.map(|gas| Ipld::Integer(gas.into()))),
         ];
-        Ipld::Map(
-            fields
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-                .collect(),
-        )
+        Ipld::Map(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
     }
 
     /// This configuration, with what it leaves unset taken from `defaults`.
@@ -134,9 +111,7 @@ impl TaskConfig {
             limits.fuel = within("gas", fuel, ceiling.fuel, |fuel| fuel.to_string())?;
         }
         if let Some(memory) = self.memory {
-            limits.memory = within("memory", memory, ceiling.memory, |memory| {
-                format!("{memory} bytes")
-            })?;
+            limits.memory = within("memory", memory, ceiling.memory, |memory| format!("{memory} bytes"))?;
         }
         if let Some(time) = self.time {
             limits.time = within("time", time, ceiling.time, |time| format!("{time:?}"))?;
@@ -154,11 +129,7 @@ fn within<T: Copy + Ord>(
     if asked <= ceiling {
         Ok(asked)
     } else {
-        Err(ConfigError::AboveCeiling {
-            field,
-            asked: show(asked),
-            ceiling: show(ceiling),
-        })
+        Err(ConfigError::AboveCeiling { field, asked: show(asked), ceiling: show(ceiling) })
     }
 }
 
@@ -166,21 +137,14 @@ fn secret(map: &BTreeMap<String, Ipld>) -> Result<Option<bool>, ConfigError> {
     match map.get("secret") {
         None | Some(Ipld::Null) => Ok(None),
         Some(Ipld::Bool(secret)) => Ok(Some(*secret)),
-        Some(other) => Err(ConfigError::Kind {
-            field: "secret",
-            expected: "a boolean or null",
-            found: describe(other),
-        }),
+        Some(other) => {
+            Err(ConfigError::Kind { field: "secret", expected: "a boolean or null", found: describe(other) })
+        }
     }
 }
 
 fn check(ipld: &Ipld) -> Result<Verification, ConfigError> {
-    let not_supported = |what: String| {
-        Err(ConfigError::NotSupported {
-            field: "check",
-            what,
-        })
-    };
+    let not_supported = |what: String| Err(ConfigError::NotSupported { field: "check", what });
     match ipld {
         Ipld::String(name) => match name.as_str() {
             "none" => Ok(Verification::None),
@@ -192,25 +156,15 @@ fn check(ipld: &Ipld) -> Result<Verification, ConfigError> {
         }
         other => {
             let expected = "\"none\" or \"attestation\"";
-            Err(ConfigError::Kind {
-                field: "check",
-                expected,
-                found: describe(other),
-            })
+            Err(ConfigError::Kind { field: "check", expected, found: describe(other) })
         }
     }
 }
 
 fn gas(ipld: &Ipld) -> Result<u64, ConfigError> {
     match ipld {
-        Ipld::Integer(gas) => {
-            u64::try_from(*gas).map_err(|_| ConfigError::OutOfRange { field: "gas" })
-        }
-        other => Err(ConfigError::Kind {
-            field: "gas",
-            expected: "an integer",
-            found: describe(other),
-        }),
+        Ipld::Integer(gas) => u64::try_from(*gas).map_err(|_| ConfigError::OutOfRange { field: "gas" }),
+        other => Err(ConfigError::Kind { field: "gas", expected: "an integer", found: describe(other) }),
     }
 }
 
@@ -300,7 +254,5 @@ impl ConfigError {
 }
 
 pub(crate) fn suggestion(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |nearest| {
-        format!(" (did you mean `{nearest}`?)")
-    })
+    nearest.map_or_else(String::new, |nearest| format!(" (did you mean `{nearest}`?)"))
 }

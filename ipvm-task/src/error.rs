@@ -64,9 +64,7 @@ impl PrepareError {
             Self::CoreModule => Some(
                 "make a component of it: `wasm-tools component embed` its WIT world, then `wasm-tools component new`",
             ),
-            Self::NotAComponent { .. } => {
-                Some("pass the binary that `wasm-tools component new` writes")
-            }
+            Self::NotAComponent { .. } => Some("pass the binary that `wasm-tools component new` writes"),
             Self::ForbiddenImport { .. } => Some(
                 "a guest has no clock, files, network or randomness: build it for wasm32-unknown-unknown, or adapt it \
                  with deterministic stand-ins; effects are tasks of their own",
@@ -181,10 +179,7 @@ impl CallError {
     /// remembered. Limits are not part of a task's identity, so exceeding one is never such a failure.
     pub fn is_deterministic(&self) -> bool {
         match self {
-            Self::Export(_)
-            | Self::ArgumentMismatch(_)
-            | Self::Trap { .. }
-            | Self::ResultMismatch(_) => true,
+            Self::Export(_) | Self::ArgumentMismatch(_) | Self::Trap { .. } | Self::ResultMismatch(_) => true,
             Self::OutOfFuel { .. }
             | Self::OutOfMemory { .. }
             | Self::TimeLimit { .. }
@@ -202,20 +197,12 @@ impl CallError {
             Self::TimeLimit { .. } => Some("raise `time`, or divide the work into more tasks"),
             Self::OutputLimit { .. } => Some("give less back, or divide the work into more tasks"),
             Self::StackOverflow => Some("look for endless recursion"),
-            Self::ResultMismatch(_) => {
-                Some("IPLD has no NaN and no infinities: give an option or a result instead")
-            }
-            Self::Export(_) | Self::ArgumentMismatch(_) | Self::Trap { .. } | Self::Host { .. } => {
-                None
-            }
+            Self::ResultMismatch(_) => Some("IPLD has no NaN and no infinities: give an option or a result instead"),
+            Self::Export(_) | Self::ArgumentMismatch(_) | Self::Trap { .. } | Self::Host { .. } => None,
         }
     }
 }
 
 fn and_more(more: usize) -> String {
-    if more == 0 {
-        String::new()
-    } else {
-        format!(", and {more} more")
-    }
+    if more == 0 { String::new() } else { format!(", and {more} more") }
 }

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ucan_core::{Cid, Ipld};
 use ucan_invocation::{
-    BlockStore, Call, Completion as Done, Config, EffectClass, Failure, Handler, Outcome,
-    Reexecutor, Task, is_pending,
+    BlockStore, Call, Completion as Done, Config, EffectClass, Failure, Handler, Outcome, Reexecutor, Task, is_pending,
 };
 
 use crate::{Bounds, CallError, Component, Limits, PrepareError, Runtime, TaskConfig, WasmCall};
@@ -27,11 +26,7 @@ impl WasmHandler {
     /// A handler that takes components from `blocks`, with the standard [`Bounds`].
     #[must_use]
     pub fn new(runtime: Arc<dyn Runtime>, blocks: Arc<dyn BlockStore>) -> Self {
-        Self {
-            runtime,
-            blocks,
-            bounds: Bounds::default(),
-        }
+        Self { runtime, blocks, bounds: Bounds::default() }
     }
 
     /// The same with other limits for those who ask for none, and other ceilings for those who ask.
@@ -77,17 +72,12 @@ impl WasmHandler {
     async fn check_call(&self, task: &Task) -> Result<(), Failure> {
         let args = Ipld::Map(task.args().clone());
         // Which component it is may itself be a result that is not there yet.
-        if ["mod", "fun"]
-            .iter()
-            .any(|key| task.args().get(*key).is_some_and(is_pending))
-        {
+        if ["mod", "fun"].iter().any(|key| task.args().get(*key).is_some_and(is_pending)) {
             return Ok(());
         }
         let call = parse(&args)?;
         let component = self.component(&call).await?;
-        let signature = component
-            .signature(&call.fun)
-            .map_err(|error| call_failure(&CallError::Export(error)))?;
+        let signature = component.signature(&call.fun).map_err(|error| call_failure(&CallError::Export(error)))?;
         signature
             .check_known(&call.params, &is_pending)
             .map_err(|error| call_failure(&CallError::ArgumentMismatch(error)))
@@ -99,31 +89,20 @@ impl WasmHandler {
         let passing = |failure| (failure, false);
         let call = parse(&Ipld::Map(task.args().clone())).map_err(final_)?;
         let component = self.component(&call).await.map_err(passing)?;
-        let made = blocking(move || component.call(&call.fun, &call.params, &limits))
-            .await
-            .map_err(passing)?;
+        let made = blocking(move || component.call(&call.fun, &call.params, &limits)).await.map_err(passing)?;
         let completion = made.map_err(|error| (call_failure(&error), error.is_deterministic()))?;
         let number = |number: u64| Ipld::Integer(number.into());
         let meta = [
             ("fuel".to_owned(), number(completion.fuel)),
-            (
-                "instantiation".to_owned(),
-                number(completion.instantiation_fuel),
-            ),
+            ("instantiation".to_owned(), number(completion.instantiation_fuel)),
         ];
-        Ok(Done {
-            meta: meta.into(),
-            ..Done::new(Outcome::Ok(completion.output))
-        })
+        Ok(Done { meta: meta.into(), ..Done::new(Outcome::Ok(completion.output)) })
     }
 
     async fn complete(&self, task: &Task, limits: Limits) -> Done {
         match self.call(task, limits).await {
             Ok(done) => done,
-            Err((failure, repeatable)) => Done {
-                repeatable,
-                ..Done::new(failure.into())
-            },
+            Err((failure, repeatable)) => Done { repeatable, ..Done::new(failure.into()) },
         }
     }
 }
@@ -146,10 +125,7 @@ impl Handler for WasmHandler {
     async fn handle(&self, call: &Call) -> Done {
         match self.limits(call.config()) {
             Ok(limits) => self.complete(call.task(), limits).await,
-            Err(failure) => Done {
-                repeatable: false,
-                ..Done::new(failure.into())
-            },
+            Err(failure) => Done { repeatable: false, ..Done::new(failure.into()) },
         }
     }
 
@@ -167,17 +143,12 @@ impl Reexecutor for WasmHandler {
 }
 
 /// Compiling and running are pure computation: they belong on a thread that may be kept busy.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Failure::new("HostFailure", error.to_string()))
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Failure::new("HostFailure", error.to_string()))
 }
 
 fn parse(args: &Ipld) -> Result<WasmCall, Failure> {
-    WasmCall::parse(args)
-        .map_err(|error| Failure::new("ArgumentMismatch", format!("{WASM_RUN_COMMAND}: {error}")))
+    WasmCall::parse(args).map_err(|error| Failure::new("ArgumentMismatch", format!("{WASM_RUN_COMMAND}: {error}")))
 }
 
 fn prepare_failure(cid: &Cid, error: &PrepareError) -> Failure {

@@ -21,12 +21,8 @@ pub struct Limits {
 
 impl Limits {
     /// For tasks that ask for nothing else: enough for a guest that brings a JavaScript or Python interpreter along.
-    pub const STANDARD: Self = Self {
-        fuel: 10_000_000_000,
-        memory: 256 << 20,
-        time: Duration::from_secs(60),
-        output: 4 << 20,
-    };
+    pub const STANDARD: Self =
+        Self { fuel: 10_000_000_000, memory: 256 << 20, time: Duration::from_secs(60), output: 4 << 20 };
 
     /// The lower of each pair.
     #[must_use]
@@ -52,15 +48,8 @@ pub struct Bounds {
 impl Default for Bounds {
     /// [`Limits::STANDARD`], and a ceiling of 10^13 units of fuel, 4 GiB, an hour and 64 MiB of output.
     fn default() -> Self {
-        let ceiling = Limits {
-            fuel: 10_000_000_000_000,
-            memory: 4 << 30,
-            time: Duration::from_secs(3600),
-            output: 64 << 20,
-        };
-        Self {
-            default: Limits::STANDARD,
-            ceiling,
-        }
+        let ceiling =
+            Limits { fuel: 10_000_000_000_000, memory: 4 << 30, time: Duration::from_secs(3600), output: 64 << 20 };
+        Self { default: Limits::STANDARD, ceiling }
     }
 }

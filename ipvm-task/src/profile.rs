@@ -24,14 +24,8 @@ impl DeterminismProfile {
     /// When the description cannot be written as DAG-CBOR.
     pub fn new(description: BTreeMap<String, Ipld>) -> Result<Self, ProfileError> {
         let description = Ipld::Map(description);
-        let bytes = dagcbor::encode(&description).map_err(|error| ProfileError {
-            detail: error.to_string(),
-        })?;
-        Ok(Self {
-            cid: block::dag_cbor_cid(&bytes),
-            description,
-            bytes,
-        })
+        let bytes = dagcbor::encode(&description).map_err(|error| ProfileError { detail: error.to_string() })?;
+        Ok(Self { cid: block::dag_cbor_cid(&bytes), description, bytes })
     }
 
     /// The address.

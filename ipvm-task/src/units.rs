@@ -26,14 +26,8 @@ const PREFIXES: [(&str, i32); 14] = [
 ];
 
 /// Units of time in seconds. A year is 365 days.
-const TIMES: [(&str, u64); 6] = [
-    ("seconds", 1),
-    ("minutes", 60),
-    ("hours", 3600),
-    ("days", 86_400),
-    ("weeks", 604_800),
-    ("years", 31_536_000),
-];
+const TIMES: [(&str, u64); 6] =
+    [("seconds", 1), ("minutes", 60), ("hours", 3600), ("days", 86_400), ("weeks", 604_800), ("years", 31_536_000)];
 
 /// Units of information in bits.
 const SIZES: [(&str, u64); 3] = [("bits", 1), ("nibbles", 4), ("bytes", 8)];
@@ -41,8 +35,7 @@ const SIZES: [(&str, u64); 3] = [("bits", 1), ("nibbles", 4), ("bytes", 8)];
 /// Reads a length of time; it must be a whole number of nanoseconds.
 pub(crate) fn time(field: &'static str, ipld: &Ipld) -> Result<Duration, ConfigError> {
     let nanoseconds = measure(field, ipld, &TIMES, 9, 1)?;
-    let seconds = u64::try_from(nanoseconds / 1_000_000_000)
-        .map_err(|_| ConfigError::OutOfRange { field })?;
+    let seconds = u64::try_from(nanoseconds / 1_000_000_000).map_err(|_| ConfigError::OutOfRange { field })?;
     let rest = (nanoseconds % 1_000_000_000) as u32;
     Ok(Duration::new(seconds, rest))
 }
@@ -59,22 +52,14 @@ pub(crate) fn time_to_ipld(time: Duration) -> Ipld {
     if time.subsec_nanos() == 0 {
         Ipld::List(vec![Ipld::Integer(time.as_secs().into()), unit])
     } else {
-        let nanoseconds =
-            i128::from(time.as_secs()) * 1_000_000_000 + i128::from(time.subsec_nanos());
-        Ipld::List(vec![
-            Ipld::Integer(nanoseconds),
-            Ipld::String("nano".to_owned()),
-            unit,
-        ])
+        let nanoseconds = i128::from(time.as_secs()) * 1_000_000_000 + i128::from(time.subsec_nanos());
+        Ipld::List(vec![Ipld::Integer(nanoseconds), Ipld::String("nano".to_owned()), unit])
     }
 }
 
 /// Writes a size as [`size`] reads it.
 pub(crate) fn size_to_ipld(bytes: u64) -> Ipld {
-    Ipld::List(vec![
-        Ipld::Integer(bytes.into()),
-        Ipld::String("bytes".to_owned()),
-    ])
+    Ipld::List(vec![Ipld::Integer(bytes.into()), Ipld::String("bytes".to_owned())])
 }
 
 /// `magnitude * prefix * unit * 10^scale / divisor`, if that is a whole number.
@@ -88,11 +73,7 @@ fn measure(
     let (magnitude, prefix, unit) = match ipld {
         Ipld::List(parts) => match parts.as_slice() {
             [Ipld::Integer(magnitude), Ipld::String(unit)] => (*magnitude, None, unit),
-            [
-                Ipld::Integer(magnitude),
-                Ipld::String(prefix),
-                Ipld::String(unit),
-            ] => (*magnitude, Some(prefix), unit),
+            [Ipld::Integer(magnitude), Ipld::String(prefix), Ipld::String(unit)] => (*magnitude, Some(prefix), unit),
             _ => return Err(shape(field, ipld)),
         },
         _ => return Err(shape(field, ipld)),
@@ -102,44 +83,21 @@ fn measure(
     let power = prefix.map_or(Ok(0), |prefix| lookup(field, prefix, &PREFIXES))? + scale;
 
     let too_large = ConfigError::OutOfRange { field };
-    let amount = magnitude
-        .checked_mul(unit.into())
-        .ok_or(too_large.clone())?;
-    let ten = 10_u128
-        .checked_pow(power.unsigned_abs())
-        .ok_or(too_large.clone())?;
-    let (amount, divisor) = if power < 0 {
-        (amount, divisor * ten)
-    } else {
-        (amount.checked_mul(ten).ok_or(too_large)?, divisor)
-    };
-    if amount % divisor == 0 {
-        Ok(amount / divisor)
-    } else {
-        Err(ConfigError::TooFine { field })
-    }
+    let amount = magnitude.checked_mul(unit.into()).ok_or(too_large.clone())?;
+    let ten = 10_u128.checked_pow(power.unsigned_abs()).ok_or(too_large.clone())?;
+    let (amount, divisor) =
+        if power < 0 { (amount, divisor * ten) } else { (amount.checked_mul(ten).ok_or(too_large)?, divisor) };
+    if amount % divisor == 0 { Ok(amount / divisor) } else { Err(ConfigError::TooFine { field }) }
 }
 
 fn shape(field: &'static str, found: &Ipld) -> ConfigError {
-    ConfigError::Kind {
-        field,
-        expected: "[magnitude, prefix?, unit]",
-        found: describe(found),
-    }
+    ConfigError::Kind { field, expected: "[magnitude, prefix?, unit]", found: describe(found) }
 }
 
-fn lookup<T: Copy>(
-    field: &'static str,
-    name: &str,
-    table: &[(&'static str, T)],
-) -> Result<T, ConfigError> {
-    table
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, value)| *value)
-        .ok_or_else(|| ConfigError::UnknownUnit {
-            field,
-            nearest: nearest(name, table.iter().map(|(known, _)| *known)),
-            name: ipld_wit::text::shorten(name, 40),
-        })
+fn lookup<T: Copy>(field: &'static str, name: &str, table: &[(&'static str, T)]) -> Result<T, ConfigError> {
+    table.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or_else(|| ConfigError::UnknownUnit {
+        field,
+        nearest: nearest(name, table.iter().map(|(known, _)| *known)),
+        name: ipld_wit::text::shorten(name, 40),
+    })
 }

@@ -39,11 +39,7 @@ struct Entry {
 
 impl Cache {
     pub(super) fn new(max_components: usize, max_bytes: usize) -> Self {
-        Self {
-            max_components,
-            max_bytes,
-            inner: Mutex::default(),
-        }
+        Self { max_components, max_bytes, inner: Mutex::default() }
     }
 
     pub(super) fn get(&self, cid: &Cid) -> Option<Arc<WasmtimeComponent>> {
@@ -71,22 +67,14 @@ impl Cache {
 
     pub(super) fn stats(&self) -> Stats {
         let inner = self.lock();
-        Stats {
-            compiled: inner.compiled,
-            cached: inner.entries.len(),
-            cached_bytes: inner.bytes,
-        }
+        Stats { compiled: inner.compiled, cached: inner.entries.len(), cached_bytes: inner.bytes }
     }
 
     fn cell(&self, cid: &Cid) -> Arc<OnceLock<Made>> {
         let mut inner = self.lock();
         inner.uses += 1;
         let last_use = inner.uses;
-        let entry = inner.entries.entry(*cid).or_insert_with(|| Entry {
-            cell: Arc::default(),
-            bytes: 0,
-            last_use,
-        });
+        let entry = inner.entries.entry(*cid).or_insert_with(|| Entry { cell: Arc::default(), bytes: 0, last_use });
         entry.last_use = last_use;
         Arc::clone(&entry.cell)
     }
@@ -94,11 +82,7 @@ impl Cache {
     fn settle(&self, cid: &Cid, cell: &Arc<OnceLock<Made>>, made: &Made) {
         let mut inner = self.lock();
         inner.compiled += u64::from(made.is_ok());
-        let Some(entry) = inner
-            .entries
-            .get_mut(cid)
-            .filter(|entry| Arc::ptr_eq(&entry.cell, cell))
-        else {
+        let Some(entry) = inner.entries.get_mut(cid).filter(|entry| Arc::ptr_eq(&entry.cell, cell)) else {
             return;
         };
         match made {
@@ -121,14 +105,8 @@ impl Cache {
 impl Inner {
     fn evict(&mut self, max_components: usize, max_bytes: usize) {
         while self.entries.len() > max_components || self.bytes > max_bytes {
-            let made = self
-                .entries
-                .iter()
-                .filter(|(_, entry)| entry.cell.get().is_some());
-            let Some(oldest) = made
-                .min_by_key(|(_, entry)| entry.last_use)
-                .map(|(cid, _)| *cid)
-            else {
+            let made = self.entries.iter().filter(|(_, entry)| entry.cell.get().is_some());
+            let Some(oldest) = made.min_by_key(|(_, entry)| entry.last_use).map(|(cid, _)| *cid) else {
                 return;
             };
             if let Some(entry) = self.entries.remove(&oldest) {

@@ -34,22 +34,13 @@ struct Function {
 impl WasmtimeComponent {
     pub(super) fn compile(engines: &Arc<Engines>, wasm: &[u8]) -> Result<Self, PrepareError> {
         recognise(wasm)?;
-        let invalid = |error: wasmtime::Error| PrepareError::Invalid {
-            detail: format!("{error:#}"),
-        };
+        let invalid = |error: wasmtime::Error| PrepareError::Invalid { detail: format!("{error:#}") };
         let component = engines.compile(wasm).map_err(invalid)?;
         let engine = component.engine();
         refuse_imports(&component)?;
-        let instance = Linker::new(engine)
-            .instantiate_pre(&component)
-            .map_err(invalid)?;
+        let instance = Linker::new(engine).instantiate_pre(&component).map_err(invalid)?;
         let functions = functions(&component);
-        Ok(Self {
-            slots: engines.slots(&component),
-            engines: Arc::clone(engines),
-            instance,
-            functions,
-        })
+        Ok(Self { slots: engines.slots(&component), engines: Arc::clone(engines), instance, functions })
     }
 
     /// The size of the compiled code in bytes.
@@ -61,10 +52,7 @@ impl WasmtimeComponent {
     fn function(&self, name: &str) -> Result<&Function, ExportError> {
         match self.functions.get(name) {
             Some(Ok(function)) => Ok(function),
-            Some(Err(reason)) => Err(ExportError::Unsupported {
-                name: name.to_owned(),
-                reason: reason.clone(),
-            }),
+            Some(Err(reason)) => Err(ExportError::Unsupported { name: name.to_owned(), reason: reason.clone() }),
             None => Err(ExportError::NoSuchExport {
                 nearest: nearest(name, self.functions.keys().map(String::as_str)),
                 name: ipld_wit::text::shorten(name, 80),
@@ -75,13 +63,8 @@ impl WasmtimeComponent {
 
 impl Component for WasmtimeComponent {
     fn exports(&self) -> Vec<(&str, &Signature)> {
-        let callable = self
-            .functions
-            .iter()
-            .filter_map(|(name, function)| Some((name, function.as_ref().ok()?)));
-        callable
-            .map(|(name, function)| (name.as_str(), &function.signature))
-            .collect()
+        let callable = self.functions.iter().filter_map(|(name, function)| Some((name, function.as_ref().ok()?)));
+        callable.map(|(name, function)| (name.as_str(), &function.signature)).collect()
     }
 
     fn signature(&self, fun: &str) -> Result<&Signature, ExportError> {
@@ -128,17 +111,13 @@ impl<'a> Run<'a> {
     /// Gives one unit more than the limit: a guest can overrun by a few units where wasmtime does not look, and would
     /// then be said to have used just what it had.
     fn refuel(&mut self) -> Result<(), CallError> {
-        self.store
-            .set_fuel(self.limits.fuel.saturating_add(1))
-            .map_err(host)
+        self.store.set_fuel(self.limits.fuel.saturating_add(1)).map_err(host)
     }
 
     /// Fuel used since the last [`refuel`](Self::refuel), which is the same under every limit that it keeps.
     fn fuel_used(&self) -> Result<u64, CallError> {
         match self.store.get_fuel().map_err(host)? {
-            0 => Err(CallError::OutOfFuel {
-                limit: self.limits.fuel,
-            }),
+            0 => Err(CallError::OutOfFuel { limit: self.limits.fuel }),
             left => Ok(self.limits.fuel.saturating_add(1) - left),
         }
     }
@@ -149,78 +128,46 @@ impl<'a> Run<'a> {
         function: &Function,
         arguments: &[Val],
     ) -> Result<Completion, CallError> {
-        let instance = component
-            .instantiate(&mut self.store)
-            .map_err(|error| self.failure(&error, host_failure))?;
+        let instance = component.instantiate(&mut self.store).map_err(|error| self.failure(&error, host_failure))?;
         let instantiation_fuel = self.fuel_used()?;
         self.refuel()?;
 
         let fun = instance.get_func(&mut self.store, function.index);
-        let fun = fun.ok_or_else(|| CallError::Host {
-            message: "an export has vanished".to_owned(),
-        })?;
+        let fun = fun.ok_or_else(|| CallError::Host { message: "an export has vanished".to_owned() })?;
         let mut results = [Val::Bool(false)];
-        let results = if function.signature.result.is_some() {
-            &mut results[..]
-        } else {
-            &mut []
-        };
+        let results = if function.signature.result.is_some() { &mut results[..] } else { &mut [] };
         // What is no trap by name is a breach of the guest's own types, found while its result is copied out.
-        fun.call(&mut self.store, arguments, results)
-            .map_err(|error| self.failure(&error, trap))?;
+        fun.call(&mut self.store, arguments, results).map_err(|error| self.failure(&error, trap))?;
         let fuel = self.fuel_used()?;
 
         let result = results.first();
         let amount = result_encoded_len(result, &function.signature).map_err(mismatch)?;
         if amount > self.limits.output {
-            return Err(CallError::OutputLimit {
-                limit: self.limits.output,
-                amount: Some(amount),
-            });
+            return Err(CallError::OutputLimit { limit: self.limits.output, amount: Some(amount) });
         }
         let output = result_to_ipld(result, &function.signature).map_err(mismatch)?;
-        Ok(Completion {
-            output,
-            fuel,
-            instantiation_fuel,
-        })
+        Ok(Completion { output, fuel, instantiation_fuel })
     }
 
     /// What an error of wasmtime stands for; `otherwise` says it for one that has no name.
-    fn failure(
-        &self,
-        error: &wasmtime::Error,
-        otherwise: impl FnOnce(String) -> CallError,
-    ) -> CallError {
+    fn failure(&self, error: &wasmtime::Error, otherwise: impl FnOnce(String) -> CallError) -> CallError {
         match &self.store.data().ended {
             Some(Ended::Limit { limit, wanted }) => {
-                return CallError::OutOfMemory {
-                    limit: *limit,
-                    wanted: *wanted,
-                };
+                return CallError::OutOfMemory { limit: *limit, wanted: *wanted };
             }
             Some(Ended::Host { message }) => {
-                return CallError::Host {
-                    message: message.clone(),
-                };
+                return CallError::Host { message: message.clone() };
             }
             None => {}
         }
         match error.downcast_ref::<Trap>() {
-            Some(Trap::OutOfFuel) => CallError::OutOfFuel {
-                limit: self.limits.fuel,
-            },
-            Some(Trap::Interrupt) => CallError::TimeLimit {
-                limit: self.limits.time,
-            },
+            Some(Trap::OutOfFuel) => CallError::OutOfFuel { limit: self.limits.fuel },
+            Some(Trap::Interrupt) => CallError::TimeLimit { limit: self.limits.time },
             Some(Trap::StackOverflow) => CallError::StackOverflow,
-            Some(trap) => CallError::Trap {
-                message: trap.to_string(),
-            },
-            None if lift::is_allowance_exceeded(error) => CallError::OutputLimit {
-                limit: self.limits.output,
-                amount: None,
-            },
+            Some(trap) => CallError::Trap { message: trap.to_string() },
+            None if lift::is_allowance_exceeded(error) => {
+                CallError::OutputLimit { limit: self.limits.output, amount: None }
+            }
             None if error.is::<wasmtime::OutOfMemory>() => host_failure("out of memory".to_owned()),
             None => otherwise(error.root_cause().to_string()),
         }
@@ -256,15 +203,9 @@ fn recognise(bytes: &[u8]) -> Result<(), PrepareError> {
         _ => {
             let start = &bytes[..bytes.len().min(24)];
             match std::str::from_utf8(start) {
-                Ok(text) if text.trim_start().starts_with('(') => {
-                    "WebAssembly in its text form".to_owned()
-                }
+                Ok(text) if text.trim_start().starts_with('(') => "WebAssembly in its text form".to_owned(),
                 Ok(text) => format!("{} bytes of text that start with {text:?}", bytes.len()),
-                Err(_) => format!(
-                    "{} bytes that start with {:02x?}",
-                    bytes.len(),
-                    &start[..start.len().min(8)]
-                ),
+                Err(_) => format!("{} bytes that start with {:02x?}", bytes.len(), &start[..start.len().min(8)]),
             }
         }
     };
@@ -275,25 +216,20 @@ fn recognise(bytes: &[u8]) -> Result<(), PrepareError> {
 fn refuse_imports(component: &component::Component) -> Result<(), PrepareError> {
     let engine = component.engine();
     let ty = component.component_type();
-    let mut forbidden = ty
-        .imports(engine)
-        .filter(|(_, import)| !is_only_types(&import.ty, engine))
-        .map(|(name, _)| name);
+    let mut forbidden =
+        ty.imports(engine).filter(|(_, import)| !is_only_types(&import.ty, engine)).map(|(name, _)| name);
     match forbidden.next() {
         None => Ok(()),
-        Some(name) => Err(PrepareError::ForbiddenImport {
-            name: name.to_owned(),
-            more: forbidden.count(),
-        }),
+        Some(name) => Err(PrepareError::ForbiddenImport { name: name.to_owned(), more: forbidden.count() }),
     }
 }
 
 fn is_only_types(item: &ComponentItem, engine: &Engine) -> bool {
     match item {
         ComponentItem::Type(_) => true,
-        ComponentItem::ComponentInstance(instance) => instance
-            .exports(engine)
-            .all(|(_, export)| is_only_types(&export.ty, engine)),
+        ComponentItem::ComponentInstance(instance) => {
+            instance.exports(engine).all(|(_, export)| is_only_types(&export.ty, engine))
+        }
         _ => false,
     }
 }
@@ -306,29 +242,19 @@ fn functions(component: &component::Component) -> BTreeMap<String, Result<Functi
         let function = index.map(|index| {
             Signature::of(ty).map(|signature| {
                 let cost = Cost::of_result(signature.result.as_ref());
-                Function {
-                    index,
-                    signature,
-                    cost,
-                }
+                Function { index, signature, cost }
             })
         });
         functions.extend(function.map(|function| (name, function)));
     };
     for (name, export) in component.component_type().exports(engine) {
         match export.ty {
-            ComponentItem::ComponentFunc(ty) => {
-                add(name.to_owned(), &ty, component.get_export_index(None, name))
-            }
+            ComponentItem::ComponentFunc(ty) => add(name.to_owned(), &ty, component.get_export_index(None, name)),
             ComponentItem::ComponentInstance(instance) => {
                 let interface = component.get_export_index(None, name);
                 for (fun, export) in instance.exports(engine) {
                     if let ComponentItem::ComponentFunc(ty) = export.ty {
-                        add(
-                            format!("{name}#{fun}"),
-                            &ty,
-                            component.get_export_index(interface.as_ref(), fun),
-                        );
+                        add(format!("{name}#{fun}"), &ty, component.get_export_index(interface.as_ref(), fun));
                     }
                 }
             }

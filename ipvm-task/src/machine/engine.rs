@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use ucan_core::Ipld;
-use wasmtime::{
-    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
-    WasmFeatures,
-};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures};
 
 use super::gate::Gate;
 use super::limiter::MAX_TABLE_ELEMENTS;
@@ -75,36 +72,22 @@ pub(super) struct Engines {
 impl Engines {
     pub(super) fn new(concurrency: u32) -> Result<Self, RuntimeError> {
         let concurrency = concurrency.clamp(1, 4096);
-        let failed = |error: wasmtime::Error| RuntimeError::Engine {
-            detail: format!("{error:#}"),
-        };
+        let failed = |error: wasmtime::Error| RuntimeError::Engine { detail: format!("{error:#}") };
         let mut frugal = config();
         // Nothing is reserved beyond what a guest asks for; its memories move as they grow.
-        frugal
-            .memory_reservation(0)
-            .memory_reservation_for_growth(1 << 20);
+        frugal.memory_reservation(0).memory_reservation_for_growth(1 << 20);
         let frugal = Engine::new(&frugal).map_err(failed)?;
 
         let mut pooled = config();
         pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(concurrency)));
         let pooled = Engine::new(&pooled)
-            .inspect_err(|error| {
-                tracing::warn!("instances get memory of their own, which is slower: {error:#}")
-            })
+            .inspect_err(|error| tracing::warn!("instances get memory of their own, which is slower: {error:#}"))
             .ok();
 
         let engines: Vec<Engine> = pooled.iter().chain([&frugal]).cloned().collect();
-        let ticker = Ticker::start(engines).map_err(|error| RuntimeError::Thread {
-            detail: error.to_string(),
-        })?;
+        let ticker = Ticker::start(engines).map_err(|error| RuntimeError::Thread { detail: error.to_string() })?;
         let profile = DeterminismProfile::new(description())?;
-        Ok(Self {
-            pooled,
-            frugal,
-            gate: Gate::new(concurrency),
-            ticker,
-            profile,
-        })
+        Ok(Self { pooled, frugal, gate: Gate::new(concurrency), ticker, profile })
     }
 
     pub(super) fn profile(&self) -> &DeterminismProfile {
@@ -114,10 +97,7 @@ impl Engines {
     /// Compiles for the pool, and without it what does not fit there.
     ///
     /// A component that is invalid fails twice; the second failure is the one that is told.
-    pub(super) fn compile(
-        &self,
-        wasm: &[u8],
-    ) -> Result<wasmtime::component::Component, wasmtime::Error> {
+    pub(super) fn compile(&self, wasm: &[u8]) -> Result<wasmtime::component::Component, wasmtime::Error> {
         let compile = |engine| wasmtime::component::Component::from_binary(engine, wasm);
         match self.pooled.as_ref().map(compile) {
             Some(Ok(component)) if self.slots(&component) <= self.gate.slots() => Ok(component),
@@ -128,10 +108,7 @@ impl Engines {
     /// How many slots of the pool an instance takes: one for each memory.
     pub(super) fn slots(&self, component: &wasmtime::component::Component) -> u32 {
         component.resources_required().map_or(u32::MAX, |required| {
-            required
-                .num_memories
-                .max(required.num_tables.div_ceil(TABLES_PER_SLOT))
-                .max(1)
+            required.num_memories.max(required.num_tables.div_ceil(TABLES_PER_SLOT)).max(1)
         })
     }
 }
@@ -186,38 +163,23 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
 /// The profile in words, for people and for machines that compare.
 fn description() -> BTreeMap<String, Ipld> {
     let text = |it: &str| Ipld::String(it.to_owned());
-    let map = |entries: Vec<(&str, Ipld)>| {
-        Ipld::Map(
-            entries
-                .into_iter()
-                .map(|(k, v)| (k.to_owned(), v))
-                .collect(),
-        )
-    };
-    let mut features: Vec<String> = FEATURES
-        .iter_names()
-        .map(|(name, _)| name.to_lowercase().replace('_', "-"))
-        .collect();
+    let map = |entries: Vec<(&str, Ipld)>| Ipld::Map(entries.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
+    let mut features: Vec<String> =
+        FEATURES.iter_names().map(|(name, _)| name.to_lowercase().replace('_', "-")).collect();
     features.sort_unstable();
     let Ipld::Map(description) = map(vec![
         ("abi", text("ipld-wit 1")),
         ("runtime", text("wasmtime")),
         ("version", text(WASMTIME)),
         ("compiler", text("cranelift")),
-        (
-            "features",
-            Ipld::List(features.into_iter().map(Ipld::String).collect()),
-        ),
+        ("features", Ipld::List(features.into_iter().map(Ipld::String).collect())),
         ("imports", text("none")),
         ("instance", text("one for each call")),
         ("nan", text("canonical")),
         ("stack", Ipld::Integer(STACK as i128)),
         (
             "fuel",
-            map(vec![
-                ("schedule", text("wasmtime 48 default")),
-                ("counts", text("the call, without instantiation")),
-            ]),
+            map(vec![("schedule", text("wasmtime 48 default")), ("counts", text("the call, without instantiation"))]),
         ),
         (
             "memory",

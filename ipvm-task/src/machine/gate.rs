@@ -12,11 +12,7 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(slots: u32) -> Self {
-        Self {
-            slots,
-            free: Mutex::new(slots),
-            freed: Condvar::new(),
-        }
+        Self { slots, free: Mutex::new(slots), freed: Condvar::new() }
     }
 
     pub(super) fn slots(&self) -> u32 {
@@ -27,10 +23,7 @@ impl Gate {
     pub(super) fn enter(&self, wanted: u32) -> Pass<'_> {
         let taken = wanted.min(self.slots);
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self
-            .freed
-            .wait_while(free, |free| *free < taken)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.freed.wait_while(free, |free| *free < taken).unwrap_or_else(PoisonError::into_inner);
         *free -= taken;
         Pass { gate: self, taken }
     }
@@ -43,11 +36,7 @@ pub(super) struct Pass<'a> {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        *self
-            .gate
-            .free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) += self.taken;
+        *self.gate.free.lock().unwrap_or_else(PoisonError::into_inner) += self.taken;
         // All, since who waits for many must not keep out who waits for one.
         self.gate.freed.notify_all();
     }

@@ -28,55 +28,32 @@ impl Cost {
 
     /// The allowance for an output of `limit` bytes.
     pub(super) fn allowance(self, limit: u64) -> usize {
-        let bytes = self
-            .per_byte
-            .saturating_mul(limit)
-            .saturating_add(self.fixed)
-            .saturating_add(VALUE);
+        let bytes = self.per_byte.saturating_mul(limit).saturating_add(self.fixed).saturating_add(VALUE);
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     fn of(ty: &Type) -> Self {
         match ty {
-            Type::String => Self {
-                per_byte: 1,
-                fixed: 0,
-            },
+            Type::String => Self { per_byte: 1, fixed: 0 },
             // An encoding has at least a byte for each item.
             Type::List(element) => {
                 let element = Self::of(element);
-                Self {
-                    per_byte: element
-                        .per_byte
-                        .saturating_add(element.fixed)
-                        .saturating_add(VALUE),
-                    fixed: 0,
-                }
+                Self { per_byte: element.per_byte.saturating_add(element.fixed).saturating_add(VALUE), fixed: 0 }
             }
-            Type::Tuple(types) => types
-                .iter()
-                .map(Self::of)
-                .fold(Self::default(), Self::beside),
+            Type::Tuple(types) => types.iter().map(Self::of).fold(Self::default(), Self::beside),
             Type::Record(fields) => fields
                 .iter()
                 .map(|field| Self::of(&field.ty).with_name(&field.name))
                 .fold(Self::default(), Self::beside),
             Type::Variant(cases) => {
                 let case = |ty: Option<&Type>| ty.map_or_else(Self::default, Self::of);
-                cases
-                    .iter()
-                    .map(|it| case(it.ty.as_ref()).with_name(&it.name))
-                    .fold(Self::default(), Self::or)
+                cases.iter().map(|it| case(it.ty.as_ref()).with_name(&it.name)).fold(Self::default(), Self::or)
             }
-            Type::Enum(names) => names
-                .iter()
-                .map(|name| Self::default().with_name(name))
-                .fold(Self::default(), Self::or),
+            Type::Enum(names) => {
+                names.iter().map(|name| Self::default().with_name(name)).fold(Self::default(), Self::or)
+            }
             Type::Flags(names) => names.iter().fold(Self::default(), |cost, name| Self {
-                fixed: cost
-                    .fixed
-                    .saturating_add(STRING + VALUE)
-                    .saturating_add(name.len() as u64),
+                fixed: cost.fixed.saturating_add(STRING + VALUE).saturating_add(name.len() as u64),
                 ..cost
             }),
             Type::Option(some) => Self::of(some),
@@ -89,10 +66,7 @@ impl Cost {
     }
 
     fn with_name(self, name: &str) -> Self {
-        Self {
-            fixed: self.fixed.saturating_add(name.len() as u64),
-            ..self
-        }
+        Self { fixed: self.fixed.saturating_add(name.len() as u64), ..self }
     }
 
     /// Both parts are there; the second one is a value of its own.
@@ -105,19 +79,13 @@ impl Cost {
 
     /// One of them is there.
     fn or(self, other: Self) -> Self {
-        Self {
-            per_byte: self.per_byte.max(other.per_byte),
-            fixed: self.fixed.max(other.fixed),
-        }
+        Self { per_byte: self.per_byte.max(other.per_byte), fixed: self.fixed.max(other.fixed) }
     }
 }
 
 /// Whether an error says that the allowance was exceeded. The type of that error is private to wasmtime.
 pub(super) fn is_allowance_exceeded(error: &wasmtime::Error) -> bool {
-    error
-        .root_cause()
-        .to_string()
-        .contains("fuel allocated for hostcalls has been exhausted")
+    error.root_cause().to_string().contains("fuel allocated for hostcalls has been exhausted")
 }
 
 #[cfg(test)]
@@ -127,38 +95,14 @@ mod tests {
     #[test]
     fn text_costs_its_bytes_and_lists_cost_their_items() {
         let limit = 1_000;
-        assert_eq!(
-            Cost::of(&Type::String).allowance(limit) as u64,
-            limit + VALUE
-        );
-        assert_eq!(
-            Cost::of(&Type::bytes()).allowance(limit) as u64,
-            limit * VALUE + VALUE
-        );
+        assert_eq!(Cost::of(&Type::String).allowance(limit) as u64, limit + VALUE);
+        assert_eq!(Cost::of(&Type::bytes()).allowance(limit) as u64, limit * VALUE + VALUE);
         let texts = Cost::of(&Type::list(Type::String));
-        assert_eq!(
-            texts,
-            Cost {
-                per_byte: VALUE + 1,
-                fixed: 0
-            }
-        );
+        assert_eq!(texts, Cost { per_byte: VALUE + 1, fixed: 0 });
         assert_eq!(Cost::of_result(None).allowance(limit) as u64, VALUE);
         let point = Type::record([("x", Type::U8), ("y", Type::U8)]);
-        assert_eq!(
-            Cost::of(&point),
-            Cost {
-                per_byte: 0,
-                fixed: 2 * (VALUE + 1)
-            }
-        );
-        assert_eq!(
-            Cost::of(&Type::list(point)).per_byte,
-            2 * (VALUE + 1) + VALUE
-        );
-        assert_eq!(
-            Cost::of(&Type::list(Type::list(Type::U8))).allowance(u64::MAX),
-            usize::MAX
-        );
+        assert_eq!(Cost::of(&point), Cost { per_byte: 0, fixed: 2 * (VALUE + 1) });
+        assert_eq!(Cost::of(&Type::list(point)).per_byte, 2 * (VALUE + 1) + VALUE);
+        assert_eq!(Cost::of(&Type::list(Type::list(Type::U8))).allowance(u64::MAX), usize::MAX);
     }
 }

@@ -32,20 +32,13 @@ pub(super) enum Ended {
 
 impl MemoryLimiter {
     pub(super) fn new(limit: u64) -> Self {
-        Self {
-            limit,
-            taken: 0,
-            ended: None,
-        }
+        Self { limit, taken: 0, ended: None }
     }
 
     fn take(&mut self, more: usize) -> wasmtime::Result<bool> {
         let wanted = self.taken.saturating_add(more as u64);
         if wanted > self.limit {
-            return self.end(Ended::Limit {
-                limit: self.limit,
-                wanted,
-            });
+            return self.end(Ended::Limit { limit: self.limit, wanted });
         }
         self.taken = wanted;
         Ok(true)
@@ -58,12 +51,7 @@ impl MemoryLimiter {
 }
 
 impl ResourceLimiter for MemoryLimiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         if desired > maximum.unwrap_or(ADDRESSABLE).min(ADDRESSABLE) {
             return Ok(false);
         }
@@ -71,41 +59,23 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.end(Ended::Host {
-            message: format!("{error:#}"),
-        })
-        .map(|_| ())
+        self.end(Ended::Host { message: format!("{error:#}") }).map(|_| ())
     }
 
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         // Asked first: in the pool, `maximum` may be the slot's and not the type's.
         if desired > MAX_TABLE_ELEMENTS {
             let bytes = |elements: usize| (elements as u64).saturating_mul(TABLE_ELEMENT as u64);
-            return self.end(Ended::Limit {
-                limit: bytes(MAX_TABLE_ELEMENTS),
-                wanted: bytes(desired),
-            });
+            return self.end(Ended::Limit { limit: bytes(MAX_TABLE_ELEMENTS), wanted: bytes(desired) });
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        self.take(
-            desired
-                .saturating_sub(current)
-                .saturating_mul(TABLE_ELEMENT),
-        )
+        self.take(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT))
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.end(Ended::Host {
-            message: format!("{error:#}"),
-        })
-        .map(|_| ())
+        self.end(Ended::Host { message: format!("{error:#}") }).map(|_| ())
     }
 
     fn instances(&self) -> usize {

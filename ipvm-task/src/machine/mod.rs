@@ -36,12 +36,7 @@ pub struct WasmtimeOptions {
 impl Default for WasmtimeOptions {
     /// 32 calls, 256 components, 1 GiB of code, components of up to 64 MiB.
     fn default() -> Self {
-        Self {
-            concurrency: 32,
-            cached_components: 256,
-            cached_bytes: 1 << 30,
-            max_component: 64 << 20,
-        }
+        Self { concurrency: 32, cached_components: 256, cached_bytes: 1 << 30, max_component: 64 << 20 }
     }
 }
 
@@ -99,9 +94,7 @@ impl Runtime for WasmtimeRuntime {
     }
 
     fn prepared(&self, cid: &Cid) -> Option<Arc<dyn Component>> {
-        self.cache
-            .get(cid)
-            .map(|component| component as Arc<dyn Component>)
+        self.cache.get(cid).map(|component| component as Arc<dyn Component>)
     }
 
     fn prepare(&self, cid: &Cid, wasm: &[u8]) -> Result<Arc<dyn Component>, PrepareError> {
@@ -109,10 +102,7 @@ impl Runtime for WasmtimeRuntime {
             return Ok(component);
         }
         if wasm.len() > self.max_component {
-            return Err(PrepareError::TooLarge {
-                size: wasm.len(),
-                limit: self.max_component,
-            });
+            return Err(PrepareError::TooLarge { size: wasm.len(), limit: self.max_component });
         }
         // Verified before others can come to wait for this compilation: wrong bytes are this caller's fault alone.
         block::verify(cid, wasm)?;

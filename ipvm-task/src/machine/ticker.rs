@@ -31,14 +31,8 @@ impl Ticker {
     pub(super) fn start(engines: Vec<Engine>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let watched = Arc::clone(&shared);
-        let handle = thread::Builder::new()
-            .name("ipvm-ticker".to_owned())
-            .spawn(move || tick(&watched, &engines))?;
-        Ok(Self {
-            shared,
-            thread: handle.thread().clone(),
-            handle: Some(handle),
-        })
+        let handle = thread::Builder::new().name("ipvm-ticker".to_owned()).spawn(move || tick(&watched, &engines))?;
+        Ok(Self { shared, thread: handle.thread().clone(), handle: Some(handle) })
     }
 
     /// Says that a guest runs, until the watch is dropped.
@@ -48,9 +42,7 @@ impl Ticker {
         if self.shared.asleep.load(Ordering::SeqCst) {
             self.thread.unpark();
         }
-        Watch {
-            running: &self.shared.running,
-        }
+        Watch { running: &self.shared.running }
     }
 
     /// How many epochs from now a limit ends. The current one has partly passed, and does not count.
@@ -89,15 +81,10 @@ fn tick(shared: &Shared, engines: &[Engine]) {
         for engine in engines {
             engine.increment_epoch();
         }
-        idle = if shared.running.load(Ordering::SeqCst) == 0 {
-            idle + 1
-        } else {
-            0
-        };
+        idle = if shared.running.load(Ordering::SeqCst) == 0 { idle + 1 } else { 0 };
         if idle > IDLE_TICKS {
             shared.asleep.store(true, Ordering::SeqCst);
-            while shared.running.load(Ordering::SeqCst) == 0 && !shared.ended.load(Ordering::SeqCst)
-            {
+            while shared.running.load(Ordering::SeqCst) == 0 && !shared.ended.load(Ordering::SeqCst) {
                 thread::park();
             }
             shared.asleep.store(false, Ordering::SeqCst);
