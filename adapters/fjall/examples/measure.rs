@@ -78,11 +78,9 @@ fn receipt(number: u64) -> (Receipt, Filing) {
     let task = TaskId::new(block::raw_cid(&number.to_le_bytes()));
     let mut nonce = [0; 16];
     nonce[..8].copy_from_slice(&number.to_le_bytes());
-    let receipt = Receipt::builder(task, Outcome::Ok(Ipld::Bytes(vec![number as u8; 180]))).sign(&issuer, nonce).unwrap();
-    let filing = Filing {
-        tasks: vec![task],
-        memo: Some(InstructionId::new(*task.cid())),
-        durability: Durability::Synced,
-    };
+    let receipt =
+        Receipt::builder(task, Outcome::Ok(Ipld::Bytes(vec![number as u8; 180]))).sign(&issuer, nonce).unwrap();
+    let filing =
+        Filing { tasks: vec![task], memo: Some(InstructionId::new(*task.cid())), durability: Durability::Synced };
     (receipt, filing)
 }

@@ -20,7 +20,7 @@ const GATHER: Duration = Duration::from_millis(1);
 /// How long a buffered write waits at most for a sync, if nobody asks for one before.
 const SOON: Duration = Duration::from_millis(500);
 /// After how many records the checkpoint is moved, which bounds what is verified when the store is opened.
-const CHECKPOINT: u64 = 32_768;
+const CHECKPOINT: u64 = 16_384;
 
 /// What a caller wants written.
 #[derive(Debug)]
@@ -80,16 +80,7 @@ impl Committer {
     pub(crate) fn new(db: Db, file: HeadFile, stop: Stop, head: Head, checkpoint: Head) -> Result<Self, StoreError> {
         db.sync()?;
         let claim = Claim { head, checkpoint };
-        let mut committer = Self {
-            db,
-            file,
-            stop,
-            head,
-            claim,
-            flushing: None,
-            unsynced: None,
-            usual: 1,
-        };
+        let mut committer = Self { db, file, stop, head, claim, flushing: None, unsynced: None, usual: 1 };
         committer.write_claim(claim)?;
         Ok(committer)
     }
@@ -155,7 +146,13 @@ impl Committer {
     }
 
     /// Adds to the batch what `record` asks for and is not there yet.
-    fn stage(&self, rows: &mut Rows, head: &mut Head, record: Record, block: Option<Vec<u8>>) -> Result<(), StoreError> {
+    fn stage(
+        &self,
+        rows: &mut Rows,
+        head: &mut Head,
+        record: Record,
+        block: Option<Vec<u8>>,
+    ) -> Result<(), StoreError> {
         let missing = |key: &Vec<u8>| Ok::<_, StoreError>(!rows.has(key) && !self.db.contains("an index", key)?);
         let block = match record.block().map(rows::block).zip(block) {
             Some((key, value)) if missing(&key)? => Some((key, value)),
@@ -163,7 +160,8 @@ impl Committer {
         };
         let mut indexes = BTreeSet::new();
         for key in rows::indexes(&record) {
-            if missing(&key)? {
+            // Index rows come with the block that they name or after it: where that is new, so are they.
+            if block.is_some() || missing(&key)? {
                 indexes.insert(key);
             }
         }
@@ -270,15 +268,41 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::sync::Semaphore;
+    use ucan_core::block;
 
     #[test]
-    fn a_stopped_store_says_why_and_what_to_do() {
+    fn a_failed_write_stops_the_store_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let [database, path] = ["fjall", "HEAD"].map(|name| folder.path().join(name));
+        Db::create(&database).unwrap();
+        std::fs::write(&path, HeadFile::initial()).unwrap();
+        let db = Db::open(&database).unwrap().unwrap();
         let stop = Stop::default();
-        assert!(stop.check().is_ok());
-        stop.stop(&StoreError::io("writing HEAD", "no space left"));
-        stop.stop(&StoreError::io("another", "later failure"));
-        let text = stop.check().unwrap_err().to_string();
-        assert!(text.contains("close it and open it again"), "{text}");
-        assert!(text.contains("no space left"), "{text}");
+        let file = HeadFile::open(&path).unwrap().0;
+        let mut committer = Committer::new(db, file, stop.clone(), Head::default(), Head::default()).unwrap();
+
+        let write = |committer: &mut Committer, name: &str, sync: bool| {
+            let (reply, mut answer) = oneshot::channel();
+            let record = Record::Block(block::raw_cid(name.as_bytes()));
+            let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+            committer.serve(vec![Request { record, block: Some(vec![0]), sync, reply, permit }]);
+            answer.try_recv().unwrap()
+        };
+        write(&mut committer, "first", true).unwrap();
+        assert_eq!(HeadFile::open(&path).unwrap().1.unwrap().head.sequence, 1);
+
+        committer.file = HeadFile::read_only(&path).unwrap();
+        let first = write(&mut committer, "second", true).unwrap_err().to_string();
+        assert!(first.contains("close it and open it again"), "{first}");
+        committer.file = HeadFile::open(&path).unwrap().0;
+        for sync in [true, false] {
+            let later = write(&mut committer, "third", sync).unwrap_err().to_string();
+            assert_eq!(later, first);
+        }
+        assert!(committer.settle().is_err());
+        assert_eq!(stop.check().unwrap_err().to_string(), first);
+        // Nothing was claimed that was not acknowledged.
+        assert_eq!(HeadFile::open(&path).unwrap().1.unwrap().head.sequence, 1);
     }
 }

@@ -46,10 +46,7 @@ impl Db {
     /// Opens the database in `path`; `None` where it has lost the keyspace.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>, StoreError> {
         guarded("the database", || {
-            let database = Database::builder(path)
-                .max_journaling_size(JOURNAL)
-                .worker_threads(2)
-                .open()?;
+            let database = Database::builder(path).max_journaling_size(JOURNAL).worker_threads(2).open()?;
             if !database.keyspace_exists(KEYSPACE) {
                 return Ok(None);
             }
@@ -60,10 +57,7 @@ impl Db {
 
     /// The database as it is now, for reads that have to agree with each other.
     pub(crate) fn view(&self) -> View {
-        View {
-            snapshot: self.database.snapshot(),
-            rows: self.rows.clone(),
-        }
+        View { snapshot: self.database.snapshot(), rows: self.rows.clone() }
     }
 
     pub(crate) fn get(&self, what: &str, key: &[u8]) -> Result<Option<fjall::Slice>, StoreError> {
@@ -130,7 +124,13 @@ impl View {
     }
 
     /// At most `limit` rows with keys from `from` to before `to`.
-    pub(crate) fn range(&self, what: &str, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<fjall::KvPair>, StoreError> {
+    pub(crate) fn range(
+        &self,
+        what: &str,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<fjall::KvPair>, StoreError> {
         guarded(what, || self.snapshot.range(&self.rows, from..to).take(limit).map(fjall::Guard::into_inner).collect())
     }
 }
@@ -153,7 +153,8 @@ fn classified(what: &str, error: fjall::Error) -> StoreError {
         _ => None,
     };
     match kind {
-        None | Some(ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::NotFound) => {
+        None
+        | Some(ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::NotFound) => {
             StoreError::corrupt(what, format_args!("{error:?}"))
         }
         Some(_) => StoreError::io(what, error),

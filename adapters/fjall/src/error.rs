@@ -92,26 +92,17 @@ impl OpenError {
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
         let (path, detail) = (path.to_owned(), error.to_string());
         match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::NotWritable { path, detail }
-            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::NotWritable { path, detail },
             kind => Self::Io { path, kind, detail },
         }
     }
 
     pub(crate) fn damaged(path: &Path, damage: Damage) -> Self {
-        Self::Damaged {
-            path: path.to_owned(),
-            damage,
-        }
+        Self::Damaged { path: path.to_owned(), damage }
     }
 
     pub(crate) fn format(path: &Path, found: &str) -> Self {
-        Self::Format {
-            path: path.to_owned(),
-            found: found.to_owned(),
-            supported: FORMAT.to_owned(),
-        }
+        Self::Format { path: path.to_owned(), found: found.to_owned(), supported: FORMAT.to_owned() }
     }
 }
 

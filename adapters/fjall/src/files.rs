@@ -28,10 +28,7 @@ impl Files {
             fs::remove_file(entry?.path())?;
         }
         sync_folder(&folder)?;
-        Ok(Self {
-            folder,
-            next: AtomicU64::new(0),
-        })
+        Ok(Self { folder, next: AtomicU64::new(0) })
     }
 
     /// Writes a block; it is durable on return. Readers see all of it or nothing.

@@ -14,9 +14,7 @@ use crate::head::HeadFile;
 /// The format that this version reads and writes: the whole content of `FORMAT`, but for the end of the line.
 pub(crate) const FORMAT: &str = "ipvm-fjall 1";
 
-const NAMES: [&str; 8] = [
-    "FORMAT", "FORMAT.new", "LOCK", "HEAD", "HEAD.new", "fjall", "fjall.new", "blocks",
-];
+const NAMES: [&str; 8] = ["FORMAT", "FORMAT.new", "LOCK", "HEAD", "HEAD.new", "fjall", "fjall.new", "blocks"];
 
 /// A store's folder, locked for as long as this lives.
 #[derive(Debug)]
@@ -55,11 +53,7 @@ impl Folder {
             None => refuse_alien(path)?,
         }
         let lock = lock(path)?;
-        let folder = Self {
-            path: path.to_owned(),
-            fresh: format.is_none(),
-            _lock: lock,
-        };
+        let folder = Self { path: path.to_owned(), fresh: format.is_none(), _lock: lock };
         if folder.fresh {
             folder.create().map_err(fail)?;
         }
@@ -116,7 +110,8 @@ impl Folder {
     fn check(&self) -> Result<(), OpenError> {
         let required = ["fjall/version", "fjall/keyspaces/0/current", "fjall/keyspaces/1/current"];
         for name in required {
-            let there = self.path.join(name).try_exists().map_err(|error| OpenError::io(&self.path.join(name), &error))?;
+            let there =
+                self.path.join(name).try_exists().map_err(|error| OpenError::io(&self.path.join(name), &error))?;
             if !there {
                 return Err(self.damaged_file(name, "it does not exist"));
             }
@@ -156,13 +151,7 @@ impl Folder {
     }
 
     fn damaged_file(&self, name: &str, detail: &str) -> OpenError {
-        OpenError::damaged(
-            &self.path,
-            Damage::File {
-                name: name.to_owned(),
-                detail: detail.to_owned(),
-            },
-        )
+        OpenError::damaged(&self.path, Damage::File { name: name.to_owned(), detail: detail.to_owned() })
     }
 }
 
@@ -189,10 +178,7 @@ fn refuse_alien(path: &Path) -> Result<(), OpenError> {
     for entry in fs::read_dir(path).map_err(fail)? {
         let name = entry.map_err(fail)?.file_name();
         if !NAMES.iter().any(|ours| name == *ours) {
-            return Err(OpenError::Alien {
-                path: path.to_owned(),
-                found: name.to_string_lossy().into_owned(),
-            });
+            return Err(OpenError::Alien { path: path.to_owned(), found: name.to_string_lossy().into_owned() });
         }
     }
     Ok(())
@@ -202,13 +188,7 @@ fn refuse_alien(path: &Path) -> Result<(), OpenError> {
 fn lock(path: &Path) -> Result<File, OpenError> {
     let name = path.join("LOCK");
     let fail = |error: io::Error| OpenError::io(&name, &error);
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&name)
-        .map_err(fail)?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -220,9 +200,6 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Err(TryLockError::Error(error)) => return Err(fail(error)),
     }
     let holder = format!("{}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(holder.as_bytes()))
-        .map_err(fail)?;
+    file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes())).map_err(fail)?;
     Ok(file)
 }

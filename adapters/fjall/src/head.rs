@@ -44,9 +44,7 @@ impl HeadFile {
     pub(crate) fn open(path: &Path) -> io::Result<(Self, Option<Claim>)> {
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;
         let mut bytes = Vec::new();
-        Read::by_ref(&mut file)
-            .take(2 * PAGE as u64)
-            .read_to_end(&mut bytes)?;
+        Read::by_ref(&mut file).take(2 * PAGE as u64).read_to_end(&mut bytes)?;
         let newest = [0, PAGE]
             .into_iter()
             .filter_map(|at| decode(bytes.get(at..at + SLOT)?))
@@ -55,10 +53,16 @@ impl HeadFile {
         Ok((Self { file, generation }, newest.map(|(_, claim)| claim)))
     }
 
+    /// A file that cannot be written, to see what happens then.
+    #[cfg(test)]
+    pub(crate) fn read_only(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)?, generation: 0 })
+    }
+
     /// Replaces the claim, and returns when that is durable.
     pub(crate) fn write(&mut self, claim: &Claim) -> io::Result<()> {
         let generation = self.generation.saturating_add(1);
-        let at = if generation % 2 == 0 { 0 } else { PAGE as u64 };
+        let at = if generation.is_multiple_of(2) { 0 } else { PAGE as u64 };
         self.file.seek(SeekFrom::Start(at))?;
         self.file.write_all(&encode(generation, claim))?;
         // The length never changes, so that syncing the data is enough.
@@ -90,8 +94,7 @@ fn decode(slot: &[u8]) -> Option<(u64, Claim)> {
     let generation = take_number(&mut rest)?;
     let head = take_head(&mut rest)?;
     let checkpoint = take_head(&mut rest)?;
-    rest.is_empty()
-        .then_some((generation, Claim { head, checkpoint }))
+    rest.is_empty().then_some((generation, Claim { head, checkpoint }))
 }
 
 fn take_number(rest: &mut &[u8]) -> Option<u64> {
@@ -104,10 +107,7 @@ fn take_head(rest: &mut &[u8]) -> Option<Head> {
     let sequence = take_number(rest)?;
     let (hash, after) = rest.split_first_chunk()?;
     *rest = after;
-    Some(Head {
-        sequence,
-        hash: *hash,
-    })
+    Some(Head { sequence, hash: *hash })
 }
 
 #[cfg(test)]
@@ -115,14 +115,8 @@ mod tests {
     use super::*;
 
     fn claim(sequence: u64) -> Claim {
-        let head = Head {
-            sequence,
-            hash: [7; 32],
-        };
-        Claim {
-            head,
-            checkpoint: Head::default(),
-        }
+        let head = Head { sequence, hash: [7; 32] };
+        Claim { head, checkpoint: Head::default() }
     }
 
     #[test]

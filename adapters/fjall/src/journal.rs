@@ -13,18 +13,9 @@ use crate::store::FjallStore;
 impl Journal for FjallStore {
     async fn append(&self, entry: &Entry) -> Result<(), StoreError> {
         let record = match entry {
-            Entry::Started { run, workflow } => Record::Started {
-                run: (*run).into(),
-                workflow: *workflow,
-            },
-            Entry::Intent { run, task } => Record::Intent {
-                run: (*run).into(),
-                task: (*task).into(),
-            },
-            Entry::Finished { run, receipt } => Record::Finished {
-                run: (*run).into(),
-                receipt: (*receipt).into(),
-            },
+            Entry::Started { run, workflow } => Record::Started { run: (*run).into(), workflow: *workflow },
+            Entry::Intent { run, task } => Record::Intent { run: (*run).into(), task: (*task).into() },
+            Entry::Finished { run, receipt } => Record::Finished { run: (*run).into(), receipt: (*receipt).into() },
         };
         self.write(record, None, true).await
     }

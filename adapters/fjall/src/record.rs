@@ -23,10 +23,7 @@ impl Head {
         hasher.update(self.hash);
         hasher.update(sequence.to_be_bytes());
         hasher.update(record);
-        Self {
-            sequence,
-            hash: hasher.finalize().into(),
-        }
+        Self { sequence, hash: hasher.finalize().into() }
     }
 }
 
@@ -38,11 +35,7 @@ pub(crate) enum Record {
     /// A block was put.
     Block(Cid),
     /// A receipt was filed.
-    Receipt {
-        id: Cid,
-        memo: Option<Cid>,
-        tasks: Vec<Cid>,
-    },
+    Receipt { id: Cid, memo: Option<Cid>, tasks: Vec<Cid> },
     /// A delegation was put.
     Delegation { id: Cid, audience: String },
     /// A run was accepted.
@@ -119,23 +112,11 @@ impl Record {
             DELEGATION => {
                 let id = cid(&mut rest)?;
                 let audience = std::str::from_utf8(std::mem::take(&mut rest)).ok()?;
-                Self::Delegation {
-                    id,
-                    audience: audience.to_owned(),
-                }
+                Self::Delegation { id, audience: audience.to_owned() }
             }
-            STARTED => Self::Started {
-                run: cid(&mut rest)?,
-                workflow: cid(&mut rest)?,
-            },
-            INTENT => Self::Intent {
-                run: cid(&mut rest)?,
-                task: cid(&mut rest)?,
-            },
-            FINISHED => Self::Finished {
-                run: cid(&mut rest)?,
-                receipt: cid(&mut rest)?,
-            },
+            STARTED => Self::Started { run: cid(&mut rest)?, workflow: cid(&mut rest)? },
+            INTENT => Self::Intent { run: cid(&mut rest)?, task: cid(&mut rest)? },
+            FINISHED => Self::Finished { run: cid(&mut rest)?, receipt: cid(&mut rest)? },
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -156,29 +137,11 @@ mod tests {
         let [a, b, c] = [b"a", b"b", b"c"].map(|bytes| block::raw_cid(bytes));
         for record in [
             Record::Block(a),
-            Record::Receipt {
-                id: a,
-                memo: None,
-                tasks: vec![],
-            },
-            Record::Receipt {
-                id: a,
-                memo: Some(b),
-                tasks: vec![b, c],
-            },
-            Record::Receipt {
-                id: a,
-                memo: None,
-                tasks: vec![c],
-            },
-            Record::Delegation {
-                id: a,
-                audience: "did:key:zAlice".into(),
-            },
-            Record::Started {
-                run: a,
-                workflow: b,
-            },
+            Record::Receipt { id: a, memo: None, tasks: vec![] },
+            Record::Receipt { id: a, memo: Some(b), tasks: vec![b, c] },
+            Record::Receipt { id: a, memo: None, tasks: vec![c] },
+            Record::Delegation { id: a, audience: "did:key:zAlice".into() },
+            Record::Started { run: a, workflow: b },
             Record::Intent { run: a, task: c },
             Record::Finished { run: a, receipt: b },
         ] {
@@ -196,14 +159,6 @@ mod tests {
         let one = Head::default().next(b"one");
         assert_eq!(one.sequence, 1);
         assert_ne!(one.next(b"two").hash, Head::default().next(b"two").hash);
-        assert_ne!(
-            one.next(b"two").hash,
-            Head {
-                sequence: 7,
-                ..one
-            }
-            .next(b"two")
-            .hash
-        );
+        assert_ne!(one.next(b"two").hash, Head { sequence: 7, ..one }.next(b"two").hash);
     }
 }

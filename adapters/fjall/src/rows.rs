@@ -93,11 +93,9 @@ pub(crate) fn last_cid(key: &[u8], prefix: &[u8]) -> Option<Cid> {
 /// the first record that asks for it, and never altered.
 pub(crate) fn indexes(record: &Record) -> Vec<Vec<u8>> {
     match record {
-        Record::Receipt { id, memo, tasks } => tasks
-            .iter()
-            .map(|of| entry(task(of), id))
-            .chain(memo.iter().map(|of| entry(self::memo(of), id)))
-            .collect(),
+        Record::Receipt { id, memo, tasks } => {
+            tasks.iter().map(|of| entry(task(of), id)).chain(memo.iter().map(|of| entry(self::memo(of), id))).collect()
+        }
         Record::Delegation { id, audience } => vec![entry(self::audience(audience), id)],
         Record::Intent { task, .. } => vec![intent(task)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),

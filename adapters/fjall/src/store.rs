@@ -46,7 +46,7 @@ struct Inner {
 impl FjallStore {
     /// Opens the store in the folder `path`, or makes one where there is none; its parent folder must exist.
     ///
-    /// The log is verified from its last checkpoint on, which is never more than about 65,000 records back: what may
+    /// The log is verified from its last checkpoint on, which is never more than about 33,000 records back: what may
     /// still depend on the database's journal, all of it and all that it lists; what is in synced tables, which carry
     /// checksums, when it is read. [`check`](Self::check) verifies everything.
     ///
@@ -68,11 +68,9 @@ impl FjallStore {
             _ => OpenError::io(&folder.head(), &error),
         })?;
         let claim = claim.ok_or_else(|| damaged(head_damage("neither of its slots is whole")))?;
-        let db = Db::open(&folder.database()).map_err(failed)?.ok_or_else(|| {
-            damaged(Damage::Database {
-                detail: "it no longer has its keyspace".to_owned(),
-            })
-        })?;
+        let db = Db::open(&folder.database())
+            .map_err(failed)?
+            .ok_or_else(|| damaged(Damage::Database { detail: "it no longer has its keyspace".to_owned() }))?;
         let files = Files::open(folder.blocks()).map_err(|error| OpenError::io(&folder.blocks(), &error))?;
         let blocks = Blocks::new(db.clone(), files);
 
@@ -88,8 +86,7 @@ impl FjallStore {
         }
 
         let stop = Stop::default();
-        let committer =
-            Committer::new(db.clone(), file, stop.clone(), head, claim.checkpoint).map_err(failed)?;
+        let committer = Committer::new(db.clone(), file, stop.clone(), head, claim.checkpoint).map_err(failed)?;
         folder.finish()?;
         let (requests, waiting) = mpsc::channel();
         let committer = std::thread::Builder::new()
@@ -201,10 +198,9 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // Without a sender the committer syncs, moves HEAD, and ends.
         drop(self.requests.take());
-        if let Some(committer) = self.committer.take() {
-            if committer.join().is_err() {
-                tracing::error!(path = %self.folder.path().display(), "the committer of the store panicked");
-            }
+        let committer = self.committer.take();
+        if committer.is_some_and(|committer| committer.join().is_err()) {
+            tracing::error!(path = %self.folder.path().display(), "the committer of the store panicked");
         }
     }
 }
@@ -216,10 +212,7 @@ impl fmt::Debug for FjallStore {
 }
 
 fn head_damage(detail: &str) -> Damage {
-    Damage::File {
-        name: "HEAD".to_owned(),
-        detail: detail.to_owned(),
-    }
+    Damage::File { name: "HEAD".to_owned(), detail: detail.to_owned() }
 }
 
 /// Runs what can wait for the disk away from the threads that run futures.

@@ -56,7 +56,9 @@ impl FjallStore {
         let mut receipts = Vec::new();
         for cid in self.listed(what, prefix)? {
             let receipt = ReceiptStore::get(self, &ReceiptId::new(cid)).await?;
-            receipts.push(receipt.ok_or_else(|| StoreError::corrupt(format!("receipt {cid}"), "it is listed, and not there"))?);
+            receipts.push(
+                receipt.ok_or_else(|| StoreError::corrupt(format!("receipt {cid}"), "it is listed, and not there"))?,
+            );
         }
         Ok(receipts)
     }
@@ -66,10 +68,8 @@ impl FjallStore {
 #[async_trait]
 impl DelegationStore for FjallStore {
     async fn put(&self, delegation: &Delegation) -> Result<(), StoreError> {
-        let record = Record::Delegation {
-            id: *delegation.cid(),
-            audience: delegation.audience().principal().to_owned(),
-        };
+        let record =
+            Record::Delegation { id: *delegation.cid(), audience: delegation.audience().principal().to_owned() };
         self.write_with_block(record, delegation.bytes(), true).await
     }
 
@@ -83,8 +83,10 @@ impl DelegationStore for FjallStore {
         let mut delegations = Vec::with_capacity(cids.len());
         for cid in cids {
             let delegation = DelegationStore::get(self, &cid).await?;
-            delegations
-                .push(delegation.ok_or_else(|| StoreError::corrupt(format!("delegation {cid}"), "it is listed, and not there"))?);
+            delegations.push(
+                delegation
+                    .ok_or_else(|| StoreError::corrupt(format!("delegation {cid}"), "it is listed, and not there"))?,
+            );
         }
         Ok(delegations)
     }

@@ -62,27 +62,12 @@ impl Report {
 
 /// Verifies the log from `from` to its end: that it has no gap, that each record continues the chain, that the heads in
 /// `claim` are part of it, and that what the records list is there. Answers the last record and what was found.
-pub(crate) fn verify(
-    view: &View,
-    blocks: &Blocks,
-    claim: &Claim,
-    from: Head,
-    depth: Depth,
-) -> (Head, Report) {
-    let mut walk = Walk {
-        view,
-        blocks,
-        depth,
-        head: from,
-        ahead: Vec::new(),
-        runs: BTreeMap::new(),
-        report: Report::default(),
-    };
+pub(crate) fn verify(view: &View, blocks: &Blocks, claim: &Claim, from: Head, depth: Depth) -> (Head, Report) {
+    let mut walk =
+        Walk { view, blocks, depth, head: from, ahead: Vec::new(), runs: BTreeMap::new(), report: Report::default() };
     // Nothing after a break in the chain can be told from what somebody else put there: the walk ends.
     let walked = walk.all(claim);
-    let Walk {
-        head, mut report, ..
-    } = walk;
+    let Walk { head, mut report, .. } = walk;
     if let Err(damage) = walked {
         report.add(damage);
     }
@@ -116,19 +101,14 @@ impl Walk<'_> {
         while let Some(record) = self.next()? {
             for known in [&claim.head, &claim.checkpoint] {
                 if self.head.sequence == known.sequence && self.head != *known {
-                    return Err(Damage::Chain {
-                        sequence: known.sequence,
-                    });
+                    return Err(Damage::Chain { sequence: known.sequence });
                 }
             }
             self.report.count(&record);
             self.contents(&record)?;
         }
         if self.head.sequence < claim.head.sequence {
-            return Err(Damage::Lost {
-                claimed: claim.head.sequence,
-                held: self.head.sequence,
-            });
+            return Err(Damage::Lost { claimed: claim.head.sequence, held: self.head.sequence });
         }
         self.open_runs(from.sequence == 0)
     }
@@ -140,10 +120,7 @@ impl Walk<'_> {
             Some(row) if row.sequence == sequence && row.hash == hash => Ok(()),
             Some(row) if row.sequence == sequence => Err(Damage::Chain { sequence }),
             Some(_) => Err(Damage::Gap { sequence }),
-            None => Err(Damage::Lost {
-                claimed: claim.head.sequence,
-                held: sequence.saturating_sub(1),
-            }),
+            None => Err(Damage::Lost { claimed: claim.head.sequence, held: sequence.saturating_sub(1) }),
         }
     }
 
@@ -161,9 +138,7 @@ impl Walk<'_> {
             return Err(Damage::Gap { sequence });
         }
         let head = self.head.next(&row.record);
-        let record = Record::decode(&row.record)
-            .filter(|_| head.hash == row.hash)
-            .ok_or(Damage::Chain { sequence })?;
+        let record = Record::decode(&row.record).filter(|_| head.hash == row.hash).ok_or(Damage::Chain { sequence })?;
         self.head = head;
         Ok(Some(record))
     }
@@ -174,22 +149,13 @@ impl Walk<'_> {
         if let Some(id) = record.block() {
             match self.blocks.check(id, self.depth) {
                 Ok(true) => {}
-                Ok(false) => self.report.add(Damage::Missing {
-                    sequence,
-                    what: format!("the block {id}"),
-                }),
-                Err(error) => self.report.add(Damage::Block {
-                    cid: id.to_string(),
-                    detail: error.to_string(),
-                }),
+                Ok(false) => self.report.add(Damage::Missing { sequence, what: format!("the block {id}") }),
+                Err(error) => self.report.add(Damage::Block { cid: id.to_string(), detail: error.to_string() }),
             }
         }
         for key in rows::indexes(record) {
             if !self.has("an index", &key)? {
-                self.report.add(Damage::Missing {
-                    sequence,
-                    what: "an index row".to_owned(),
-                });
+                self.report.add(Damage::Missing { sequence, what: "an index row".to_owned() });
             }
         }
         match record {
@@ -206,17 +172,11 @@ impl Walk<'_> {
         let runs = std::mem::take(&mut self.runs);
         for (run, open) in &runs {
             if self.has(WHAT, &rows::open(run))? != *open {
-                self.report.add(Damage::OpenRun {
-                    run: run.to_string(),
-                });
+                self.report.add(Damage::OpenRun { run: run.to_string() });
             }
         }
         if all {
-            for (key, _) in self
-                .view
-                .prefix(WHAT, &rows::open_runs())
-                .map_err(database)?
-            {
+            for (key, _) in self.view.prefix(WHAT, &rows::open_runs()).map_err(database)? {
                 let run = rows::only_cid(&key);
                 if run.is_none_or(|run| !runs.contains_key(&run)) {
                     let run = run.map_or_else(|| "a malformed key".to_owned(), |run| run.to_string());
@@ -230,20 +190,13 @@ impl Walk<'_> {
     /// At most `limit` records from `sequence` on.
     fn read(&self, sequence: u64, limit: usize) -> Result<Vec<LogRow>, Damage> {
         let (from, to) = (rows::log(sequence), rows::log(u64::MAX));
-        let found = self
-            .view
-            .range("the log", &from, &to, limit)
-            .map_err(database)?;
+        let found = self.view.range("the log", &from, &to, limit).map_err(database)?;
         let mut log = Vec::with_capacity(found.len());
         for (key, value) in found {
             let number = key.get(1..).and_then(rows::number);
             let row = number.zip(rows::split_log_value(&value));
             let (sequence, (hash, record)) = row.ok_or(Damage::Chain { sequence })?;
-            log.push(LogRow {
-                sequence,
-                hash: *hash,
-                record: record.to_vec(),
-            });
+            log.push(LogRow { sequence, hash: *hash, record: record.to_vec() });
         }
         Ok(log)
     }
@@ -254,7 +207,5 @@ impl Walk<'_> {
 }
 
 pub(crate) fn database(error: StoreError) -> Damage {
-    Damage::Database {
-        detail: error.to_string(),
-    }
+    Damage::Database { detail: error.to_string() }
 }

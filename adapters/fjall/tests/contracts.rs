@@ -7,7 +7,9 @@ use std::fs;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common::{blocks_conform, cid, delegation, delegations_conform, filing, instruction, issuer, receipt, receipts_conform, task};
+use common::{
+    blocks_conform, cid, delegation, delegations_conform, filing, instruction, issuer, receipt, receipts_conform, task,
+};
 use ipvm_fjall::{Damage, FjallStore, OpenError};
 use ucan_core::{DelegationStore, block};
 use ucan_invocation::{BlockStore, Durability, MemoryBlocks, MemoryReceipts, ReceiptStore};
@@ -152,10 +154,7 @@ fn other_formats_are_refused() {
     drop(store);
     fs::write(path.join("FORMAT"), "ipvm-fjall 2\n").unwrap();
     let error = FjallStore::open(&path).unwrap_err();
-    assert_eq!(
-        error,
-        OpenError::Format { path, found: "ipvm-fjall 2".into(), supported: "ipvm-fjall 1".into() }
-    );
+    assert_eq!(error, OpenError::Format { path, found: "ipvm-fjall 2".into(), supported: "ipvm-fjall 1".into() });
 }
 
 #[test]

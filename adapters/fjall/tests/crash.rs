@@ -119,7 +119,8 @@ async fn what_was_acknowledged_survives_a_kill() {
         let report = store.check().await.unwrap();
         assert!(report.is_sound(), "round {round}: {report:?}");
         let unfinished: BTreeSet<_> = store.unfinished().await.unwrap().into_iter().collect();
-        let all: BTreeSet<ReceiptId> = store.by_task(&task("all")).await.unwrap().iter().map(|receipt| receipt.id()).collect();
+        let all: BTreeSet<ReceiptId> =
+            store.by_task(&task("all")).await.unwrap().iter().map(|receipt| receipt.id()).collect();
         for (kind, number) in &acknowledged {
             let receipt = receipt(*number);
             let there = match kind {

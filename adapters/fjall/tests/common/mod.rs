@@ -6,49 +6,41 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ucan_core::{Cid, Command, Delegation, DelegationStore, Ipld, Issuer, StoreError, block};
-use ucan_invocation::{
-    BlockStore, Durability, Filing, InstructionId, Outcome, Receipt, ReceiptStore, TaskId,
-};
+use ucan_invocation::{BlockStore, Durability, Filing, InstructionId, Outcome, Receipt, ReceiptStore, TaskId};
 use varsig::ed25519::SigningKey;
 
-pub fn issuer(seed: u8) -> Issuer {
+pub(crate) fn issuer(seed: u8) -> Issuer {
     Issuer::ed25519(SigningKey::from_seed(&[seed; 32]))
 }
 
-pub fn cid(name: &str) -> Cid {
+pub(crate) fn cid(name: &str) -> Cid {
     block::raw_cid(name.as_bytes())
 }
 
-pub fn task(name: &str) -> TaskId {
+pub(crate) fn task(name: &str) -> TaskId {
     TaskId::new(cid(name))
 }
 
-pub fn instruction(name: &str) -> InstructionId {
+pub(crate) fn instruction(name: &str) -> InstructionId {
     InstructionId::new(cid(name))
 }
 
-pub fn receipt(number: u64) -> Receipt {
+pub(crate) fn receipt(number: u64) -> Receipt {
     receipt_of(number, Ipld::Integer(number.into()))
 }
 
-pub fn receipt_of(number: u64, value: Ipld) -> Receipt {
+pub(crate) fn receipt_of(number: u64, value: Ipld) -> Receipt {
     let mut nonce = [0; 16];
     nonce[..8].copy_from_slice(&number.to_le_bytes());
-    Receipt::builder(task(&format!("task {number}")), Outcome::Ok(value))
-        .sign(&issuer(1), nonce)
-        .unwrap()
+    Receipt::builder(task(&format!("task {number}")), Outcome::Ok(value)).sign(&issuer(1), nonce).unwrap()
 }
 
-pub fn filing(tasks: &[TaskId], memo: Option<InstructionId>, durability: Durability) -> Filing {
-    Filing {
-        tasks: tasks.to_vec(),
-        memo,
-        durability,
-    }
+pub(crate) fn filing(tasks: &[TaskId], memo: Option<InstructionId>, durability: Durability) -> Filing {
+    Filing { tasks: tasks.to_vec(), memo, durability }
 }
 
 /// A block of so many bytes that compress badly, so that the database cannot make them small.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     std::iter::repeat_with(|| {
         state ^= state << 13;
@@ -60,19 +52,15 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     .collect()
 }
 
-pub fn delegation(to: u8, nonce: u8) -> Delegation {
+pub(crate) fn delegation(to: u8, nonce: u8) -> Delegation {
     let from = issuer(1);
-    Delegation::builder(
-        issuer(to).did().clone(),
-        Some(from.did().clone()),
-        Command::parse("/msg").unwrap(),
-    )
-    .nonce(vec![nonce; 12])
-    .sign(&from)
-    .unwrap()
+    Delegation::builder(issuer(to).did().clone(), Some(from.did().clone()), Command::parse("/msg").unwrap())
+        .nonce(vec![nonce; 12])
+        .sign(&from)
+        .unwrap()
 }
 
-pub async fn blocks_conform(store: &dyn BlockStore) {
+pub(crate) async fn blocks_conform(store: &dyn BlockStore) {
     for length in [0, 1, 600, 256 * 1024 - 1, 256 * 1024, 1_000_000] {
         let bytes = Bytes::from(noise(length as u64, length));
         let cid = block::raw_cid(&bytes);
@@ -82,16 +70,13 @@ pub async fn blocks_conform(store: &dyn BlockStore) {
         store.put(&cid, bytes.clone()).await.unwrap();
         assert_eq!(store.get(&cid).await.unwrap(), Some(bytes));
     }
-    let wrong = store
-        .put(&cid("one thing"), Bytes::from_static(b"another"))
-        .await;
+    let wrong = store.put(&cid("one thing"), Bytes::from_static(b"another")).await;
     assert!(matches!(wrong, Err(StoreError::Corrupt { .. })));
     assert_eq!(store.get(&cid("one thing")).await.unwrap(), None);
 }
 
-pub async fn receipts_conform(store: &dyn ReceiptStore) {
-    let ids =
-        |receipts: Vec<Receipt>| -> Vec<_> { receipts.iter().map(|receipt| receipt.id()).collect() };
+pub(crate) async fn receipts_conform(store: &dyn ReceiptStore) {
+    let ids = |receipts: Vec<Receipt>| -> Vec<_> { receipts.iter().map(|receipt| receipt.id()).collect() };
     let [a, b] = [receipt(1), receipt(2)];
     assert!(store.get(&a.id()).await.unwrap().is_none());
     assert!(store.by_task(&task("t")).await.unwrap().is_empty());
@@ -100,62 +85,31 @@ pub async fn receipts_conform(store: &dyn ReceiptStore) {
     for (first, second, name) in [(&a, &b, "ab"), (&b, &a, "ba")] {
         let under = [task(name), task(&format!("{name} resolved"))];
         for receipt in [first, second] {
-            store
-                .file(
-                    receipt,
-                    &filing(&under, Some(instruction(name)), Durability::Buffered),
-                )
-                .await
-                .unwrap();
+            store.file(receipt, &filing(&under, Some(instruction(name)), Durability::Buffered)).await.unwrap();
         }
         let expected = vec![first.id(), second.id()];
         for of in &under {
             assert_eq!(ids(store.by_task(of).await.unwrap()), expected);
         }
-        assert_eq!(
-            ids(store.by_instruction(&instruction(name)).await.unwrap()),
-            expected
-        );
+        assert_eq!(ids(store.by_instruction(&instruction(name)).await.unwrap()), expected);
     }
     let read = store.get(&a.id()).await.unwrap().unwrap();
     assert_eq!(read.bytes(), a.bytes());
 
     // Filing again adds what is new, and changes no order.
-    store
-        .file(
-            &a,
-            &filing(
-                &[task("ba"), task("new"), task("new")],
-                None,
-                Durability::Synced,
-            ),
-        )
-        .await
-        .unwrap();
-    assert_eq!(
-        ids(store.by_task(&task("ba")).await.unwrap()),
-        [b.id(), a.id()]
-    );
+    store.file(&a, &filing(&[task("ba"), task("new"), task("new")], None, Durability::Synced)).await.unwrap();
+    assert_eq!(ids(store.by_task(&task("ba")).await.unwrap()), [b.id(), a.id()]);
     assert_eq!(ids(store.by_task(&task("new")).await.unwrap()), [a.id()]);
-    assert!(
-        store
-            .by_instruction(&instruction("new"))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.by_instruction(&instruction("new")).await.unwrap().is_empty());
 
     // Under nothing at all, and large.
     let large = receipt_of(9, Ipld::Bytes(noise(9, 300_000)));
-    store
-        .file(&large, &filing(&[], None, Durability::Synced))
-        .await
-        .unwrap();
+    store.file(&large, &filing(&[], None, Durability::Synced)).await.unwrap();
     let read = store.get(&large.id()).await.unwrap().unwrap();
     assert_eq!(read.bytes(), large.bytes());
 }
 
-pub async fn delegations_conform(store: &dyn DelegationStore) {
+pub(crate) async fn delegations_conform(store: &dyn DelegationStore) {
     let mut of_two = [delegation(2, 1), delegation(2, 2), delegation(2, 3)];
     let of_three = delegation(3, 1);
     assert!(store.get(of_three.cid()).await.unwrap().is_none());
@@ -168,17 +122,11 @@ pub async fn delegations_conform(store: &dyn DelegationStore) {
     assert_eq!(cids, of_two.map(|delegation| *delegation.cid()));
     let read = store.get(of_three.cid()).await.unwrap().unwrap();
     assert_eq!(read.bytes(), of_three.bytes());
-    assert!(
-        store
-            .for_audience(issuer(4).did())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(store.for_audience(issuer(4).did()).await.unwrap().is_empty());
 }
 
 /// All files under a folder and their contents.
-pub fn files(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+pub(crate) fn files(folder: &std::path::Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
