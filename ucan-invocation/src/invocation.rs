@@ -249,6 +249,20 @@ pub enum InvocationError {
     },
 }
 
+impl InvocationError {
+    /// The name of the error class in the conformance protocol.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Signature(error) => error.name(),
+            Self::Time(error) => error.name(),
+            Self::UnavailableProof { .. } => "UnavailableProof",
+            Self::Chain(error) => error.class.name(),
+            Self::Misaddressed { .. } => "InvalidAudience",
+        }
+    }
+}
+
 /// An invocation that waits for its signature.
 #[derive(Clone, Debug)]
 #[must_use]

@@ -1,0 +1,72 @@
+//! Published vectors: the invocations of UCAN 1.0.0, and the ids of tasks and instructions.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use data_encoding::BASE64_NOPAD;
+use ucan_core::{Cid, Command, Context, Delegation, Did, DidKeys, Ipld, Timestamp, dagjson};
+use ucan_invocation::{Invocation, Task, TaskError, authorize};
+
+fn cases(json: &str) -> Vec<Ipld> {
+    match dagjson::decode(json.as_bytes()).unwrap().take("cases") {
+        Ok(Some(Ipld::List(cases))) => cases,
+        _ => panic!("no cases"),
+    }
+}
+
+fn text<'a>(case: &'a Ipld, key: &str) -> &'a str {
+    match case.get(key) {
+        Ok(Some(Ipld::String(text))) => text,
+        _ => panic!("no string {key}"),
+    }
+}
+
+fn token(base64: &str) -> Vec<u8> {
+    BASE64_NOPAD.decode(base64.as_bytes()).unwrap()
+}
+
+#[test]
+fn invocations_of_ucan_1_0_0() {
+    let cases = cases(include_str!("../../fixtures/ucan/chains.json"));
+    assert_eq!(cases.len(), 20);
+    for case in cases {
+        let name = text(&case, "name");
+        let Ok(Some(Ipld::Integer(now))) = case.get("now") else { panic!("{name}: no time") };
+        let Ok(Some(Ipld::List(proofs))) = case.get("proofs") else { panic!("{name}: no proofs") };
+        let proofs: Vec<Delegation> = proofs
+            .iter()
+            .map(|proof| match proof {
+                Ipld::String(proof) => Delegation::decode(token(proof)).unwrap(),
+                _ => panic!("{name}: not a token"),
+            })
+            .collect();
+        let find = |cid: &Cid| proofs.iter().find(|proof| proof.cid() == cid).cloned();
+        let context = Context::new(Timestamp::from_secs(u64::try_from(*now).unwrap()).unwrap(), &DidKeys);
+        let invocation = Invocation::decode(token(text(&case, "invocation"))).unwrap();
+        let executor = invocation.executor().clone();
+        let found = match authorize(invocation, &executor, &find, &context) {
+            Ok(_) => "ok",
+            Err(error) => error.name(),
+        };
+        assert_eq!(found, text(&case, "expect"), "{name}");
+    }
+}
+
+#[test]
+fn ids_of_tasks_and_instructions() {
+    for case in cases(include_str!("../../fixtures/invocation/tasks.json")) {
+        let name = text(&case, "name");
+        let Ok(Some(Ipld::Map(args))) = case.get("args") else { panic!("{name}: no args") };
+        let Ok(Some(Ipld::Bytes(nonce))) = case.get("nonce") else { panic!("{name}: no nonce") };
+        let subject = Did::parse(text(&case, "sub")).unwrap();
+        let command = Command::parse(text(&case, "cmd")).unwrap();
+        let task = Task::new(subject, command, args.clone(), nonce.clone());
+        assert_eq!(task.id().unwrap().to_string(), text(&case, "task"), "{name}");
+        assert_eq!(Task::from_block(&task.to_block().unwrap()).unwrap(), task, "{name}");
+        match case.get("instruction") {
+            Ok(Some(Ipld::Null)) => assert_eq!(task.instruction(), Err(TaskError::Pending), "{name}"),
+            _ => {
+                let instruction = task.instruction().unwrap().id().unwrap();
+                assert_eq!(instruction.to_string(), text(&case, "instruction"), "{name}");
+            }
+        }
+    }
+}
