@@ -147,7 +147,7 @@ fn link(args: &BTreeMap<String, Ipld>, id_of: &dyn Fn(&str) -> Option<TaskId>) -
 /// The name that is spelled most like `name`, if one is close.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
-    known.min_by_key(distance).filter(|known| distance(known) <= known.len().max(3) / 3).map(str::to_owned)
+    known.min_by_key(distance).filter(|known| distance(known) * 2 < known.len()).map(str::to_owned)
 }
 
 /// Why a workflow cannot be planned.

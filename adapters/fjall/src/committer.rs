@@ -88,6 +88,10 @@ impl Committer {
     /// Serves requests until nobody is left who could send one; then syncs what was buffered.
     pub(crate) fn run(mut self, requests: &Receiver<Request>) {
         loop {
+            // Not left to the timeout below: it never comes while requests keep coming.
+            if self.unsynced.is_some_and(|since| since.elapsed() >= SOON) {
+                drop(self.settle());
+            }
             let first = match self.unsynced {
                 Some(since) => requests.recv_timeout(SOON.saturating_sub(since.elapsed())),
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -98,24 +102,22 @@ impl Committer {
                     self.usual = batch.len();
                     self.serve(batch);
                 }
-                Err(RecvTimeoutError::Timeout) => drop(self.settle()),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return drop(self.settle()),
             }
         }
     }
 
-    /// Takes what is waiting, and waits for more only if there is more than one or was the last time: a lone writer
-    /// gains nothing by it.
+    /// Takes what is waiting, and waits for more only where there was more the last time: a lone writer gains nothing
+    /// by it.
     fn gather(&self, first: Request, requests: &Receiver<Request>) -> Vec<Request> {
         let mut batch = vec![first];
         batch.extend(requests.try_iter().take(BATCH - 1));
-        if batch.len() > 1 || self.usual > 1 {
-            let until = Instant::now() + GATHER;
-            while batch.len() < self.usual.min(BATCH) {
-                match requests.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                    Ok(request) => batch.push(request),
-                    Err(_) => break,
-                }
+        let until = Instant::now() + GATHER;
+        while batch.len() < self.usual {
+            match requests.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(request) => batch.push(request),
+                Err(_) => break,
             }
         }
         batch
