@@ -83,7 +83,9 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let may = |command: &str, policy: &str| -> Result<Delegation, Box<dyn Error>> {
         let policy = Policy::parse(&dagjson::decode(policy.as_bytes())?)?;
         let command = Command::parse(command)?;
-        Ok(Delegation::builder(user.did().clone(), Some(service.did().clone()), command).policy(policy).sign(&service)?)
+        Ok(Delegation::builder(user.did().clone(), Some(service.did().clone()), command)
+            .policy(policy)
+            .sign(&service)?)
     };
     let may_run = may(RUN_COMMAND, "[]")?;
     let may_shout = may("/text", r#"[["not", ["like", ".text", "*secret*"]]]"#)?;

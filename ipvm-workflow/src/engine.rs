@@ -262,11 +262,11 @@ impl Shared {
         for step in plan.steps() {
             let Some(handler) = self.parts.router.find(step.task.subject(), step.task.command()) else { continue };
             let args = resolve(&Ipld::Map(step.task.args().clone()), &|id| known.get(id).cloned());
-            if let Ok(Ipld::Map(args)) = args {
-                if let Some(receipt) = self.known_result(&step.task.with_args(args), &**handler).await? {
-                    known.insert(step.id, receipt.outcome().clone());
-                    continue;
-                }
+            if let Ok(Ipld::Map(args)) = args
+                && let Some(receipt) = self.known_result(&step.task.with_args(args), &**handler).await?
+            {
+                known.insert(step.id, receipt.outcome().clone());
+                continue;
             }
             if let Err(failure) = handler.check(&step.task, &step.config).await {
                 bad.push(BadTask { label: step.label.clone(), failure });

@@ -32,7 +32,8 @@ fn plan(classes: &[usize], edges: &[(usize, usize)]) -> Plan {
         ]);
         (format!("t{position}"), Ipld::Map(task))
     });
-    let document = BTreeMap::from([("v".to_owned(), string("1.0.0")), ("tasks".to_owned(), Ipld::Map(tasks.collect()))]);
+    let document =
+        BTreeMap::from([("v".to_owned(), string("1.0.0")), ("tasks".to_owned(), Ipld::Map(tasks.collect()))]);
     let workflow = Document::parse(&Ipld::Map(document)).unwrap().bind(&Bindings::new(did(), did())).unwrap();
     let class_of = |_: &Did, command: &Command| command.as_str()[2..].parse::<usize>().ok().map(|class| CLASSES[class]);
     Plan::new(&workflow, &class_of, &|label| label.as_bytes().to_vec()).unwrap()

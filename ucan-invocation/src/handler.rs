@@ -66,7 +66,6 @@ impl Call {
     }
 
     /// On whose behalf and by which delegations.
-    #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
     }

@@ -181,7 +181,6 @@ impl Authorized {
     }
 
     /// The chain that covers it.
-    #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
     }

@@ -22,7 +22,6 @@ pub struct Receipt {
 
 impl Receipt {
     /// Starts a receipt for the task `ran`.
-    #[must_use]
     pub fn builder(ran: TaskId, outcome: Outcome) -> ReceiptBuilder {
         ReceiptBuilder { ran, outcome, meta: BTreeMap::new(), cause: None, issued_at: None }
     }
