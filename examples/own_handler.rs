@@ -65,7 +65,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
 
     let blocks = Arc::new(MemoryBlocks::default());
     let mut router = Router::default();
-    router.insert(Command::parse("/text/upper")?, Arc::new(Upper));
+    router.insert(service.did().clone(), Command::parse("/text/upper")?, Arc::new(Upper));
     let engine = Engine::new(Parts {
         executor: service.clone(),
         blocks: blocks.clone(),

@@ -7,7 +7,7 @@ use ucan_pipeline::substitute;
 use crate::{Document, DocumentError, TaskDocument};
 
 /// The key of a map that stands for a value given at run time.
-const INPUT: &str = "ipvm/input";
+pub(crate) const INPUT: &str = "ipvm/input";
 /// The alias of whoever runs the workflow; the subject of tasks that name none.
 pub const EXECUTOR: &str = "executor";
 /// The alias of whoever asks for the run.

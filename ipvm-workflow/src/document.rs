@@ -3,10 +3,14 @@ use std::collections::BTreeMap;
 use ucan_core::{Cid, Command, Ipld, dagcbor};
 use ucan_invocation::Config;
 
+use crate::bind::INPUT;
 use crate::shape::{Shape, ShapeError};
 
 /// The version of the document format that is read and written.
 pub const VERSION: &str = "1.0.0";
+
+/// How many bytes a label may have.
+const LONGEST_LABEL: usize = 256;
 
 /// A workflow as somebody wrote it: labelled tasks whose subjects may be aliases and whose arguments may name inputs.
 ///
@@ -59,8 +63,8 @@ impl Document {
         let listed = fields.required("tasks")?;
         let mut tasks = BTreeMap::new();
         for (label, shape) in listed.entries()? {
-            if label.is_empty() {
-                return Err(listed.error("a task's label is empty".to_owned()).into());
+            if label.is_empty() || label.len() > LONGEST_LABEL {
+                return Err(listed.error(format!("a task's label has 1 to {LONGEST_LABEL} bytes")).into());
             }
             tasks.insert(label.to_owned(), TaskDocument::parse(&shape)?);
         }
@@ -113,9 +117,13 @@ impl TaskDocument {
             }
             None => Vec::new(),
         };
+        let args = fields.required("args")?;
+        if let Some(key) = stands_for_another(args.map()?) {
+            return Err(args.error(format!("{key:?} cannot stand for all arguments; name them one by one")).into());
+        }
         Ok(Self {
             command,
-            args: fields.required("args")?.map()?.clone(),
+            args: args.map()?.clone(),
             subject: fields.optional("sub").map(|shape| shape.string().map(str::to_owned)).transpose()?,
             nonce: fields.optional("nonce").map(|shape| shape.bytes().map(<[u8]>::to_vec)).transpose()?,
             config: fields.optional("config").map(|shape| config(&shape)).transpose()?.unwrap_or_default(),
@@ -142,13 +150,20 @@ impl TaskDocument {
     }
 }
 
+/// The key that makes a map stand for something else: a promise, or an input.
+fn stands_for_another(map: &BTreeMap<String, Ipld>) -> Option<&str> {
+    let key = map.keys().next().filter(|_| map.len() == 1)?;
+    matches!(key.as_str(), "await/ok" | "await/error" | "await/*" | INPUT).then_some(key)
+}
+
 /// A configuration. Its limits are for the handlers to read; that results be kept secret is for the engine, which cannot
 /// promise it yet.
 fn config(shape: &Shape<'_>) -> Result<Config, DocumentError> {
     let map = shape.map()?;
     match map.get("secret") {
         Some(Ipld::Bool(true)) => Err(DocumentError::Unsupported { path: shape.child("secret") }),
-        _ => Ok(map.clone()),
+        None | Some(Ipld::Bool(false)) => Ok(map.clone()),
+        Some(_) => Err(shape.error("the field \"secret\" is true or false".to_owned()).into()),
     }
 }
 

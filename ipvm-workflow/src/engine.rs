@@ -1,20 +1,20 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, Issuer, KeySource, Request, Token};
+use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, Issuer, KeySource, Token};
 use ucan_invocation::{
-    BlockStore, Durability, Failure, Filing, Invocation, Outcome, Receipt, ReceiptStore, Router, TaskId, authorize,
-    is_pending,
+    Await, BlockStore, Durability, Failure, Filing, Invocation, Outcome, Receipt, ReceiptStore, Router, Task, TaskId,
+    authorize,
 };
 use ucan_pipeline::resolve;
 
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
-use crate::step::Work;
+use crate::step::{Work, is_unrepresentable, resolved_id};
 use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunReport, StepReport, Trust, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
@@ -117,21 +117,29 @@ impl Engine {
     /// Runs the workflow that `request` asks for, telling `observe` what happens as it happens.
     ///
     /// Before anything starts, the request, the layout of the workflow, the authority for each task and the arguments
-    /// of each are checked. A task that fails has an error receipt, and the report says so; it is not an `Err`.
+    /// of each are checked. A task that fails has an error receipt, and the report says so; it is not an `Err`. Dropping
+    /// the future starts nothing more; what is under way comes to its receipts.
     ///
     /// # Errors
-    /// [`RunError`] where the run is refused, or a store fails under way.
+    /// [`RunError`] where the run is refused; [`RunError::CutOff`] where a store or a handler fails after tasks have
+    /// started.
     pub async fn run(
         &self,
         request: RunRequest,
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, RunError> {
         let shared = &self.shared;
-        let (run, workflow, grants) = shared.accept(request).await?;
+        let request = shared.check_request(request)?;
+        let run = request.run;
+        // The same request twice at once is one run: whoever comes second finds its receipt.
+        let _alone = shared.flights.enter(*run.cid()).await;
+        shared.check_not_done(&run).await?;
+        let workflow = shared.workflow(&request.workflow).await?;
         let plan = shared.plan(run, &workflow)?;
-        let mut outcomes = shared.results_from_elsewhere(&plan).await?;
-        shared.check_authority(&plan, &grants)?;
+        shared.check_authority(&plan, &request.grants)?;
+        let mut outcomes = shared.results_from_elsewhere(&plan, &request.grants).await?;
         shared.check_tasks(&plan, &outcomes).await?;
+        shared.keep(&request).await?;
 
         shared.parts.journal.append(&Entry::Started { run, workflow: *workflow.cid() }).await?;
         observe(Event::Accepted {
@@ -139,31 +147,9 @@ impl Engine {
             workflow: *workflow.cid(),
             steps: plan.steps().iter().map(|step| (step.label.clone(), step.class)).collect(),
         });
-
-        let grants = Arc::new(grants);
         let mut planner = Planner::new(&plan);
-        let mut running: JoinSet<(usize, Result<StepReport, RunError>)> = JoinSet::new();
-        let mut labels = HashMap::new();
-        let mut reports = Vec::new();
-        loop {
-            while let Some(position) = planner.poll() {
-                let step = plan.steps()[position].clone();
-                observe(Event::Started { label: step.label.clone() });
-                let args = resolve(&Ipld::Map(step.task.args().clone()), &|id| outcomes.get(id).cloned());
-                let label = step.label.clone();
-                let work = Work { step, args, run, grants: grants.clone(), shared: shared.clone() };
-                let handle = running.spawn(async move { (position, work.perform().await) });
-                labels.insert(handle.id(), label);
-            }
-            let Some(joined) = running.join_next().await else { break };
-            let (position, report) = joined
-                .map_err(|error| RunError::Panicked { label: labels.get(&error.id()).cloned().unwrap_or_default() })?;
-            let report = report?;
-            planner.handle_finished(position, report.outcome.is_ok());
-            outcomes.insert(report.task, report.outcome.clone());
-            observe(Event::Finished(report.clone()));
-            reports.push(report);
-        }
+        let reports = shared.perform(&plan, &mut planner, run, request.grants, &mut outcomes, observe).await;
+        let reports = reports.map_err(|error| RunError::CutOff(Box::new(error)))?;
 
         let not_started: Vec<String> = planner
             .not_started()
@@ -171,41 +157,130 @@ impl Engine {
             .inspect(|step| observe(Event::NotStarted { label: step.label.clone(), class: step.class }))
             .map(|step| step.label.clone())
             .collect();
-        let receipt = shared.finish(run, &reports, &not_started).await?;
+        let receipt = shared.finish(run, &reports, &not_started).await;
+        let receipt = receipt.map_err(|error| RunError::CutOff(Box::new(error)))?;
         let report = RunReport { run, workflow: *workflow.cid(), steps: reports, not_started, receipt: receipt.id() };
         observe(Event::Done { receipt: report.receipt, succeeded: report.succeeded() });
         Ok(report)
     }
 }
 
+/// A request to run that was checked in full.
+struct Request {
+    run: TaskId,
+    workflow: Cid,
+    grants: Grants,
+    invocation: Invocation,
+    /// The tokens that the request rests on: its proofs, and what it grants.
+    tokens: Vec<Delegation>,
+}
+
+/// The tasks under way. Dropping it does not abort them: what has begun to alter the world is to come to its receipt.
+#[derive(Default)]
+struct Running(JoinSet<(usize, Result<StepReport, RunError>)>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.detach_all();
+    }
+}
+
 impl Shared {
     /// The circumstances under which chains of delegations are checked now.
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { pending: &is_pending, ..Context::new(self.parts.clock.now(), &*self.parts.keys) }
+        Context {
+            pending: &|value| Await::recognise(value).is_some(),
+            ..Context::new(self.parts.clock.now(), &*self.parts.keys)
+        }
     }
 
-    async fn accept(&self, request: RunRequest) -> Result<(TaskId, Workflow, Grants), RunError> {
+    fn check_request(&self, request: RunRequest) -> Result<Request, RunError> {
         let RunRequest { invocation, delegations } = request;
-        let find = |cid: &Cid| delegations.iter().find(|delegation| delegation.cid() == cid).cloned();
-        let authorized = authorize(invocation, self.parts.executor.did(), &find, &self.context())?;
+        let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
+        let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
+        let executor = self.parts.executor.did();
+        let authorized = authorize(invocation, executor, &find, &self.context())?;
         let invocation = authorized.invocation();
-        let run = invocation.task().id()?;
-        let (workflow, named, own) = run_arguments(invocation)?;
-        if let Some(receipt) = self.parts.receipts.by_task(&run).await?.into_iter().find(|receipt| self.trusts(receipt))
-        {
-            return Err(RunError::AlreadyRun { receipt: receipt.id() });
+        if !invocation.subject().same_principal(executor) {
+            // Anybody may do anything with a subject of their own: only what the executor itself allowed counts here.
+            return Err(RunError::Malformed(format!("it is about {}, not about this executor", invocation.subject())));
         }
+        let (workflow, named, own) = run_arguments(invocation)?;
         let granted =
             named.iter().map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid))).collect::<Result<Vec<_>, _>>()?;
-        let bytes = self.parts.blocks.get(&workflow).await?.ok_or(RunError::NoWorkflow(workflow))?;
-        let workflow = Workflow::from_block(&bytes).map_err(|error| RunError::Workflow { cid: workflow, error })?;
-        for token in [invocation.envelope()].into_iter().chain(delegations.iter().map(Token::envelope)) {
-            self.parts.blocks.put(token.cid(), token.bytes().to_vec().into()).await?;
-        }
-        let task = invocation.task().to_block()?;
-        self.parts.blocks.put(run.cid(), task.into()).await?;
+        let tokens = invocation.proofs().iter().filter_map(find).chain(granted.iter().cloned()).collect();
         let grants = Grants { invoker: invocation.issuer().clone(), delegations: granted, own };
-        Ok((run, workflow, grants))
+        let run = invocation.task().id()?;
+        Ok(Request { run, workflow, grants, invocation: invocation.clone(), tokens })
+    }
+
+    async fn check_not_done(&self, run: &TaskId) -> Result<(), RunError> {
+        let receipts = self.parts.receipts.by_task(run).await?;
+        let Some(receipt) = receipts.into_iter().find(|receipt| self.trusts(receipt)) else { return Ok(()) };
+        let receipt = receipt.id();
+        if self.parts.journal.unfinished().await?.contains(run) {
+            // A crash came between the receipt and this entry.
+            self.parts.journal.append(&Entry::Finished { run: *run, receipt }).await?;
+        }
+        Err(RunError::AlreadyRun { receipt })
+    }
+
+    async fn workflow(&self, cid: &Cid) -> Result<Workflow, RunError> {
+        let bytes = self.parts.blocks.get(cid).await?.ok_or(RunError::NoWorkflow(*cid))?;
+        Workflow::from_block(&bytes).map_err(|error| RunError::Workflow { cid: *cid, error })
+    }
+
+    /// Keeps the tokens of a request that is about to be carried out, so that its receipts can be accounted for.
+    async fn keep(&self, request: &Request) -> Result<(), RunError> {
+        let blocks = &self.parts.blocks;
+        for token in [request.invocation.envelope()].into_iter().chain(request.tokens.iter().map(Token::envelope)) {
+            blocks.put(token.cid(), token.bytes().to_vec().into()).await?;
+        }
+        Ok(blocks.put(request.run.cid(), request.invocation.task().to_block()?.into()).await?)
+    }
+
+    /// Carries out what `planner` says. After the first error nothing more is started, and what is under way is waited
+    /// for.
+    async fn perform(
+        self: &Arc<Self>,
+        plan: &Plan,
+        planner: &mut Planner,
+        run: TaskId,
+        grants: Grants,
+        outcomes: &mut HashMap<TaskId, Outcome>,
+        observe: &(dyn Fn(Event) + Send + Sync),
+    ) -> Result<Vec<StepReport>, RunError> {
+        // Resolved arguments take memory while they wait for a place to run.
+        let most = self.parts.parallelism.max(1) * 4;
+        let grants = Arc::new(grants);
+        let mut running = Running::default();
+        let mut labels = HashMap::new();
+        let (mut reports, mut failed) = (Vec::new(), None);
+        loop {
+            while failed.is_none() && running.0.len() < most {
+                let Some(position) = planner.poll() else { break };
+                let step = plan.steps()[position].clone();
+                observe(Event::Started { label: step.label.clone() });
+                let args = resolve(&Ipld::Map(step.task.args().clone()), &|id| outcomes.get(id));
+                let label = step.label.clone();
+                let work = Work { step, args, run, grants: grants.clone(), shared: self.clone() };
+                let handle = running.0.spawn(async move { (position, work.perform().await) });
+                labels.insert(handle.id(), label);
+            }
+            let Some(joined) = running.0.join_next().await else { break };
+            let joined = joined
+                .map_err(|error| RunError::Panicked { label: labels.get(&error.id()).cloned().unwrap_or_default() });
+            match joined.and_then(|(position, report)| Ok((position, report?))) {
+                Ok((position, report)) => {
+                    planner.handle_finished(position, report.outcome.is_ok());
+                    outcomes.insert(report.task, report.outcome.clone());
+                    observe(Event::Finished(report.clone()));
+                    reports.push(report);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(reports), Err)
     }
 
     fn plan(&self, run: TaskId, workflow: &Workflow) -> Result<Plan, PlanError> {
@@ -215,43 +290,45 @@ impl Shared {
         Plan::new(workflow, &class_of, &|label| nonce(&run, label))
     }
 
-    /// The outcomes of tasks that the plan awaits and does not contain.
-    async fn results_from_elsewhere(&self, plan: &Plan) -> Result<HashMap<TaskId, Outcome>, RunError> {
+    /// The outcomes of tasks that the plan awaits and does not contain. They are given only to somebody who could have
+    /// asked for these tasks.
+    async fn results_from_elsewhere(&self, plan: &Plan, grants: &Grants) -> Result<HashMap<TaskId, Outcome>, RunError> {
         let mut outcomes = HashMap::new();
         for (step, awaited) in plan.awaited_elsewhere() {
+            let label = || step.label.clone();
+            let missing = || PlanError::AwaitedElsewhere { label: label(), awaited: awaited.into() };
             let receipts = self.parts.receipts.by_task(&awaited).await?;
-            let Some(receipt) = receipts.into_iter().find(|receipt| self.trusts(receipt)) else {
-                return Err(PlanError::AwaitedElsewhere { label: step.label.clone(), awaited: awaited.into() }.into());
-            };
+            let receipt = receipts.into_iter().find(|receipt| self.trusts(receipt)).ok_or_else(missing)?;
+            let resolved = resolved_id(&receipt);
+            let bytes = self.parts.blocks.get(resolved.cid()).await?.ok_or_else(missing)?;
+            let task = Task::from_block(&bytes)?;
+            self.authority(&task, grants)
+                .map_err(|reason| RunError::NoAuthority(vec![Unauthorized::new(label(), &task, reason)]))?;
             outcomes.insert(awaited, receipt.outcome().clone());
         }
         Ok(outcomes)
     }
 
     fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
-        let context = self.context();
-        let mut unauthorized = Vec::new();
-        for step in plan.steps() {
-            let (subject, command) = (step.task.subject(), step.task.command());
-            let args = Ipld::Map(step.task.args().clone());
-            let request = Request { invoker: &grants.invoker, subject, command, args: &args };
-            let own = subject.same_principal(&grants.invoker);
-            let reason = if own && !grants.own.iter().any(|lent| lent.covers(command)) {
-                Missing::Own
-            } else {
-                match ucan_core::search(&request, &grants.delegations, &context) {
-                    Ok(_) => continue,
-                    Err(error) => Missing::Chain(Box::new(error)),
-                }
-            };
-            unauthorized.push(Unauthorized {
-                label: step.label.clone(),
-                command: command.to_string(),
-                subject: subject.clone(),
-                reason,
-            });
+        let missing = plan.steps().iter().filter_map(|step| {
+            let reason = self.authority(&step.task, grants).err()?;
+            Some(Unauthorized::new(step.label.clone(), &step.task, reason))
+        });
+        let missing: Vec<Unauthorized> = missing.collect();
+        if missing.is_empty() { Ok(()) } else { Err(RunError::NoAuthority(missing)) }
+    }
+
+    /// Whether `grants` cover `task`, as far as its arguments are known.
+    fn authority(&self, task: &Task, grants: &Grants) -> Result<(), Missing> {
+        let (invoker, subject, command) = (&grants.invoker, task.subject(), task.command());
+        if subject.same_principal(invoker) && !grants.own.iter().any(|lent| lent.covers(command)) {
+            return Err(Missing::Own);
         }
-        if unauthorized.is_empty() { Ok(()) } else { Err(RunError::NoAuthority(unauthorized)) }
+        let args = Ipld::Map(task.args().clone());
+        let request = ucan_core::Request { invoker, subject, command, args: &args };
+        ucan_core::search(&request, &grants.delegations, &self.context())
+            .map(drop)
+            .map_err(|error| Missing::Chain(Box::new(error)))
     }
 
     /// Checks each task whose result is not known yet. What is known was checked when it was run, so that a component
@@ -261,7 +338,7 @@ impl Shared {
         let mut bad = Vec::new();
         for step in plan.steps() {
             let Some(handler) = self.parts.router.find(step.task.subject(), step.task.command()) else { continue };
-            let args = resolve(&Ipld::Map(step.task.args().clone()), &|id| known.get(id).cloned());
+            let args = resolve(&Ipld::Map(step.task.args().clone()), &|id| known.get(id));
             if let Ok(Ipld::Map(args)) = args
                 && let Some(receipt) = self.known_result(&step.task.with_args(args), &**handler).await?
             {
@@ -282,16 +359,23 @@ impl Shared {
             steps.iter().filter(|step| !step.outcome.is_ok()).map(|step| step.label.as_str()).collect();
         let strings =
             |labels: Vec<&str>| Ipld::List(labels.into_iter().map(|label| Ipld::String(label.to_owned())).collect());
+        let message = format!("{} tasks failed, and {} were not started", failed.len(), not_started.len());
         let outcome = if failed.is_empty() && not_started.is_empty() {
             Outcome::Ok(Ipld::Map([("tasks".to_owned(), receipts)].into()))
         } else {
-            Failure::new("TaskFailed", format!("failed: {}", failed.join(", ")))
+            Failure::new("TaskFailed", message.as_str())
                 .with("tasks", receipts)
                 .with("failed", strings(failed))
                 .with("notStarted", strings(not_started.iter().map(String::as_str).collect()))
                 .into()
         };
-        let receipt = self.sign(Receipt::builder(run, outcome))?;
+        let receipt = match self.sign(Receipt::builder(run, outcome)) {
+            Err(error) if is_unrepresentable(&error) => {
+                let counts = format!("{message}; the receipts of {} tasks are too many to list", steps.len());
+                self.sign(Receipt::builder(run, Failure::new("TooManyTasks", counts).into()))?
+            }
+            signed => signed?,
+        };
         let filing = Filing { tasks: vec![run], memo: None, durability: Durability::Synced };
         self.parts.receipts.file(&receipt, &filing).await?;
         self.parts.journal.append(&Entry::Finished { run, receipt: receipt.id() }).await?;
@@ -322,8 +406,10 @@ fn run_arguments(invocation: &Invocation) -> Result<(Cid, Vec<Cid>, Vec<Command>
         Some(Ipld::List(items)) => Ok(items.as_slice()),
         Some(_) => Err(RunError::Malformed(format!("the argument {key:?} is to be a list"))),
     };
+    let mut seen = BTreeSet::new();
     let grants = list("prf")?
         .iter()
+        .filter(|item| !matches!(item, Ipld::Link(cid) if !seen.insert(*cid)))
         .map(|item| match item {
             Ipld::Link(cid) => Ok(*cid),
             _ => Err(malformed("the argument \"prf\" is to be a list of links")),

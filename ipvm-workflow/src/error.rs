@@ -1,5 +1,5 @@
 use ucan_core::{Cid, Did, NoChain, SignError, StoreError};
-use ucan_invocation::{Failure, InvocationError, ReceiptId, TaskError};
+use ucan_invocation::{Failure, InvocationError, ReceiptId, Task, TaskError};
 
 use crate::{DocumentError, PlanError};
 
@@ -53,7 +53,11 @@ pub enum RunError {
     /// A task could not be addressed.
     #[error(transparent)]
     Task(#[from] TaskError),
-    /// A handler panicked. The run is given up, and can be asked for again.
+    /// Tasks had started when something else than a task failed. What has a receipt is kept, and what was under way has
+    /// come to its end; the same request can be made again, and goes on from there.
+    #[error("the run was cut off after tasks had started: {0}")]
+    CutOff(Box<RunError>),
+    /// A handler panicked.
     #[error("the handler of task {label:?} panicked; this is a defect of the handler")]
     Panicked {
         /// The task.
@@ -73,6 +77,12 @@ pub struct Unauthorized {
     pub subject: Did,
     /// What is missing.
     pub reason: Missing,
+}
+
+impl Unauthorized {
+    pub(crate) fn new(label: String, task: &Task, reason: Missing) -> Self {
+        Self { label, command: task.command().to_string(), subject: task.subject().clone(), reason }
+    }
 }
 
 /// What is missing for a task to be authorized.

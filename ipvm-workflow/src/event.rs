@@ -12,6 +12,8 @@ pub enum How {
     Reused,
     /// It was run, and the world was already as it wants it.
     Unchanged,
+    /// It was not run: its authority, or what it awaits, did not allow it. The receipt says why.
+    NotRun,
 }
 
 impl How {
@@ -22,6 +24,7 @@ impl How {
             Self::Ran => "ran",
             Self::Reused => "reused",
             Self::Unchanged => "unchanged",
+            Self::NotRun => "not run",
         }
     }
 }

@@ -82,16 +82,35 @@ impl Plan {
                     return Err(PlanError::Layout { label: label.clone(), class, mutation: dependency.clone() });
                 }
             }
+            if let Some(unknown) = document.allow.iter().find(|allowed| !documents.contains_key(allowed.as_str())) {
+                let nearest = nearest(unknown, documents.keys().copied());
+                return Err(PlanError::UnknownLabel { label: label.clone(), awaited: unknown.clone(), nearest });
+            }
             index.insert(label.clone(), steps.len());
             steps.push(Step { label: label.clone(), task, id, class, config: workflow.config(document) });
         }
-        Ok(Self { steps, graph, index })
+        let plan = Self { steps, graph, index };
+        plan.check_own_links(workflow)?;
+        Ok(plan)
     }
 
     /// The steps, each after all that it awaits.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// A task of the workflow is awaited by its label: by its CID, the plan would not know to wait for it.
+    fn check_own_links(&self, workflow: &Workflow) -> Result<(), PlanError> {
+        let own: BTreeMap<TaskId, &str> = self.steps.iter().map(|step| (step.id, step.label.as_str())).collect();
+        for (label, _, document) in workflow.tasks() {
+            for promise in document.args.values().flat_map(promises) {
+                if let Some(awaited) = own.get(&promise.target) {
+                    return Err(PlanError::OwnLink { label: label.to_owned(), awaited: (*awaited).to_owned() });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What the step at `position` awaits within the plan.
@@ -144,10 +163,18 @@ fn link(args: &BTreeMap<String, Ipld>, id_of: &dyn Fn(&str) -> Option<TaskId>) -
         .collect()
 }
 
-/// The name that is spelled most like `name`, if one is close.
+/// The name that is spelled most like `name`, if one is close. Comparing takes the product of the lengths: long names are
+/// left alone.
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let distance = |known: &&str| strsim::damerau_levenshtein(name, known);
-    known.min_by_key(distance).filter(|known| distance(known) * 2 < known.len()).map(str::to_owned)
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let near = known
+        .filter(|known| known.len() <= LONGEST)
+        .map(|known| (strsim::damerau_levenshtein(name, known), known))
+        .filter(|(distance, known)| distance * 2 < known.len());
+    near.min().map(|(_, known)| known.to_owned())
 }
 
 /// Why a workflow cannot be planned.
@@ -166,6 +193,14 @@ pub enum PlanError {
         awaited: String,
         /// The label that is spelled most like it, if one is close.
         nearest: Option<String>,
+    },
+    /// A task awaits another of the same workflow by its CID.
+    #[error("task {label:?} awaits {awaited:?} by its CID; within a workflow, tasks are awaited by their labels")]
+    OwnLink {
+        /// The task that waits.
+        label: String,
+        /// The label of what it waits for.
+        awaited: String,
     },
     /// This executor has no handler for a task.
     #[error("task {label:?}: this executor has no handler for {command} on {subject}")]

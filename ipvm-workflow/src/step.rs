@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
-use ucan_core::Ipld;
+use ucan_core::{Ipld, SignError};
 use ucan_invocation::{
     Call, Completion, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Outcome, Receipt,
     ReceiptBuilder, Task, TaskId, is_pending,
@@ -13,13 +14,29 @@ use crate::engine::{Grants, Shared};
 use crate::{Entry, How, RunError, Step, StepReport};
 
 /// The metadata field that links the task as it was resolved, where that differs from the task as it was invoked.
-pub(crate) const RESOLVED: &str = "resolved";
+const RESOLVED: &str = "resolved";
 /// The metadata field that links the determinism profile under which a result was computed.
 pub(crate) const PROFILE: &str = "profile";
 /// The metadata field with the fuel that a computation used.
 pub(crate) const FUEL: &str = "fuel";
-/// The metadata field with the time that a computation took, in microseconds.
+/// The metadata field with the time that handling the task took, in microseconds.
 const TIME: &str = "time";
+/// The metadata field, `true`, of a receipt that states what came of an attempt and is not the final outcome of its task:
+/// the same task can be asked for again and come to another.
+const ATTEMPT: &str = "attempt";
+
+/// The id of the task that was really run: the one with its promises resolved.
+pub(crate) fn resolved_id(receipt: &Receipt) -> TaskId {
+    match receipt.meta().get(RESOLVED) {
+        Some(Ipld::Link(cid)) => TaskId::new(*cid),
+        _ => *receipt.ran(),
+    }
+}
+
+/// Whether `receipt` states what came of an attempt only.
+pub(crate) fn is_attempt(receipt: &Receipt) -> bool {
+    receipt.meta().get(ATTEMPT) == Some(&Ipld::Bool(true))
+}
 
 /// One step of a run, with all that it takes to perform it.
 pub(crate) struct Work {
@@ -39,19 +56,11 @@ struct Concluded {
 impl Work {
     pub(crate) async fn perform(self) -> Result<StepReport, RunError> {
         let started = Instant::now();
-        let parts = &self.shared.parts;
-        parts.blocks.put(self.step.id.cid(), self.step.task.to_block()?.into()).await?;
+        self.shared.parts.blocks.put(self.step.id.cid(), self.step.task.to_block()?.into()).await?;
         let Concluded { how, receipt } = match &self.args {
-            Ok(Ipld::Map(args)) => {
-                let task = self.step.task.with_args(args.clone());
-                let id = task.id()?;
-                if id != self.step.id {
-                    parts.blocks.put(id.cid(), task.to_block()?.into()).await?;
-                }
-                self.perform_resolved(task, id, started).await?
-            }
+            Ok(Ipld::Map(args)) => self.perform_resolved(self.step.task.with_args(args.clone())).await?,
             // Arguments are a map, and resolving them does not change that.
-            Ok(_) => self.fail(unresolvable(&self.step, "the arguments are not a map")).await?,
+            Ok(_) => self.fail(Failure::new("Unresolved", "the arguments are not a map")).await?,
             Err(error) => self.fail(resolve_failure(error)).await?,
         };
         let fuel = match receipt.meta().get(FUEL) {
@@ -70,68 +79,83 @@ impl Work {
         })
     }
 
-    async fn perform_resolved(&self, task: Task, id: TaskId, started: Instant) -> Result<Concluded, RunError> {
-        let shared = &self.shared;
+    async fn perform_resolved(&self, task: Task) -> Result<Concluded, RunError> {
+        let (shared, class) = (&self.shared, self.step.class);
         let Some(handler) = shared.parts.router.find(task.subject(), task.command()) else {
-            return self.fail(unresolvable(&self.step, "its handler is gone")).await;
+            return self.fail(Failure::new("NoHandler", "there is no handler for this task")).await;
         };
-        // Authority is checked again here, on the resolved arguments and at this time, whether the result is known or
-        // not: a result is handed out only to somebody who could have asked for it.
-        let call = {
-            let Grants { invoker, delegations, .. } = &*self.grants;
-            Call::authorize(task, self.step.config.clone(), invoker, delegations, &shared.context())
-        };
-        let call = match call {
-            Ok(call) => call,
-            Err(error) => return self.fail(Failure::new("NoAuthority", error.to_string())).await,
-        };
-        if self.step.class == EffectClass::Deterministic {
-            let instruction = call.task().instruction()?.id()?;
-            let _alone = shared.flights.enter(instruction).await;
-            if let Some(known) = shared.known_result(call.task(), &**handler).await? {
-                return self.reuse(id, &known).await;
-            }
-            self.compute(&**handler, &call, instruction, started).await
-        } else {
-            self.effect(&**handler, &call, started).await
+        let resolved = task.id()?;
+        if resolved != self.step.id {
+            shared.parts.blocks.put(resolved.cid(), task.to_block()?.into()).await?;
         }
-    }
+        let instruction = if class == EffectClass::Deterministic { Some(task.instruction()?.id()?) } else { None };
+        let _alone = shared.flights.enter(instruction.map_or(*resolved.cid(), Into::into)).await;
 
-    async fn compute(
-        &self,
-        handler: &dyn Handler,
-        call: &Call,
-        instruction: InstructionId,
-        started: Instant,
-    ) -> Result<Concluded, RunError> {
-        let completion = {
-            let _permit = self.shared.permits.acquire().await;
-            handler.handle(call).await
+        // Authority is checked on the resolved arguments and at this time, whether the result is known or not: it is
+        // handed out only to somebody who could have asked for it.
+        if let Err(failure) = self.authorize(&task) {
+            return self.fail(failure).await;
+        }
+        let known = match instruction {
+            Some(_) => shared.known_result(&task, &**handler).await?,
+            None => self.done_before(&resolved).await?,
         };
-        let memo = completion.repeatable.then_some(instruction);
-        self.conclude(handler, call.id(), completion, memo, Durability::Buffered, started).await
-    }
-
-    async fn effect(&self, handler: &dyn Handler, call: &Call, started: Instant) -> Result<Concluded, RunError> {
-        let parts = &self.shared.parts;
-        let mutation = self.step.class.is_mutation();
-        if mutation {
-            // A task is done once: a receipt that is there from before a crash answers it.
-            let receipts = parts.receipts.by_task(call.id()).await?;
-            if let Some(receipt) = receipts.into_iter().find(|receipt| self.shared.trusts(receipt)) {
-                return Ok(Concluded { how: How::Reused, receipt });
-            }
-            if self.step.class == EffectClass::Mutable && parts.journal.intended(call.id()).await? {
+        if let Some(known) = known {
+            return self.reuse(&resolved, &known).await;
+        }
+        let _permit = shared.permits.acquire().await;
+        // Waiting for a place may have taken long.
+        let call = match self.authorize(&task) {
+            Ok(call) => call,
+            Err(failure) => return self.fail(failure).await,
+        };
+        if class.is_mutation() {
+            if class == EffectClass::Mutable && self.begun_before(&resolved).await? {
                 return self.fail(uncertain()).await;
             }
-            parts.journal.append(&Entry::Intent { run: self.run, task: *call.id() }).await?;
+            self.announce(&resolved).await?;
         }
-        let completion = {
-            let _permit = self.shared.permits.acquire().await;
-            handler.handle(call).await
-        };
-        let durability = if mutation { Durability::Synced } else { Durability::Buffered };
-        self.conclude(handler, call.id(), completion, None, durability, started).await
+        let began = Instant::now();
+        let completion = handler.handle(&call).await;
+        self.conclude(&**handler, &resolved, completion, instruction, began.elapsed()).await
+    }
+
+    fn authorize(&self, task: &Task) -> Result<Call, Failure> {
+        let Grants { invoker, delegations, .. } = &*self.grants;
+        let call =
+            Call::authorize(task.clone(), self.step.config.clone(), invoker, delegations, &self.shared.context());
+        call.map_err(|error| Failure::new("NoAuthority", error.to_string()))
+    }
+
+    /// The receipt that this effect has from before a crash. It is found under either id: what a task awaited may have
+    /// come out differently the second time, and then only the id with its promises is the same.
+    async fn done_before(&self, resolved: &TaskId) -> Result<Option<Receipt>, RunError> {
+        for id in [&self.step.id, resolved] {
+            let receipts = self.shared.parts.receipts.by_task(id).await?;
+            if let Some(receipt) = receipts.into_iter().find(|receipt| self.shared.trusts(receipt)) {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn begun_before(&self, resolved: &TaskId) -> Result<bool, RunError> {
+        let journal = &self.shared.parts.journal;
+        Ok(journal.intended(&self.step.id).await? || journal.intended(resolved).await?)
+    }
+
+    /// Writes down, under both ids, that the task is about to start.
+    async fn announce(&self, resolved: &TaskId) -> Result<(), RunError> {
+        let (journal, run) = (&self.shared.parts.journal, self.run);
+        let intent = Entry::Intent { run, task: self.step.id };
+        if *resolved == self.step.id {
+            return Ok(journal.append(&intent).await?);
+        }
+        // Together, so that a store that commits in groups syncs once.
+        let both = Entry::Intent { run, task: *resolved };
+        let (one, other) = tokio::join!(journal.append(&intent), journal.append(&both));
+        one?;
+        Ok(other?)
     }
 
     /// Signs and files the receipt of what `completion` says.
@@ -140,28 +164,50 @@ impl Work {
         handler: &dyn Handler,
         resolved: &TaskId,
         completion: Completion,
-        memo: Option<InstructionId>,
-        durability: Durability,
-        started: Instant,
+        instruction: Option<InstructionId>,
+        took: Duration,
     ) -> Result<Concluded, RunError> {
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
         let outcome = refuse_promises(completion.outcome);
+        let final_outcome = match self.step.class {
+            EffectClass::Deterministic => completion.repeatable,
+            EffectClass::Mutable => true,
+            // What failed can be tried again without harm.
+            EffectClass::Query | EffectClass::IdempotentWrite => outcome.is_ok(),
+        };
         let mut meta = completion.meta;
         if let Some(profile) = handler.profile() {
             meta.insert(PROFILE.to_owned(), Ipld::Link(profile));
         }
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         meta.insert(TIME.to_owned(), Ipld::Integer(micros.into()));
-        let receipt = self.shared.sign(self.receipt(outcome, meta, resolved))?;
-        self.file(&receipt, resolved, memo, durability).await?;
+        let signed = self.shared.sign(self.receipt(outcome, meta.clone(), resolved, final_outcome));
+        let (receipt, final_outcome) = match signed {
+            Err(error) if is_unrepresentable(&error) => {
+                let message = format!("the result cannot be carried in a receipt: {error}");
+                let failure = Failure::new("UnrepresentableResult", message).into();
+                // What a mutable task did is done, even if it cannot be told.
+                let final_outcome = self.step.class == EffectClass::Mutable;
+                (self.shared.sign(self.receipt(failure, meta, resolved, final_outcome))?, final_outcome)
+            }
+            signed => (signed?, final_outcome),
+        };
+        let memo = instruction.filter(|_| final_outcome);
+        self.file(&receipt, resolved, memo, final_outcome).await?;
         Ok(Concluded { how, receipt })
     }
 
     /// Answers the task with a result that is known: by a receipt that it has already, or by one that names the receipt
     /// that it rests on.
-    async fn reuse(&self, resolved: TaskId, known: &Receipt) -> Result<Concluded, RunError> {
+    async fn reuse(&self, resolved: &TaskId, known: &Receipt) -> Result<Concluded, RunError> {
+        let states_the_same = |receipt: &Receipt| {
+            *receipt.ran() == self.step.id
+                && resolved_id(receipt) == *resolved
+                && receipt.meta().get(PROFILE) == known.meta().get(PROFILE)
+                && receipt.outcome() == known.outcome()
+        };
         let own = self.shared.parts.receipts.by_task(&self.step.id).await?;
-        let own = own.into_iter().find(|receipt| receipt.outcome() == known.outcome() && self.shared.trusts(receipt));
+        let own = own.into_iter().find(|receipt| states_the_same(receipt) && self.shared.trusts(receipt));
         let receipt = match own {
             Some(receipt) => receipt,
             None => {
@@ -169,50 +215,70 @@ impl Work {
                     .into_iter()
                     .filter_map(|key| known.meta().get(key).map(|value| (key.to_owned(), value.clone())))
                     .collect();
-                let receipt = self.receipt(known.outcome().clone(), meta, &resolved).cause(known.id());
+                let receipt = self.receipt(known.outcome().clone(), meta, resolved, true).cause(known.id());
                 let receipt = self.shared.sign(receipt)?;
-                self.file(&receipt, &resolved, None, Durability::Buffered).await?;
+                self.file(&receipt, resolved, None, true).await?;
                 receipt
             }
         };
         Ok(Concluded { how: How::Reused, receipt })
     }
 
-    /// Signs and files the receipt of a task that was not run at all.
+    /// Signs and files the receipt of a task that was not run. That it was not is no outcome of the task, but of this
+    /// request: another may have more authority, or better results to go on from.
     async fn fail(&self, failure: Failure) -> Result<Concluded, RunError> {
         let id = self.step.id;
-        let receipt = self.shared.sign(Receipt::builder(id, failure.into()))?;
-        self.file(&receipt, &id, None, Durability::Buffered).await?;
-        Ok(Concluded { how: How::Ran, receipt })
+        let receipt = self.shared.sign(self.receipt(failure.into(), BTreeMap::new(), &id, false))?;
+        self.file(&receipt, &id, None, false).await?;
+        Ok(Concluded { how: How::NotRun, receipt })
     }
 
-    fn receipt(&self, outcome: Outcome, mut meta: BTreeMap<String, Ipld>, resolved: &TaskId) -> ReceiptBuilder {
+    fn receipt(
+        &self,
+        outcome: Outcome,
+        mut meta: BTreeMap<String, Ipld>,
+        resolved: &TaskId,
+        final_outcome: bool,
+    ) -> ReceiptBuilder {
         if *resolved != self.step.id {
             meta.insert(RESOLVED.to_owned(), Ipld::Link((*resolved).into()));
+        }
+        if !final_outcome {
+            meta.insert(ATTEMPT.to_owned(), Ipld::Bool(true));
         }
         Receipt::builder(self.step.id, outcome).meta(meta)
     }
 
+    /// Files a receipt: under its task where it states the final outcome, and in any case under its own id.
     async fn file(
         &self,
         receipt: &Receipt,
         resolved: &TaskId,
         memo: Option<InstructionId>,
-        durability: Durability,
+        final_outcome: bool,
     ) -> Result<(), RunError> {
-        let mut tasks = vec![self.step.id];
-        if *resolved != self.step.id {
-            tasks.push(*resolved);
+        let mut tasks = Vec::new();
+        if final_outcome {
+            tasks.push(self.step.id);
+            if *resolved != self.step.id {
+                tasks.push(*resolved);
+            }
         }
+        let durability = if self.step.class.is_mutation() { Durability::Synced } else { Durability::Buffered };
         Ok(self.shared.parts.receipts.file(receipt, &Filing { tasks, memo, durability }).await?)
     }
 }
 
+/// Whether a receipt was not signed because of what it was to state.
+pub(crate) fn is_unrepresentable(error: &SignError) -> bool {
+    matches!(error, SignError::Encode(_) | SignError::Unreadable(_))
+}
+
 impl Shared {
-    pub(crate) fn sign(&self, receipt: ReceiptBuilder) -> Result<Receipt, RunError> {
+    pub(crate) fn sign(&self, receipt: ReceiptBuilder) -> Result<Receipt, SignError> {
         let mut nonce = [0; 16];
         self.parts.entropy.fill(&mut nonce);
-        Ok(receipt.issued_at(self.parts.clock.now()).sign(&self.parts.executor, nonce)?)
+        receipt.issued_at(self.parts.clock.now()).sign(&self.parts.executor, nonce)
     }
 
     /// A trusted receipt that answers the deterministic `task` under the profile of its handler.
@@ -242,12 +308,11 @@ pub(crate) fn resolve_failure(error: &ResolveError) -> Failure {
             .with("expected", text(expected.name()))
             .with("got", text(got.name()))
             .with("from", Ipld::Link((*from).into())),
+        ResolveError::TooLarge { .. } | ResolveError::TooDeep { .. } => {
+            Failure::new("ArgumentsTooLarge", error.to_string())
+        }
         _ => Failure::new("Unresolved", error.to_string()),
     }
-}
-
-fn unresolvable(step: &Step, why: &str) -> Failure {
-    Failure::new("Unresolved", format!("task {:?} cannot be resolved: {why}", step.label))
 }
 
 fn uncertain() -> Failure {

@@ -1,70 +1,54 @@
-use std::collections::HashMap;
-
 use ucan_core::{Cid, Ipld, SignatureError, StoreError, Token, verify};
-use ucan_invocation::{EffectClass, Outcome, Receipt, Task, TaskError, TaskId, promises};
-use ucan_pipeline::resolve;
+use ucan_invocation::{Await, EffectClass, Outcome, Receipt, Task, TaskError, TaskId};
 
-use crate::step::{FUEL, PROFILE, RESOLVED, resolve_failure};
+use crate::step::{FUEL, PROFILE, is_attempt, resolved_id};
 use crate::{Engine, RUN_COMMAND};
 
 /// That a receipt holds, and how far that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verification {
-    /// The task was run again, and gave the same bytes and used the same fuel.
+    /// The task was run again, and gave the same result for the same fuel.
     Reexecuted {
         /// The fuel that it used, where the receipt states any.
         fuel: Option<u64>,
     },
-    /// The task waits for a result of the other branch: the failure that the receipt states follows from the receipts
-    /// of what it awaits.
-    Derived,
-    /// The signature holds. The task has effects, or reads what may change, so that it cannot be run again.
+    /// The signature holds. The task has effects, or reads what may change, or its handler has no means of running it
+    /// again.
     Attested {
         /// What running the task does to the world.
         class: EffectClass,
     },
+    /// The signature holds. The receipt states what came of one attempt, such as that a limit was hit or that authority
+    /// was missing, and no result of its task.
+    Attempt,
     /// The receipt is that of a whole run. Its signature holds; each task has a receipt of its own to verify.
     Run,
 }
 
 impl Engine {
     /// Checks `receipt`: its signature, and, where its task is deterministic, its result and fuel by running it again.
+    /// What the message of a failure says is not compared: programs branch on its name and its other fields.
     ///
     /// # Errors
-    /// [`VerifyError`] says why it does not hold, or what is missing to tell.
+    /// [`VerifyError`] says why it does not hold, or what is missing to tell; [`VerifyError::refutes`] which of the two.
     pub async fn verify(&self, receipt: Receipt) -> Result<Verification, VerifyError> {
         let parts = self.parts();
         let receipt = verify(receipt, &*parts.keys)?.into_inner();
         if !self.shared.trusts(&receipt) {
             return Err(VerifyError::Untrusted { issuer: receipt.issuer().to_string() });
         }
-        let ran = *receipt.ran();
-        let bytes = parts.blocks.get(ran.cid()).await?.ok_or(VerifyError::MissingTask { task: ran })?;
-        let task = Task::from_block(&bytes)?;
+        let task = self.task(receipt.ran()).await?;
         if task.command().as_str() == RUN_COMMAND {
             return Ok(Verification::Run);
         }
+        if is_attempt(&receipt) {
+            return Ok(Verification::Attempt);
+        }
+        let resolved = self.task(&resolved_id(&receipt)).await?;
+        self.check_inputs(&task, &resolved).await?;
         let handler = parts.router.find(task.subject(), task.command());
         let handler = handler.ok_or_else(|| VerifyError::NoHandler { command: task.command().to_string() })?;
-        let outcomes = self.awaited(&task).await?;
-        let args = match resolve(&Ipld::Map(task.args().clone()), &|id| outcomes.get(id).cloned()) {
-            Ok(Ipld::Map(args)) => args,
-            Ok(_) => return Err(VerifyError::Task(TaskError::NotAMap)),
-            Err(error) => {
-                compare(&resolve_failure(&error).into(), receipt.outcome())?;
-                return Ok(Verification::Derived);
-            }
-        };
-        let resolved = task.with_args(args);
-        let id = resolved.id()?;
-        let stated = match receipt.meta().get(RESOLVED) {
-            Some(Ipld::Link(cid)) => TaskId::new(*cid),
-            _ => ran,
-        };
-        if stated != id {
-            return Err(VerifyError::OtherInputs { stated, found: id });
-        }
         let Some(reexecutor) = handler.reexecutor() else {
             return Ok(Verification::Attested { class: handler.effect_class() });
         };
@@ -92,23 +76,66 @@ impl Engine {
         Ok(Verification::Reexecuted { fuel: found })
     }
 
-    /// The outcomes of what `task` awaits, from receipts that this engine trusts.
-    async fn awaited(&self, task: &Task) -> Result<HashMap<TaskId, Outcome>, VerifyError> {
-        let mut outcomes = HashMap::new();
-        for promise in task.args().values().flat_map(promises) {
-            let receipts = self.parts().receipts.by_task(&promise.target).await?;
-            let receipt = receipts.into_iter().find(|receipt| self.shared.trusts(receipt));
-            let receipt = receipt.ok_or(VerifyError::MissingResult { task: promise.target })?;
-            outcomes.insert(promise.target, receipt.outcome().clone());
+    async fn task(&self, id: &TaskId) -> Result<Task, VerifyError> {
+        let bytes = self.parts().blocks.get(id.cid()).await?.ok_or(VerifyError::MissingTask { task: *id })?;
+        Ok(Task::from_block(&bytes)?)
+    }
+
+    /// Checks that `resolved` is `promised` with what trusted receipts state in the place of each promise.
+    async fn check_inputs(&self, promised: &Task, resolved: &Task) -> Result<(), VerifyError> {
+        let mut inputs = Vec::new();
+        let same = promised.subject() == resolved.subject()
+            && promised.command() == resolved.command()
+            && promised.nonce() == resolved.nonce()
+            && promised.args().keys().eq(resolved.args().keys())
+            && promised.args().values().zip(resolved.args().values()).all(|(a, b)| align(a, b, &mut inputs));
+        if !same {
+            return Err(VerifyError::OtherTask);
         }
-        Ok(outcomes)
+        for (promise, input) in inputs {
+            let receipts = self.parts().receipts.by_task(&promise.target).await?;
+            let mut trusted = receipts.iter().filter(|receipt| self.shared.trusts(receipt)).peekable();
+            if trusted.peek().is_none() {
+                return Err(VerifyError::MissingResult { task: promise.target });
+            }
+            if !trusted.any(|receipt| promise.branch.take(receipt.outcome()).as_ref() == Some(input)) {
+                return Err(VerifyError::OtherInput { task: promise.target });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds what stands in `resolved` where `promised` has promises; false where the two differ elsewhere.
+fn align<'a>(promised: &Ipld, resolved: &'a Ipld, inputs: &mut Vec<(Await, &'a Ipld)>) -> bool {
+    if let Some(promise) = Await::recognise(promised) {
+        inputs.push((promise, resolved));
+        return true;
+    }
+    match (promised, resolved) {
+        (Ipld::Map(a), Ipld::Map(b)) => {
+            a.keys().eq(b.keys()) && a.values().zip(b.values()).all(|(a, b)| align(a, b, inputs))
+        }
+        (Ipld::List(a), Ipld::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| align(a, b, inputs)),
+        (a, b) => a == b,
     }
 }
 
 fn compare(found: &Outcome, stated: &Outcome) -> Result<(), VerifyError> {
-    match difference(&found.to_ipld(), &stated.to_ipld(), "out") {
+    match difference(&without_message(found), &without_message(stated), "out") {
         Some((path, found, stated)) => Err(VerifyError::Mismatch { path, stated, found }),
         None => Ok(()),
+    }
+}
+
+fn without_message(outcome: &Outcome) -> Ipld {
+    match outcome {
+        Outcome::Error(Ipld::Map(error)) if error.contains_key("name") => {
+            let mut error = error.clone();
+            error.remove("message");
+            Outcome::Error(Ipld::Map(error)).to_ipld()
+        }
+        outcome => outcome.to_ipld(),
     }
 }
 
@@ -167,15 +194,14 @@ pub enum VerifyError {
         /// What running it again used.
         found: Option<u64>,
     },
-    /// The receipt was computed from other results of the tasks that it awaits.
-    #[error(
-        "the receipt rests on other results of the tasks that it awaits: it states the task {stated}, and it is {found}"
-    )]
-    OtherInputs {
-        /// The resolved task that the receipt states.
-        stated: TaskId,
-        /// The resolved task according to the receipts that are trusted here.
-        found: TaskId,
+    /// What the receipt says was really run is not the task that it answers.
+    #[error("the task that the receipt says was run is not the one that it answers")]
+    OtherTask,
+    /// What stands in the place of a promise is not what any trusted receipt of the awaited task states.
+    #[error("the receipt was computed from a result of task {task} that no trusted receipt states")]
+    OtherInput {
+        /// The awaited task.
+        task: TaskId,
     },
     /// It was computed under another determinism profile, so that a difference would mean nothing.
     #[error("the receipt was made under another determinism profile ({stated:?}) than this engine's ({own:?})")]
@@ -215,4 +241,20 @@ pub enum VerifyError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl VerifyError {
+    /// Whether it says that the receipt does not hold, rather than that this engine cannot tell.
+    #[must_use]
+    pub fn refutes(&self) -> bool {
+        matches!(
+            self,
+            Self::Signature(_)
+                | Self::Untrusted { .. }
+                | Self::Mismatch { .. }
+                | Self::Fuel { .. }
+                | Self::OtherTask
+                | Self::OtherInput { .. }
+        )
+    }
 }

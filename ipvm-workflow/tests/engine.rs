@@ -47,6 +47,9 @@ fn add(task: &Task) -> Completion {
     }
     match task.args().get("trick") {
         Some(Ipld::String(trick)) if trick == "fail" => Completion::new(Failure::new("Told", "to fail").into()),
+        Some(Ipld::String(trick)) if trick == "vast" => {
+            Completion::new(Outcome::Ok(Ipld::List(vec![Ipld::Null; 1 << 20])))
+        }
         Some(Ipld::String(trick)) if trick == "timeout" => {
             Completion { repeatable: false, ..Completion::new(Failure::new("TimeLimit", "too slow").into()) }
         }
@@ -115,6 +118,25 @@ impl Handler for Append {
     }
 }
 
+/// `/count/next`: another number each time.
+#[derive(Debug, Default)]
+struct Next(AtomicUsize);
+
+#[async_trait]
+impl Handler for Next {
+    fn effect_class(&self) -> EffectClass {
+        EffectClass::Query
+    }
+
+    async fn check(&self, _: &Task, _: &Config) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn handle(&self, _: &Call) -> Completion {
+        Completion::new(Outcome::Ok(Ipld::Integer(self.0.fetch_add(1, Ordering::Relaxed) as i128)))
+    }
+}
+
 struct World {
     node: Issuer,
     user: Issuer,
@@ -139,8 +161,11 @@ impl World {
         let (node, user, owner) = (key(1), key(2), key(3));
         let (sum, append) = (Arc::new(Sum::default()), Arc::new(Append::default()));
         let mut router = Router::default();
-        router.insert(command("/math"), sum.clone());
-        router.insert_for(owner.did().clone(), command("/log/append"), append.clone());
+        for subject in [&node, &user] {
+            router.insert(subject.did().clone(), command("/math"), sum.clone());
+        }
+        router.insert(owner.did().clone(), command("/log/append"), append.clone());
+        router.insert(owner.did().clone(), command("/count/next"), Arc::new(Next::default()));
         let blocks = Arc::new(MemoryBlocks::default());
         let receipts = Arc::new(MemoryReceipts::default());
         let journal = Arc::new(MemoryJournal::default());
@@ -172,6 +197,7 @@ impl World {
         world.grant(&world.node.clone(), "/ipvm/run", "[]");
         world.grant(&world.node.clone(), "/math", "[]");
         world.grant(&world.owner.clone(), "/log/append", "[]");
+        world.grant(&world.owner.clone(), "/count", "[]");
         world
     }
 
@@ -250,7 +276,9 @@ async fn a_second_run_reuses_pure_results_and_does_mutations_anew() {
     }
     assert_eq!(step(&second, "log").how, How::Ran);
     assert_ne!(step(&second, "log").task, step(&first, "log").task);
-    assert!(world.journal.entries().iter().filter(|entry| matches!(entry, Entry::Intent { .. })).count() == 2);
+    // Each intent is written down under the id with promises and under the resolved one.
+    let intents = world.journal.entries().into_iter().filter(|entry| matches!(entry, Entry::Intent { .. }));
+    assert_eq!(intents.count(), 4);
 }
 
 #[tokio::test]
@@ -469,7 +497,7 @@ async fn what_was_begun_and_has_no_receipt_is_uncertain() {
     let crashing = r#"{"v": "1.0.0", "tasks": {"log": {"cmd": "/log/append", "sub": "log", "args": {"crash": true}}}}"#;
     let request = world.request(&world.bind(crashing, &[])).await;
     assert!(
-        matches!(world.engine.run(request.clone(), &|_| {}).await, Err(RunError::Panicked { label }) if label == "log")
+        matches!(world.engine.run(request.clone(), &|_| {}).await, Err(RunError::CutOff(error)) if matches!(&*error, RunError::Panicked { label } if label == "log"))
     );
     assert_eq!(world.calls().1, 1);
     // The same request again is the same run, resumed: what may have taken effect is not done a second time.
@@ -533,4 +561,173 @@ fn inputs_are_values_and_nothing_else() {
     assert!(bind(&[("numbers", promise)]).is_err());
     let block = bind(&[("numbers", list)]).unwrap();
     assert_eq!(Workflow::from_block(block.bytes()).unwrap(), block);
+}
+
+#[tokio::test]
+async fn only_the_executors_own_word_lets_somebody_run_workflows() {
+    let world = World::new();
+    let stranger = Issuer::ed25519(SigningKey::from_seed(&[9; 32]));
+    // Over a subject of one's own one has all authority; that it is sent to the node changes nothing.
+    let workflow = world.bind(DIAMOND, &[]);
+    let mut request = world.request(&workflow).await;
+    request.invocation =
+        Invocation::builder(stranger.did().clone(), command("/ipvm/run"), RunRequest::args(&workflow, &[], &[]))
+            .audience(world.node.did().clone())
+            .sign(&stranger)
+            .unwrap();
+    assert!(matches!(world.engine.run(request, &|_| {}).await, Err(RunError::Malformed(_))));
+}
+
+#[tokio::test]
+async fn a_subject_of_ones_own_is_no_way_to_the_executors_compute() {
+    let mut world = World::new();
+    let throwaway = Issuer::ed25519(SigningKey::from_seed(&[9; 32]));
+    world.grant(&throwaway, "/math", "[]");
+    let task = format!(r#"{{"cmd": "/math/sum", "sub": "{}", "args": {{"of": [1]}}}}"#, throwaway.did());
+    let error = world.run(&format!(r#"{{"v": "1.0.0", "tasks": {{"a": {task}}}}}"#)).await;
+    assert!(matches!(error, Err(RunError::Plan(PlanError::NoHandler { .. }))));
+    assert_eq!(world.calls(), (0, 0));
+}
+
+#[tokio::test]
+async fn results_of_others_are_given_only_to_those_who_could_ask_for_them() {
+    let mut world = World::new();
+    let report = world.run(DIAMOND).await.unwrap();
+    let awaiting = |label: &str| {
+        let task = step(&report, label).task;
+        format!(
+            r#"{{"v": "1.0.0", "tasks": {{"x": {{"cmd": "/math/sum", "args": {{"of": [{{"await/ok": {{"/": "{task}"}}}}]}}}}}}}}"#
+        )
+    };
+    let taken = world.run(&awaiting("d")).await.unwrap();
+    assert_eq!(step(&taken, "x").outcome, Outcome::Ok(Ipld::Integer(36)));
+    world.grants.retain(|grant| grant.command().as_str() != "/log/append");
+    let refused = world.run(&awaiting("log")).await;
+    assert!(matches!(refused, Err(RunError::NoAuthority(missing)) if missing[0].command == "/log/append"));
+}
+
+#[tokio::test]
+async fn a_task_of_the_same_workflow_is_awaited_by_its_label() {
+    let world = World::new();
+    let report = world.run(DIAMOND).await.unwrap();
+    let a = step(&report, "a").task;
+    let error = world
+        .run(&format!(
+            r#"{{"v": "1.0.0", "tasks": {{
+                "a": {{"cmd": "/math/sum", "args": {{"of": [1, 2]}}}},
+                "b": {{"cmd": "/math/sum", "args": {{"of": [{{"await/ok": {{"/": "{a}"}}}}]}}}}
+            }}}}"#
+        ))
+        .await;
+    assert!(
+        matches!(error, Err(RunError::Plan(PlanError::OwnLink { label, awaited })) if label == "b" && awaited == "a")
+    );
+}
+
+#[tokio::test]
+async fn one_request_twice_at_once_is_one_run() {
+    let world = World::new();
+    let request = world.request(&world.bind(DIAMOND, &[])).await;
+    let (one, two) =
+        tokio::join!(world.engine.run(request.clone(), &|_| {}), world.engine.run(request.clone(), &|_| {}));
+    assert_eq!(world.calls(), (4, 1));
+    assert!(one.is_ok() != two.is_ok());
+}
+
+#[tokio::test]
+async fn one_effect_under_two_labels_happens_once() {
+    let world = World::new();
+    let report = world
+        .run(
+            r#"{"v": "1.0.0", "tasks": {
+                "one": {"cmd": "/log/append", "sub": "log", "nonce": {"/": {"bytes": "AA"}}, "args": {}},
+                "two": {"cmd": "/log/append", "sub": "log", "nonce": {"/": {"bytes": "AA"}}, "args": {}}
+            }}"#,
+        )
+        .await
+        .unwrap();
+    assert!(report.succeeded());
+    assert_eq!(world.calls().1, 1);
+    assert_eq!(step(&report, "one").receipt, step(&report, "two").receipt);
+}
+
+#[tokio::test]
+async fn missing_authority_is_no_outcome_of_a_task() {
+    let mut world = World::new();
+    world.grants.retain(|grant| grant.command().as_str() != "/math");
+    let node = world.node.clone();
+    world.grant(&node, "/math", r#"[["all", ".of", ["<", ".", 3]]]"#);
+    let json = r#"{"v": "1.0.0", "tasks": {
+        "small": {"cmd": "/math/sum", "args": {"of": [2, 2]}},
+        "large": {"cmd": "/math/sum", "args": {"of": [{"await/ok": "small"}]}}
+    }}"#;
+    let refused = world.run(json).await.unwrap();
+    let attempt = world.receipt(step(&refused, "large")).await;
+    assert_eq!(world.engine.verify(attempt).await.unwrap(), Verification::Attempt);
+    assert_eq!(step(&refused, "large").how, How::NotRun);
+    world.grant(&node, "/math", "[]");
+    let report = world.run(json).await.unwrap();
+    assert_eq!(step(&report, "large").outcome, Outcome::Ok(Ipld::Integer(4)));
+    let receipt = world.receipt(step(&report, "large")).await;
+    assert!(matches!(world.engine.verify(receipt).await, Ok(Verification::Reexecuted { .. })));
+}
+
+#[tokio::test]
+async fn a_policy_that_is_violated_already_is_found_before_anything_starts() {
+    let mut world = World::new();
+    world.grants.retain(|grant| grant.command().as_str() != "/math");
+    let node = world.node.clone();
+    world.grant(&node, "/math", r#"[["not", ["==", ".trick", "fail"]]]"#);
+    let refused = world
+        .run(
+            r#"{"v": "1.0.0", "tasks": {
+                "a": {"cmd": "/math/sum", "args": {"of": [1]}},
+                "b": {"cmd": "/math/sum", "args": {"of": [{"await/ok": "a"}], "trick": "fail"}}
+            }}"#,
+        )
+        .await;
+    assert!(matches!(refused, Err(RunError::NoAuthority(missing)) if missing.len() == 1 && missing[0].label == "b"));
+    assert_eq!(world.calls(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_result_that_no_receipt_can_carry_is_a_failure_of_its_task_alone() {
+    let world = World::new();
+    let report = world
+        .run(
+            r#"{"v": "1.0.0", "tasks": {
+                "vast": {"cmd": "/math/sum", "args": {"of": [], "trick": "vast"}},
+                "fine": {"cmd": "/math/sum", "args": {"of": [1]}}
+            }}"#,
+        )
+        .await
+        .unwrap();
+    assert_eq!(step(&report, "vast").outcome.failure_name(), Some("UnrepresentableResult"));
+    assert!(step(&report, "fine").outcome.is_ok());
+}
+
+#[test]
+fn all_arguments_at_once_are_no_place_for_a_promise() {
+    for args in [r#"{"await/ok": "a"}"#, r#"{"ipvm/input": "x"}"#] {
+        let json = format!(r#"{{"v": "1.0.0", "tasks": {{"a": {{"cmd": "/c", "args": {args}}}}}}}"#);
+        let error = Document::parse(&dagjson::decode(json.as_bytes()).unwrap()).unwrap_err();
+        assert!(error.to_string().starts_with("tasks.a.args: "), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_run_does_no_mutation_twice_even_where_a_query_answers_anew() {
+    let world = World::new();
+    let json = r#"{"v": "1.0.0", "tasks": {
+        "next": {"cmd": "/count/next", "sub": "log", "args": {}},
+        "log": {"cmd": "/log/append", "sub": "log", "args": {"what": {"await/ok": "next"}}},
+        "crash": {"cmd": "/log/append", "sub": "log", "args": {"crash": true, "after": {"await/ok": "log"}}}
+    }}"#;
+    let request = world.request(&world.bind(json, &[])).await;
+    assert!(matches!(world.engine.run(request.clone(), &|_| {}).await, Err(RunError::CutOff(_))));
+    assert_eq!(world.calls().1, 2);
+    let report = world.engine.run(request, &|_| {}).await.unwrap();
+    assert_eq!(step(&report, "log").how, How::Reused);
+    assert_eq!(step(&report, "crash").outcome.failure_name(), Some("Uncertain"));
+    assert_eq!(world.calls().1, 2);
 }

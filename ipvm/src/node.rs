@@ -128,8 +128,8 @@ impl Node {
         let runtime = WasmtimeRuntime::new(&WasmtimeOptions::default())?;
         let wasm = WasmHandler::new(Arc::new(runtime), store.clone());
         let mut router = Router::default();
-        router.insert_for(state.owner.did().clone(), Command::parse(WRITE_COMMAND)?, Arc::new(files));
-        router.insert(Command::parse(WASM_RUN_COMMAND)?, Arc::new(wasm));
+        router.insert(state.owner.did().clone(), Command::parse(WRITE_COMMAND)?, Arc::new(files));
+        router.insert(state.node.did().clone(), Command::parse(WASM_RUN_COMMAND)?, Arc::new(wasm));
         let engine = Engine::new(Parts {
             executor: state.node.clone(),
             blocks: store.clone(),

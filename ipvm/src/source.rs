@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use ipvm_workflow::{Document, DocumentError};
 use ucan_core::{Cid, Ipld, block, dagjson};
 use ucan_invocation::visit;
 
-/// A workflow in a file, with the blocks that lie beside it.
+/// A workflow in a file, with the blocks in files that it lists.
 ///
 /// `meta.blocks` lists files, relative to the document. One that is linked to by a task is kept in the store of whoever
 /// runs the workflow, so that a workflow and its components can be handed over as a folder. A file that no task links to
@@ -87,6 +88,22 @@ impl Source {
         }
         Ok(Self { document, blocks, unlinked })
     }
+}
+
+/// Reads a file that a document names, which may be anything: only a regular one, and only so much of it.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    const LARGEST: u64 = 64 << 20;
+    // Looked at before it is opened: opening can wait for ever, as on a pipe.
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    if metadata.len() > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {LARGEST} bytes")));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn listed<'a>(path: &Path, document: &'a Document) -> Result<Vec<&'a str>, SourceError> {

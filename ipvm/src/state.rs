@@ -87,20 +87,15 @@ impl State {
     /// [`StateError`] says which file is at fault and what to do.
     pub fn open(folder: &Path, random: &mut dyn FnMut(&mut [u8])) -> Result<Self, StateError> {
         let marker = folder.join("FORMAT");
-        let fresh = match fs::read_to_string(&marker) {
-            Ok(found) if found == FORMAT => false,
-            Ok(found) => {
-                return Err(StateError::Format { path: marker, found });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
-            Err(source) => {
-                return Err(StateError::Io { action: "read", path: marker, source });
-            }
-        };
+        let mut fresh = !is_set_up(&marker)?;
+        let _alone;
         if fresh {
-            make_folder(folder)?;
-            make_folder(&folder.join("keys"))?;
-            make_folder(&folder.join("delegations"))?;
+            for part in ["keys", "delegations"] {
+                make_folder(&folder.join(part))?;
+            }
+            _alone = lock(&folder.join("SETUP"))?;
+            // Another process may have been faster.
+            fresh = !is_set_up(&marker)?;
         }
         let mut key = |name: &str| -> Result<Issuer, StateError> {
             let path = folder.join("keys").join(name);
@@ -197,6 +192,26 @@ impl State {
     }
 }
 
+/// Whether the folder has been set up before, by this version.
+fn is_set_up(marker: &Path) -> Result<bool, StateError> {
+    match fs::read_to_string(marker) {
+        Ok(found) if found == FORMAT => Ok(true),
+        Ok(found) => Err(StateError::Format { path: marker.to_owned(), found }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(StateError::Io { action: "read", path: marker.to_owned(), source }),
+    }
+}
+
+/// Waits until no other process is setting the folder up, and keeps others waiting until the file is closed.
+fn lock(path: &Path) -> Result<File, StateError> {
+    let lock = || -> io::Result<File> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        file.lock()?;
+        Ok(file)
+    };
+    lock().map_err(|source| StateError::Io { action: "lock", path: path.to_owned(), source })
+}
+
 fn make_folder(path: &Path) -> Result<(), StateError> {
     fs::create_dir_all(path).map_err(|source| StateError::Io {
         action: "make the folder",
@@ -231,7 +246,7 @@ fn read_key(path: &Path) -> Result<SigningKey, StateError> {
 fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), StateError> {
     let temporary = path.with_extension("new");
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create_new(true);
     #[cfg(unix)]
     if secret {
         use std::os::unix::fs::OpenOptionsExt;
@@ -240,7 +255,7 @@ fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), StateError
     #[cfg(not(unix))]
     let _ = secret;
     let write = || -> io::Result<()> {
-        // A leftover could have been made by somebody else, with another mode.
+        // Left by a crash, perhaps; it is never written into, whoever made it.
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -112,7 +112,8 @@ impl Completion {
 /// at that moment. The handler checks the shape of the arguments, never panics, and reports what went wrong as an
 /// error outcome with a machine-readable name. A handler that declares [`EffectClass::Deterministic`] gives equal
 /// outcomes for equal instructions on every machine; one that declares [`EffectClass::IdempotentWrite`] can be run
-/// again after a crash.
+/// again after a crash. A handler does not run workflows on the engine that called it: it holds one of the places for
+/// tasks that run at once, and could wait for itself.
 #[async_trait]
 pub trait Handler: fmt::Debug + Send + Sync {
     /// What running a task does to the world.
@@ -147,7 +148,11 @@ pub trait Reexecutor: Send + Sync {
     async fn reexecute(&self, task: &Task) -> Completion;
 }
 
-/// The handlers of an executor, by command and, where a resource has its own, by subject.
+/// The handlers of an executor, each for the commands on one subject.
+///
+/// There are no handlers for any subject whatever: somebody who makes a key of their own has all authority over it, and
+/// would have the executor's work for nothing. What the executor itself offers, such as its compute, has the executor as
+/// its subject.
 #[derive(Clone, Debug, Default)]
 pub struct Router {
     routes: Vec<Route>,
@@ -155,31 +160,25 @@ pub struct Router {
 
 #[derive(Clone, Debug)]
 struct Route {
+    subject: Did,
     command: Command,
-    subject: Option<Did>,
     handler: Arc<dyn Handler>,
 }
 
 impl Router {
-    /// Lets `handler` do `command` and all below it, for any subject.
-    pub fn insert(&mut self, command: Command, handler: Arc<dyn Handler>) {
-        self.routes.push(Route { command, subject: None, handler });
+    /// Lets `handler` do `command`, and all below it, for tasks on `subject`.
+    pub fn insert(&mut self, subject: Did, command: Command, handler: Arc<dyn Handler>) {
+        self.routes.push(Route { subject, command, handler });
     }
 
-    /// Lets `handler` do `command` and all below it for tasks on `subject` alone.
-    pub fn insert_for(&mut self, subject: Did, command: Command, handler: Arc<dyn Handler>) {
-        self.routes.push(Route { command, subject: Some(subject), handler });
-    }
-
-    /// The handler for tasks of `command` on `subject`: that of the longest command, and of those the one that was
-    /// registered for the subject, the last registered first.
+    /// The handler for tasks of `command` on `subject`: that of the longest command that covers it, and of equal ones the
+    /// last that was inserted.
     #[must_use]
     pub fn find(&self, subject: &Did, command: &Command) -> Option<&Arc<dyn Handler>> {
         self.routes
             .iter()
-            .filter(|route| route.command.covers(command))
-            .filter(|route| route.subject.as_ref().is_none_or(|bound| bound.same_principal(subject)))
-            .max_by_key(|route| (route.command.segments().count(), route.subject.is_some()))
+            .filter(|route| route.subject.same_principal(subject) && route.command.covers(command))
+            .max_by_key(|route| route.command.segments().count())
             .map(|route| &route.handler)
     }
 }

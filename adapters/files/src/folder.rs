@@ -36,7 +36,7 @@ pub enum FolderError {
     Io {
         /// What was tried.
         action: &'static str,
-        /// On which file.
+        /// On which file: relative to the folder, where it lies in one.
         path: PathBuf,
         /// What the system says.
         source: io::Error,
@@ -65,15 +65,13 @@ impl Folder {
     /// `temporary` first and then takes the place of the old one. Folders on the way are made.
     pub(crate) fn write(&self, path: &str, content: &[u8], temporary: &str) -> Result<Written, FolderError> {
         let relative = plain(path)?;
-        let failed = |action| {
-            let path = self.path.join(&relative);
-            move |source| FolderError::Io { action, path, source }
-        };
+        let failed = |action| move |source| FolderError::Io { action, path: path.into(), source };
         if self.holds(&relative, content).map_err(failed("read"))? {
+            // It may have been put there a moment before a crash.
+            self.sync(&relative).map_err(failed("sync"))?;
             return Ok(Written::Unchanged);
         }
-        let parent = relative.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if let Some(parent) = parent {
+        if let Some(parent) = relative.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             self.dir.create_dir_all(parent).map_err(failed("make the folder of"))?;
         }
         let temporary = relative.with_file_name(temporary);
@@ -84,16 +82,22 @@ impl Folder {
             file.write_all(content)?;
             file.sync_all()?;
             self.dir.rename(&temporary, &self.dir, &relative)?;
-            // The new name has to survive as well. Opened as a file, since a `Dir` is not open for syncing.
-            self.dir.open(parent.unwrap_or(Path::new(".")))?.sync_all()
+            self.sync(&relative)
         };
-        match replace() {
-            Ok(()) => Ok(Written::Changed),
-            Err(source) => {
-                let _gone_or_never_there = self.dir.remove_file(&temporary);
-                Err(failed("write")(source))
-            }
+        replace().map(|()| Written::Changed).map_err(|source| {
+            let _gone_or_never_there = self.dir.remove_file(&temporary);
+            failed("write")(source)
+        })
+    }
+
+    /// Makes a file durable, and each name on the way to it.
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        for part in path.ancestors() {
+            let part = if part.as_os_str().is_empty() { Path::new(".") } else { part };
+            // A folder is opened as a file, since a `Dir` is not open for syncing.
+            self.dir.open(part)?.sync_all()?;
         }
+        Ok(())
     }
 
     fn holds(&self, path: &Path, content: &[u8]) -> io::Result<bool> {

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +10,8 @@ use ipvm_workflow::{Event, How, StepReport};
 use serde_json::{Value, json};
 use ucan_core::{Ipld, dagjson};
 use ucan_invocation::{EffectClass, Outcome};
+
+use super::say;
 
 /// How many characters of a result are shown.
 const RESULT: usize = 40;
@@ -72,7 +74,8 @@ impl Display {
             }
             Event::NotStarted { label, class } => {
                 table.not_started += 1;
-                let cells = row(table.label_width, label, class.name(), "held back", "-", "-", "pure work failed", "-");
+                let cells =
+                    row(table.label_width, &plain(label), class.name(), "held back", "-", "-", "pure work failed", "-");
                 self.line(&style(cells).dim().to_string());
             }
             Event::Done { receipt, .. } => {
@@ -99,35 +102,39 @@ impl Display {
 
     /// Prints a line above whatever is under way. A reader that has gone away is no reason to stop a run.
     fn line(&self, text: &str) {
-        let print = || {
-            let _reader_gone = writeln!(std::io::stdout(), "{text}");
-        };
         match &self.progress {
-            Some(progress) => progress.suspend(print),
-            None => print(),
+            Some(progress) => progress.suspend(|| say(text)),
+            None => say(text),
         }
     }
 }
 
 impl Table {
     fn finished(&mut self, step: &StepReport) -> String {
-        match step.how {
-            How::Ran => self.ran += 1,
-            How::Reused => self.reused += 1,
-            How::Unchanged => self.unchanged += 1,
+        match (step.outcome.is_ok(), step.how) {
+            (true, How::Ran) => self.ran += 1,
+            (true, How::Unchanged) => self.unchanged += 1,
+            (true, _) => self.reused += 1,
+            (false, _) => {}
         }
         self.wrote |= step.class == EffectClass::IdempotentWrite && step.outcome.is_ok();
         if !step.outcome.is_ok() {
             let name = step.outcome.failure_name().unwrap_or("error");
             let message = step.outcome.failure_message().unwrap_or("the receipt has the details");
-            self.failures.push(format!("{} {}: {name}: {message}", style("failed:").red().bold(), step.label));
+            self.failures.push(format!(
+                "{} {}: {}: {}",
+                style("failed:").red().bold(),
+                plain(&step.label),
+                plain(name),
+                plain(message)
+            ));
         }
         let fuel = step.fuel.map_or_else(|| "-".to_owned(), grouped);
         let (Outcome::Ok(value) | Outcome::Error(value)) = &step.outcome;
         let receipt = step.receipt.to_string();
         let cells = row(
             self.label_width,
-            &step.label,
+            &plain(&step.label),
             step.class.name(),
             status(step),
             &fuel,
@@ -182,18 +189,26 @@ fn spinner(progress: &MultiProgress, label: &str) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
         bar.set_style(style);
     }
-    bar.set_message(label.to_owned());
+    bar.set_message(plain(label));
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }
 
 /// A value in short: DAG-JSON, cut where the column ends.
 fn short(value: &Ipld) -> String {
-    let text = dagjson::encode(value);
+    let text = plain(&dagjson::encode(value));
     if text.chars().count() <= RESULT {
         return text;
     }
     text.chars().take(RESULT - 2).chain("..".chars()).collect()
+}
+
+/// Text from a document or a guest, without what would let it write elsewhere on a terminal, or in another direction.
+fn plain(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A number with its thousands apart.
@@ -256,6 +271,7 @@ mod tests {
     fn numbers_and_values_fit_their_columns() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(short(&Ipld::String("x".repeat(100))).chars().count(), RESULT);
+        assert_eq!(plain("a\u{1b}[2K\u{202e}b"), "a\u{fffd}[2K\u{fffd}b");
         assert_eq!(time(Duration::from_micros(1_500)), "1.5 ms");
     }
 }

@@ -6,12 +6,14 @@ mod show;
 mod verify;
 
 use std::error::Error;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ipvm::{Node, NodeOptions};
+use ipvm::{Node, NodeError, NodeOptions};
+use ipvm_workflow::RunError;
+use tracing_subscriber::filter::LevelFilter;
 use ucan_core::Cid;
 use ucan_invocation::{BlockStore, ReceiptId, ReceiptStore};
 
@@ -28,6 +30,9 @@ pub(crate) struct Arguments {
     /// Prints one JSON object a line, for programs.
     #[arg(long, global = true)]
     json: bool,
+    /// What to log on standard error: off, error, warn, info, debug or trace.
+    #[arg(long, global = true, env = "IPVM_LOG", default_value = "error", value_name = "LEVEL")]
+    log: LevelFilter,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,11 +54,12 @@ type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
 const FAILED: u8 = 1;
 /// The command was not carried out.
 const REFUSED: u8 = 2;
+/// Tasks had started when something else than a task failed.
+const CUT_OFF: u8 = 3;
 
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("IPVM_LOG").unwrap_or_else(|_| "error".into());
     let _already_set = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(arguments.log)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init();
@@ -66,15 +72,24 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         let text = chain(&*error);
         if json {
-            println!("{}", serde_json::json!({"event": "error", "message": text}));
+            say(&serde_json::json!({"event": "error", "message": text}).to_string());
         }
         eprintln!("{} {text}", console::style("error:").red().bold().for_stderr());
-        ExitCode::from(REFUSED)
+        ExitCode::from(if was_cut_off(&*error) { CUT_OFF } else { REFUSED })
     })
 }
 
+fn was_cut_off(error: &(dyn Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(NodeError::Run(RunError::CutOff(_))))
+}
+
+/// Prints a line. A reader that has gone away is no reason to stop, or to complain.
+fn say(text: &str) {
+    let _reader_gone = writeln!(std::io::stdout(), "{text}");
+}
+
 async fn carry_out(arguments: Arguments) -> Outcome {
-    let Arguments { state, output, json, command } = arguments;
+    let Arguments { state, output, json, command, log: _ } = arguments;
     let open = || Node::open(&NodeOptions { state, output });
     match command {
         Command::Run(run) => run.carry_out(open, json).await,

@@ -5,7 +5,7 @@ use clap::Args;
 use ipvm::Node;
 use ucan_core::{Cid, block, dagcbor, dagjson};
 
-use super::{Outcome, cid, stored};
+use super::{Outcome, cid, say, stored};
 
 /// What `ipvm show` takes.
 #[derive(Debug, Args)]
@@ -31,9 +31,9 @@ impl Show {
             return Ok(ExitCode::SUCCESS);
         }
         if cid.codec() == block::DAG_CBOR {
-            println!("{}", dagjson::encode_pretty(&dagcbor::decode(&bytes)?));
+            say(&dagjson::encode_pretty(&dagcbor::decode(&bytes)?));
         } else {
-            println!("{} bytes without structure; --save FILE writes them to a file", bytes.len());
+            say(&format!("{} bytes without structure; --save FILE writes them to a file", bytes.len()));
         }
         Ok(ExitCode::SUCCESS)
     }

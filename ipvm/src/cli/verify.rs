@@ -6,7 +6,7 @@ use ipvm::Node;
 use ipvm_workflow::Verification;
 use ucan_invocation::Receipt;
 
-use super::{FAILED, Outcome, cid, stored};
+use super::{FAILED, Outcome, cid, say, stored};
 
 /// What `ipvm verify` takes.
 #[derive(Debug, Args)]
@@ -25,7 +25,8 @@ impl Verify {
                     report(json, &self.receipt, true, &describe(&verification));
                     return Ok(ExitCode::SUCCESS);
                 }
-                Err(error) => error.to_string(),
+                Err(error) if error.refutes() => error.to_string(),
+                Err(error) => return Err(format!("cannot tell whether the receipt holds: {error}").into()),
             },
         };
         report(json, &self.receipt, false, &problem);
@@ -45,11 +46,11 @@ impl Verify {
 
 fn report(json: bool, receipt: &str, holds: bool, detail: &str) {
     if json {
-        println!("{}", serde_json::json!({"event": "verified", "receipt": receipt, "holds": holds, "detail": detail}));
+        say(&serde_json::json!({"event": "verified", "receipt": receipt, "holds": holds, "detail": detail}).to_string());
     } else if holds {
-        println!("{} {detail}", console::style("holds:").green().bold());
+        say(&format!("{} {detail}", console::style("holds:").green().bold()));
     } else {
-        println!("{} {detail}", console::style("does not hold:").red().bold());
+        say(&format!("{} {detail}", console::style("does not hold:").red().bold()));
     }
 }
 
@@ -63,8 +64,8 @@ fn describe(verification: &Verification) -> String {
         Verification::Reexecuted { fuel: None } => {
             "the signature is genuine, and running the task again gave the same result".to_owned()
         }
-        Verification::Derived => {
-            "the signature is genuine, and the failure follows from the receipts that the task awaits".to_owned()
+        Verification::Attempt => {
+            "the signature is genuine; it states what came of one attempt, which is no result".to_owned()
         }
         Verification::Attested { class } => {
             format!("the signature is genuine; tasks of the class {class:?} are not run again", class = class.name())
