@@ -67,8 +67,7 @@ impl Source {
     /// # Errors
     /// [`SourceError`] names the file, and where in it.
     pub fn read(path: &Path) -> Result<Self, SourceError> {
-        let read =
-            |path: &Path| std::fs::read(path).map_err(|source| SourceError::Io { path: path.to_owned(), source });
+        let read = |path: &Path| read_file(path).map_err(|source| SourceError::Io { path: path.to_owned(), source });
         let value =
             dagjson::decode(&read(path)?).map_err(|error| SourceError::Json { path: path.to_owned(), error })?;
         let document =
