@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ucan_core::{Ipld, SignError};
+use ucan_core::{Ipld, SignError, block};
 use ucan_invocation::{
     Call, Completion, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Outcome, Receipt,
     ReceiptBuilder, Task, TaskId, is_pending,
@@ -56,7 +56,6 @@ struct Concluded {
 impl Work {
     pub(crate) async fn perform(self) -> Result<StepReport, RunError> {
         let started = Instant::now();
-        self.shared.parts.blocks.put(self.step.id.cid(), self.step.task.to_block()?.into()).await?;
         let Concluded { how, receipt } = match &self.args {
             Ok(Ipld::Map(args)) => self.perform_resolved(self.step.task.with_args(args.clone())).await?,
             // Arguments are a map, and resolving them does not change that.
@@ -85,9 +84,6 @@ impl Work {
             return self.fail(Failure::new("NoHandler", "there is no handler for this task")).await;
         };
         let resolved = task.id()?;
-        if resolved != self.step.id {
-            shared.parts.blocks.put(resolved.cid(), task.to_block()?.into()).await?;
-        }
         let instruction = if class == EffectClass::Deterministic { Some(task.instruction()?.id()?) } else { None };
         let _alone = shared.flights.enter(instruction.map_or(*resolved.cid(), Into::into)).await;
 
@@ -101,7 +97,7 @@ impl Work {
             None => self.done_before(&resolved).await?,
         };
         if let Some(known) = known {
-            return self.reuse(&resolved, &known).await;
+            return self.reuse(&task, &resolved, known).await;
         }
         let _permit = shared.permits.acquire().await;
         // Waiting for a place may have taken long.
@@ -113,11 +109,12 @@ impl Work {
             if class == EffectClass::Mutable && self.begun_before(&resolved).await? {
                 return self.fail(uncertain()).await;
             }
+            self.keep(Some(call.task())).await?;
             self.announce(&resolved).await?;
         }
         let began = Instant::now();
         let completion = handler.handle(&call).await;
-        self.conclude(&**handler, &resolved, completion, instruction, began.elapsed()).await
+        self.conclude(&**handler, &call, completion, instruction, began.elapsed()).await
     }
 
     fn authorize(&self, task: &Task) -> Result<Call, Failure> {
@@ -162,11 +159,12 @@ impl Work {
     async fn conclude(
         &self,
         handler: &dyn Handler,
-        resolved: &TaskId,
+        call: &Call,
         completion: Completion,
         instruction: Option<InstructionId>,
         took: Duration,
     ) -> Result<Concluded, RunError> {
+        let resolved = call.id();
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
         let outcome = refuse_promises(completion.outcome);
         let final_outcome = match self.step.class {
@@ -193,35 +191,41 @@ impl Work {
             signed => (signed?, final_outcome),
         };
         let memo = instruction.filter(|_| final_outcome);
-        self.file(&receipt, resolved, memo, final_outcome).await?;
+        if self.step.class.is_mutation() {
+            // The task itself was kept before it started.
+            self.file(&receipt, resolved, memo, final_outcome).await?;
+        } else {
+            tokio::try_join!(self.keep(Some(call.task())), self.file(&receipt, resolved, memo, final_outcome))?;
+        }
         Ok(Concluded { how, receipt })
     }
 
     /// Answers the task with a result that is known: by a receipt that it has already, or by one that names the receipt
     /// that it rests on.
-    async fn reuse(&self, resolved: &TaskId, known: &Receipt) -> Result<Concluded, RunError> {
+    async fn reuse(&self, task: &Task, resolved: &TaskId, known: Receipt) -> Result<Concluded, RunError> {
+        let how = How::Reused;
         let states_the_same = |receipt: &Receipt| {
             *receipt.ran() == self.step.id
                 && resolved_id(receipt) == *resolved
                 && receipt.meta().get(PROFILE) == known.meta().get(PROFILE)
                 && receipt.outcome() == known.outcome()
         };
+        if states_the_same(&known) {
+            return Ok(Concluded { how, receipt: known });
+        }
         let own = self.shared.parts.receipts.by_task(&self.step.id).await?;
         let own = own.into_iter().find(|receipt| states_the_same(receipt) && self.shared.trusts(receipt));
-        let receipt = match own {
-            Some(receipt) => receipt,
-            None => {
-                let meta = [FUEL, PROFILE]
-                    .into_iter()
-                    .filter_map(|key| known.meta().get(key).map(|value| (key.to_owned(), value.clone())))
-                    .collect();
-                let receipt = self.receipt(known.outcome().clone(), meta, resolved, true).cause(known.id());
-                let receipt = self.shared.sign(receipt)?;
-                self.file(&receipt, resolved, None, true).await?;
-                receipt
-            }
-        };
-        Ok(Concluded { how: How::Reused, receipt })
+        if let Some(receipt) = own {
+            return Ok(Concluded { how, receipt });
+        }
+        let meta = [FUEL, PROFILE]
+            .into_iter()
+            .filter_map(|key| known.meta().get(key).map(|value| (key.to_owned(), value.clone())))
+            .collect();
+        let receipt = self.receipt(known.outcome().clone(), meta, resolved, true).cause(known.id());
+        let receipt = self.shared.sign(receipt)?;
+        tokio::try_join!(self.keep(Some(task)), self.file(&receipt, resolved, None, true))?;
+        Ok(Concluded { how, receipt })
     }
 
     /// Signs and files the receipt of a task that was not run. That it was not is no outcome of the task, but of this
@@ -229,8 +233,21 @@ impl Work {
     async fn fail(&self, failure: Failure) -> Result<Concluded, RunError> {
         let id = self.step.id;
         let receipt = self.shared.sign(self.receipt(failure.into(), BTreeMap::new(), &id, false))?;
-        self.file(&receipt, &id, None, false).await?;
+        tokio::try_join!(self.keep(None), self.file(&receipt, &id, None, false))?;
         Ok(Concluded { how: How::NotRun, receipt })
+    }
+
+    /// Keeps the task as it stands in the workflow and, where that is another, as it was resolved: what receipts link to.
+    async fn keep(&self, resolved: Option<&Task>) -> Result<(), RunError> {
+        let blocks = &self.shared.parts.blocks;
+        let put = async |task: &Task| -> Result<(), RunError> {
+            let bytes = task.to_block()?;
+            Ok(blocks.put(&block::dag_cbor_cid(&bytes), bytes.into()).await?)
+        };
+        match resolved.filter(|task| task.args() != self.step.task.args()) {
+            Some(resolved) => tokio::try_join!(put(&self.step.task), put(resolved)).map(drop),
+            None => put(&self.step.task).await,
+        }
     }
 
     fn receipt(

@@ -71,7 +71,7 @@ pub(crate) struct Committer {
     flushing: Option<Head>,
     /// Since when there are writes that were not synced. The clock only says how long to wait, never what to write.
     unsynced: Option<Instant>,
-    /// How many requests the last batch had: as many are likely to come again.
+    /// How many requests of the last batch asked for a sync: as many are likely to come again.
     usual: usize,
 }
 
@@ -80,7 +80,7 @@ impl Committer {
     pub(crate) fn new(db: Db, file: HeadFile, stop: Stop, head: Head, checkpoint: Head) -> Result<Self, StoreError> {
         db.sync()?;
         let claim = Claim { head, checkpoint };
-        let mut committer = Self { db, file, stop, head, claim, flushing: None, unsynced: None, usual: 1 };
+        let mut committer = Self { db, file, stop, head, claim, flushing: None, unsynced: None, usual: 0 };
         committer.write_claim(claim)?;
         Ok(committer)
     }
@@ -99,7 +99,7 @@ impl Committer {
             match first {
                 Ok(first) => {
                     let batch = self.gather(first, requests);
-                    self.usual = batch.len();
+                    self.usual = syncs(&batch);
                     self.serve(batch);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -108,15 +108,22 @@ impl Committer {
         }
     }
 
-    /// Takes what is waiting, and waits for more only where there was more the last time: a lone writer gains nothing
-    /// by it.
+    /// Takes what is waiting. It waits for more only to share a sync, and where more shared the last one: neither a lone
+    /// writer nor a buffered write gains anything by it.
     fn gather(&self, first: Request, requests: &Receiver<Request>) -> Vec<Request> {
         let mut batch = vec![first];
         batch.extend(requests.try_iter().take(BATCH - 1));
+        let mut sharing = syncs(&batch);
+        if sharing == 0 {
+            return batch;
+        }
         let until = Instant::now() + GATHER;
-        while batch.len() < self.usual {
+        while batch.len() < BATCH && sharing < self.usual {
             match requests.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(request) => batch.push(request),
+                Ok(request) => {
+                    sharing += usize::from(request.sync);
+                    batch.push(request);
+                }
                 Err(_) => break,
             }
         }
@@ -255,6 +262,11 @@ impl Committer {
         self.claim = claim;
         Ok(())
     }
+}
+
+/// How many of the requests ask for a sync.
+fn syncs(batch: &[Request]) -> usize {
+    batch.iter().filter(|request| request.sync).count()
 }
 
 /// What a batch will change, by key: the last word on a key counts, and `None` removes.
