@@ -7,8 +7,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, Issuer, KeySource, Token};
 use ucan_invocation::{
-    Await, BlockStore, Durability, Failure, Filing, Invocation, Outcome, Receipt, ReceiptStore, Router, Task, TaskId,
-    authorize,
+    Await, BlockStore, Durability, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore, Router,
+    Task, TaskId, authorize,
 };
 use ucan_pipeline::resolve;
 
@@ -130,7 +130,7 @@ impl Engine {
     ) -> Result<RunReport, RunError> {
         let shared = &self.shared;
         let request = shared.check_request(request)?;
-        let run = request.run;
+        let (run, asked) = (request.run, request.invocation.id());
         // The same request twice at once is one run: whoever comes second finds its receipt.
         let _alone = shared.flights.enter(*run.cid()).await;
         shared.check_not_done(&run).await?;
@@ -157,7 +157,7 @@ impl Engine {
             .inspect(|step| observe(Event::NotStarted { label: step.label.clone(), class: step.class }))
             .map(|step| step.label.clone())
             .collect();
-        let receipt = shared.finish(run, &reports, &not_started).await;
+        let receipt = shared.finish(run, asked, &reports, &not_started).await;
         let receipt = receipt.map_err(|error| RunError::CutOff(Box::new(error)))?;
         let report = RunReport { run, workflow: *workflow.cid(), steps: reports, not_started, receipt: receipt.id() };
         observe(Event::Done { receipt: report.receipt, succeeded: report.succeeded() });
@@ -352,7 +352,13 @@ impl Shared {
         if bad.is_empty() { Ok(()) } else { Err(RunError::BadTasks(bad)) }
     }
 
-    async fn finish(&self, run: TaskId, steps: &[StepReport], not_started: &[String]) -> Result<Receipt, RunError> {
+    async fn finish(
+        &self,
+        run: TaskId,
+        asked: InvocationId,
+        steps: &[StepReport],
+        not_started: &[String],
+    ) -> Result<Receipt, RunError> {
         let receipts = steps.iter().map(|step| (step.label.clone(), Ipld::Link(step.receipt.into()))).collect();
         let receipts = Ipld::Map(receipts);
         let failed: Vec<&str> =
@@ -369,10 +375,14 @@ impl Shared {
                 .with("notStarted", strings(not_started.iter().map(String::as_str).collect()))
                 .into()
         };
-        let receipt = match self.sign(Receipt::builder(run, outcome)) {
+        let receipt = |outcome| {
+            let meta = [("invocation".to_owned(), Ipld::Link(asked.into()))].into();
+            Receipt::builder(run, outcome).meta(meta)
+        };
+        let receipt = match self.sign(receipt(outcome)) {
             Err(error) if is_unrepresentable(&error) => {
                 let counts = format!("{message}; the receipts of {} tasks are too many to list", steps.len());
-                self.sign(Receipt::builder(run, Failure::new("TooManyTasks", counts).into()))?
+                self.sign(receipt(Failure::new("TooManyTasks", counts).into()))?
             }
             signed => signed?,
         };

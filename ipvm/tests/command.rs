@@ -169,6 +169,15 @@ fn everything_that_a_run_prints_can_be_shown() {
         assert!(output.status.success(), "{output:?}");
         let _json: Value = serde_json::from_slice(&output.stdout).unwrap();
     }
+    let done = run.events.last().unwrap();
+    let receipt = shell.ipvm(&["show", done["receipt"].as_str().unwrap()]);
+    let receipt: Value = serde_json::from_slice(&receipt.stdout).unwrap();
+    let invocation = receipt[1]["ucan/inv@1.0.0"]["meta"]["invocation"]["/"].as_str().unwrap();
+    let invocation: Value = serde_json::from_slice(&shell.ipvm(&["show", invocation]).stdout).unwrap();
+    let asked = &invocation[1]["ucan/inv@1.0.0"];
+    assert_eq!(asked["cmd"], "/ipvm/run");
+    let delegation = shell.ipvm(&["show", asked["prf"][0]["/"].as_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&delegation.stdout).contains("ucan/dlg@1.0.0"));
     let workflow = shell.ipvm(&["show", accepted["workflow"].as_str().unwrap()]);
     assert!(String::from_utf8_lossy(&workflow.stdout).contains("worst of times"));
 }
