@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ucan_core::{Cid, Ipld};
 use ucan_invocation::{
-    BlockStore, Call, Completion as Done, Config, EffectClass, Failure, Handler, Outcome, Reexecutor, Task, is_pending,
+    Await, BlockStore, Call, Completion as Done, Config, EffectClass, Failure, Handler, Outcome, Reexecutor, Task,
+    is_pending,
 };
 
 use crate::{Bounds, CallError, Component, Limits, PrepareError, Runtime, TaskConfig, WasmCall};
@@ -77,10 +78,15 @@ impl WasmHandler {
         }
         let call = parse(&args)?;
         let component = self.component(&call).await?;
-        let signature = component.signature(&call.fun).map_err(|error| call_failure(&CallError::Export(error)))?;
-        signature
-            .check_known(&call.params, &is_pending)
-            .map_err(|error| call_failure(&CallError::ArgumentMismatch(error)))
+        // Large arguments take long to look at.
+        let check = move || {
+            let signature = component.signature(&call.fun).map_err(CallError::Export)?;
+            if Await::recognise(&call.params).is_some() {
+                return Ok(());
+            }
+            signature.check_known(&call.params, &is_pending).map_err(CallError::ArgumentMismatch)
+        };
+        blocking(check).await?.map_err(|error| call_failure(&error))
     }
 
     /// Makes the call. The second value says whether another machine would come to the same result.

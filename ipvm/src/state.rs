@@ -1,4 +1,4 @@
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -212,12 +212,14 @@ fn lock(path: &Path) -> Result<File, StateError> {
     lock().map_err(|source| StateError::Io { action: "lock", path: path.to_owned(), source })
 }
 
+/// Makes a folder, and those on the way to it, that nobody but its owner can look into.
 fn make_folder(path: &Path) -> Result<(), StateError> {
-    fs::create_dir_all(path).map_err(|source| StateError::Io {
-        action: "make the folder",
-        path: path.to_owned(),
-        source,
-    })
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let failed = |source| StateError::Io { action: "make the folder", path: path.to_owned(), source };
+    builder.create(path).map_err(failed)
 }
 
 fn read_key(path: &Path) -> Result<SigningKey, StateError> {

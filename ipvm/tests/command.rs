@@ -307,6 +307,16 @@ fn bad_documents_are_refused_with_what_and_where() {
     let argument = shell.refused_document(&task(call(guest, "measure", r#"{"text": 7}"#)));
     assert!(argument.contains("params.text") && argument.contains("string"), "{argument}");
 
+    // All arguments of a function may be a result that is not there yet; nothing can be said of them before.
+    let later = tasks(&format!(
+        r#""a": {}, "b": {}"#,
+        call(guest, "measure", r#"["x"]"#),
+        call(guest, "measure", r#"{"await/ok": "a"}"#)
+    ));
+    shell.write("later.json", later);
+    let later = Run::new(shell.ipvm(&["--json", "run", "later.json"]));
+    assert_eq!((later.code, later.statuses()["b"]), (Some(1), "failed"), "{}", later.errors);
+
     let workflow = example("words.json");
     let workflow = workflow.to_str().unwrap();
     assert!(shell.refused(&["run", workflow]).contains(r#""text""#));

@@ -1,9 +1,11 @@
 //! Blocks that are files: content-named, written aside and renamed.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use ucan_core::Cid;
 
@@ -17,6 +19,8 @@ const UNFINISHED: &str = "unfinished";
 pub(crate) struct Files {
     folder: PathBuf,
     next: AtomicU64,
+    /// The shards whose names are durable.
+    shards: Mutex<HashSet<PathBuf>>,
 }
 
 impl Files {
@@ -28,18 +32,13 @@ impl Files {
             fs::remove_file(entry?.path())?;
         }
         sync_folder(&folder)?;
-        Ok(Self { folder, next: AtomicU64::new(0) })
+        Ok(Self { folder, next: AtomicU64::new(0), shards: Mutex::default() })
     }
 
     /// Writes a block; it is durable on return. Readers see all of it or nothing.
     pub(crate) fn write(&self, cid: &Cid, bytes: &[u8]) -> io::Result<()> {
         let (shard, path) = self.place(cid);
-        if !shard.is_dir() {
-            match fs::create_dir(&shard) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => sync_folder(&self.folder)?,
-            }
-        }
+        self.make_shard(&shard)?;
         // The store is locked, so that a number is unique as long as it is within this process.
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let unfinished = self.folder.join(UNFINISHED).join(number.to_string());
@@ -50,6 +49,19 @@ impl Files {
         }
         written?;
         sync_folder(&shard)
+    }
+
+    /// Makes the folder of a shard, durably. That it is there does not say so: its maker may not have come so far.
+    fn make_shard(&self, shard: &Path) -> io::Result<()> {
+        let mut durable = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        if !durable.contains(shard) {
+            match fs::create_dir(shard) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => sync_folder(&self.folder)?,
+            }
+            durable.insert(shard.to_owned());
+        }
+        Ok(())
     }
 
     /// The bytes of a block as they are; `None` where there is no such file.

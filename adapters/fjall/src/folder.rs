@@ -1,6 +1,6 @@
 //! The folder of a store: what is in it, who has it, and which format it has.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -41,19 +41,14 @@ impl Folder {
             }
             Err(error) => return Err(fail(error)),
         }
-        let format = match fs::read(path.join("FORMAT")) {
-            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).trim_end().to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(OpenError::io(&path.join("FORMAT"), &error)),
-        };
-        match &format {
-            Some(format) if format != FORMAT => return Err(OpenError::format(path, format)),
-            Some(_) => {}
-            // Nothing is written into a folder before it is clear that it is ours.
-            None => refuse_alien(path)?,
+        // Nothing is written into a folder before it is clear that it is ours.
+        if read_format(path)?.is_none() {
+            refuse_alien(path)?;
         }
         let lock = lock(path)?;
-        let folder = Self { path: path.to_owned(), fresh: format.is_none(), _lock: lock };
+        // Read again: whoever had the lock before may have made the store.
+        let fresh = read_format(path)?.is_none();
+        let folder = Self { path: path.to_owned(), fresh, _lock: lock };
         if folder.fresh {
             folder.create().map_err(fail)?;
         }
@@ -155,8 +150,25 @@ impl Folder {
     }
 }
 
+/// The format that the folder states, which is the one that is read; `None` where it states none yet.
+fn read_format(path: &Path) -> Result<Option<String>, OpenError> {
+    let file = path.join("FORMAT");
+    match fs::read(&file) {
+        Ok(bytes) => {
+            let format = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+            if format == FORMAT { Ok(Some(format)) } else { Err(OpenError::format(path, &format)) }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(OpenError::io(&file, &error)),
+    }
+}
+
+/// Makes the folder of the store, which nobody but its owner can look into: arguments and results are in it.
 fn create_folder(path: &Path) -> Result<(), OpenError> {
-    match fs::create_dir(path) {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
         Ok(()) => {}
         // Somebody else made it meanwhile: the lock will tell who goes first.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
