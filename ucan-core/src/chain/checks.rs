@@ -1,7 +1,7 @@
 //! The rules that a single delegation has to keep, whatever its place in a chain.
 
 use super::{ChainErrorClass as Class, Context, Request};
-use crate::{Delegation, TimeError, Verdict, in_time, verify};
+use crate::{Delegation, TimeError, in_time, policy::Budget, verify};
 
 /// A rule that is broken, and how.
 pub(super) type Broken = (Class, String);
@@ -45,21 +45,14 @@ pub(super) fn command(grant: &Delegation, request: &Request<'_>) -> Result<(), B
 }
 
 /// Whether the policy holds; true when that is not decided yet.
-pub(super) fn policy(grant: &Delegation, request: &Request<'_>, ctx: &Context<'_>) -> Result<bool, Broken> {
-    match grant.policy().evaluate(request.args, ctx.pending) {
-        Verdict::Satisfied => Ok(false),
-        Verdict::Undecided => Ok(true),
-        Verdict::Violated => {
-            let statement = grant.policy().first_violated(request.args, ctx.pending);
-            Err((
-                Class::MatchError,
-                format!(
-                    "the arguments violate {}",
-                    statement.as_deref().unwrap_or("a policy that takes too long to judge")
-                ),
-            ))
-        }
-    }
+pub(super) fn policy(
+    grant: &Delegation,
+    request: &Request<'_>,
+    ctx: &Context<'_>,
+    budget: &Budget,
+) -> Result<bool, Broken> {
+    let judged = grant.policy().judge(request.args, ctx.pending, budget);
+    judged.map_err(|what| (Class::MatchError, format!("the arguments violate {what}")))
 }
 
 pub(super) fn revocation(grant: &Delegation, ctx: &Context<'_>) -> Result<(), Broken> {

@@ -86,6 +86,8 @@ classes! {
     Revoked,
     /// The invocation has been used before.
     Replayed,
+    /// There are more proofs than are looked at.
+    LimitExceeded,
 }
 
 impl fmt::Display for ChainErrorClass {

@@ -13,6 +13,11 @@ pub use validate::{check_attenuation, diagnose, validate};
 
 use crate::{Cid, Command, Did, Ipld, KeySource, Timestamp};
 
+/// How many delegations a chain may have.
+///
+/// Each costs a signature, and an invocation can name the same one any number of times.
+const LENGTH: usize = 64;
+
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {

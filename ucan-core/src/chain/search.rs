@@ -7,14 +7,11 @@ use std::{
 };
 
 use super::{
-    Authority, ChainErrorClass as Class, Context, NoChain, Request,
+    Authority, ChainErrorClass as Class, Context, LENGTH, NoChain, Request,
     checks::{self, Broken},
     validate::authority,
 };
-use crate::{Delegation, Timestamp, Token};
-
-/// How long a chain may be.
-const LENGTH: usize = 64;
+use crate::{Delegation, Timestamp, Token, policy::Budget};
 
 /// Finds the shortest chain among delegations that authorises a request.
 ///
@@ -23,7 +20,8 @@ const LENGTH: usize = 64;
 /// for pending values, even to a shorter one.
 ///
 /// Delegations are looked for from the invoker towards the subject, each principal once, so that cycles end and the work
-/// grows with the number of delegations; chains are at most 64 long. Only signatures that matter are verified.
+/// grows with the number of delegations; chains are at most 64 long. Only signatures that matter are verified, and
+/// only the policies of what is properly signed are judged, within ten million steps for all of them together.
 ///
 /// ```
 /// use ucan_core::{Context, Delegation, DidKeys, Ipld, Issuer, Request, Timestamp, search};
@@ -66,10 +64,10 @@ pub fn search(request: &Request<'_>, grants: &[Delegation], ctx: &Context<'_>) -
             (Reverse(candidate.grant.expiration().unwrap_or(Timestamp::MAX)), *candidate.grant.cid())
         });
     }
-    let search = Search { request, ctx, by_audience };
+    let search = Search { request, ctx, budget: Budget::default(), by_audience };
     for undecided in [false, true] {
         if let Ok(proofs) = search.shortest(undecided) {
-            let undecided = proofs.iter().any(|candidate| candidate.serves(request, ctx) == Ok(true));
+            let undecided = proofs.iter().any(|candidate| search.serves(candidate) == Ok(true));
             return Ok(authority(request, proofs.iter().map(|candidate| candidate.grant), undecided));
         }
     }
@@ -82,26 +80,11 @@ struct Candidate<'a> {
     standing: OnceCell<Result<bool, Broken>>,
 }
 
-impl Candidate<'_> {
-    /// Whether its policy is undecided, if it serves; otherwise the rule that it breaks. Found out once.
-    fn serves(&self, request: &Request<'_>, ctx: &Context<'_>) -> Result<bool, &Broken> {
-        // What somebody could mend comes late; the signature, which takes by far the longest to check, comes last.
-        let find_out = || {
-            checks::subject(self.grant, request)?;
-            checks::command(self.grant, request)?;
-            let undecided = checks::policy(self.grant, request, ctx)?;
-            checks::revocation(self.grant, ctx)?;
-            checks::time(self.grant, ctx)?;
-            checks::signature(self.grant, ctx)?;
-            Ok(undecided)
-        };
-        self.standing.get_or_init(find_out).as_ref().copied()
-    }
-}
-
 struct Search<'a> {
     request: &'a Request<'a>,
     ctx: &'a Context<'a>,
+    /// What the policies of all candidates may take together.
+    budget: Budget,
     by_audience: BTreeMap<&'a str, Vec<&'a Candidate<'a>>>,
 }
 
@@ -109,6 +92,22 @@ struct Search<'a> {
 type Reached<'a> = BTreeMap<&'a str, (usize, Option<&'a Candidate<'a>>)>;
 
 impl<'a> Search<'a> {
+    /// Whether a candidate's policy is undecided, if it serves; otherwise the rule that it breaks. Found out once.
+    fn serves<'c>(&self, candidate: &'c Candidate<'_>) -> Result<bool, &'c Broken> {
+        let find_out = || {
+            let (grant, request, ctx) = (candidate.grant, self.request, self.ctx);
+            // The cheap checks come first. A policy comes last: it can take far longer than a signature, so that what nobody
+            // has signed, or what has ended, must not take from the work that all policies share.
+            checks::subject(grant, request)?;
+            checks::command(grant, request)?;
+            checks::revocation(grant, ctx)?;
+            checks::time(grant, ctx)?;
+            checks::signature(grant, ctx)?;
+            checks::policy(grant, request, ctx, &self.budget)
+        };
+        candidate.standing.get_or_init(find_out).as_ref().copied()
+    }
+
     /// The shortest chain, root first; otherwise everybody who was reached.
     fn shortest(&self, allow_undecided: bool) -> Result<Vec<&'a Candidate<'a>>, Reached<'a>> {
         let invoker = self.request.invoker.principal();
@@ -121,7 +120,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             for candidate in self.by_audience.get(holder).into_iter().flatten().copied() {
-                match candidate.serves(self.request, self.ctx) {
+                match self.serves(candidate) {
                     Ok(undecided) if allow_undecided || !undecided => {}
                     _ => continue,
                 }
@@ -150,7 +149,7 @@ impl<'a> Search<'a> {
         let reached = self.shortest(true).err().unwrap_or_default();
         let refused = reached.keys().filter_map(|holder| self.by_audience.get(holder)).flatten();
         let closest = refused
-            .filter_map(|candidate| candidate.serves(self.request, self.ctx).err().map(|broken| (*candidate, broken)))
+            .filter_map(|candidate| self.serves(candidate).err().map(|broken| (*candidate, broken)))
             .max_by_key(|(candidate, (class, _))| {
                 let from_subject = candidate.grant.issuer().same_principal(subject);
                 (nearness(*class), from_subject, Reverse(candidate.grant.cid()))

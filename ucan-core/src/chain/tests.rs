@@ -115,6 +115,75 @@ fn a_signature_of_somebody_else_is_refused_before_anything_else() {
 }
 
 #[test]
+fn too_many_proofs_are_refused_before_any_is_looked_at() {
+    let [alice, bob] = [1, 2].map(issuer);
+    let mallory = Issuer::new(alice.did().clone(), Arc::new(SigningKey::from_seed(&[9; 32])));
+    let forged = grant(&alice, Some(&alice)).sign(&mallory).unwrap();
+    let wish = Wish::new(&bob, &alice);
+    let many = vec![forged; 400_000];
+    let error = validate(&wish.request(), &many, &context()).unwrap_err();
+    assert_eq!((error.class.name(), error.proof), ("LimitExceeded", None));
+    assert_eq!(error.to_string(), "LimitExceeded: 400000 proofs are given, more than 64");
+    assert_eq!(diagnose(&wish.request(), &many, &context()), [error]);
+    // The longest chain that is allowed.
+    let to_self = grant(&alice, Some(&alice)).sign(&alice).unwrap();
+    let last = grant(&bob, Some(&alice)).sign(&alice).unwrap();
+    let mut proofs = vec![&to_self; 63];
+    proofs.push(&last);
+    assert!(wish.validate(&proofs).is_ok());
+    proofs.push(&last);
+    assert_eq!(wish.validate(&proofs), Err((Class::LimitExceeded, None)));
+}
+
+/// A policy that takes a third of all work on [`many`], and holds.
+fn costly() -> Policy {
+    Policy::parse(&args(r#"[["all", ".list", ["==", ".", 1]]]"#)).unwrap()
+}
+
+fn many() -> Ipld {
+    Ipld::Map([("list".to_owned(), Ipld::List(vec![Ipld::Integer(1); 1_000_000]))].into())
+}
+
+#[test]
+fn all_proofs_share_the_work_of_their_policies() {
+    let [alice, bob] = [1, 2].map(issuer);
+    let to_self = grant(&alice, Some(&alice)).policy(costly()).sign(&alice).unwrap();
+    let last = grant(&bob, Some(&alice)).sign(&alice).unwrap();
+    let mut wish = Wish::new(&bob, &alice);
+    wish.args = many();
+    assert!(wish.validate(&[&to_self, &to_self, &last]).is_ok());
+    assert_eq!(wish.validate(&[&to_self, &to_self, &to_self, &to_self, &last]), Err((Class::MatchError, Some(3))));
+}
+
+#[test]
+fn what_nobody_signed_or_has_ended_takes_no_work_from_a_search() {
+    let [alice, bob] = [1, 2].map(issuer);
+    let mallory = Issuer::new(alice.did().clone(), Arc::new(SigningKey::from_seed(&[9; 32])));
+    let mut wish = Wish::new(&bob, &alice);
+    wish.args = many();
+    let costly_grant = |nonce: u8| grant(&bob, Some(&alice)).policy(costly()).nonce([nonce]);
+    let mut grants: Vec<_> = (0..20).map(|nonce| costly_grant(nonce).sign(&mallory).unwrap()).collect();
+    grants.extend((0..20).map(|nonce| costly_grant(nonce).expiration(at(1)).sign(&alice).unwrap()));
+    let good = costly_grant(99).expiration(at(NOW + 9)).sign(&alice).unwrap();
+    grants.push(good.clone());
+    let found = search(&wish.request(), &grants, &context()).unwrap();
+    assert_eq!(found.proofs(), [*good.cid()]);
+    // What is signed shares one budget: the policies are judged until it is spent, and no further.
+    let refusing = Policy::parse(&args(r#"[["all", ".list", ["==", ".", 1]], ["==", ".list", 1]]"#)).unwrap();
+    let refusing = |nonce: u8| grant(&bob, Some(&alice)).policy(refusing.clone()).nonce([nonce]).sign(&alice).unwrap();
+    let grants: Vec<_> = (0..20).map(refusing).collect();
+    let looks = std::cell::Cell::new(0);
+    let counting = |_: &Ipld| {
+        looks.set(looks.get() + 1);
+        false
+    };
+    let ctx = Context { pending: &counting, ..context() };
+    let error = search(&wish.request(), &grants, &ctx).unwrap_err();
+    assert_eq!(error.closest().map(|(_, class)| class), Some(Class::MatchError));
+    assert!((6_000_000..10_000_000).contains(&looks.get()), "{}", looks.get());
+}
+
+#[test]
 fn proofs_in_reverse_order_are_recognised() {
     let [alice, bob, carol] = [1, 2, 3].map(issuer);
     let root = grant(&bob, Some(&alice)).sign(&alice).unwrap();

@@ -3,15 +3,16 @@
 use std::ops::ControlFlow;
 
 use super::{
-    Authority, ChainError, ChainErrorClass as Class, Context, Request,
+    Authority, ChainError, ChainErrorClass as Class, Context, LENGTH, Request,
     checks::{self, Broken},
 };
-use crate::{Delegation, Timestamp};
+use crate::{Delegation, Timestamp, policy::Budget};
 
 /// Checks that proofs, root first, authorise a request (UCAN Delegation 1.0, "Validation").
 ///
 /// The first failure is reported, in this order: for each proof its signature, time, subject, place in the chain, command and
-/// policy; then, when all that holds, revocations. The request's own signature and time are the business of whoever read it.
+/// policy; then, when all that holds, revocations. More than 64 proofs are refused before any of them is looked at, and the ten
+/// million steps that [policies](crate::Policy::evaluate) may take are for all of them together. The request's own signature and time are the business of whoever read it.
 ///
 /// ```
 /// use ucan_core::{Command, Context, Delegation, DidKeys, Ipld, Issuer, Request, Timestamp, validate};
@@ -115,10 +116,16 @@ impl Report {
     }
 
     fn check(&mut self, request: &Request<'_>, proofs: &[Delegation], ctx: &Context<'_>) -> ControlFlow<()> {
+        if proofs.len() > LENGTH {
+            let detail = format!("{} proofs are given, more than {LENGTH}", proofs.len());
+            let _ = self.note(None, Err((Class::LimitExceeded, detail)));
+            return ControlFlow::Break(());
+        }
         if proofs.is_empty() && !request.invoker.same_principal(request.subject) {
             let detail = format!("{} gives no proof that it may act on {}", request.invoker, request.subject);
             self.note(None, Err((Class::InvalidClaim, detail)))?;
         }
+        let budget = Budget::default();
         for (index, proof) in proofs.iter().enumerate() {
             let place = Some(index);
             self.note(place, checks::signature(proof, ctx))?;
@@ -127,7 +134,7 @@ impl Report {
             self.note(place, checks::subject(proof, request))?;
             self.note(place, alignment(request, proofs, index))?;
             self.note(place, checks::command(proof, request))?;
-            match checks::policy(proof, request, ctx) {
+            match checks::policy(proof, request, ctx, &budget) {
                 Ok(undecided) => self.undecided |= undecided,
                 Err(broken) => self.note(place, Err(broken))?,
             }

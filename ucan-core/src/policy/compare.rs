@@ -40,7 +40,7 @@ pub(super) fn equal(found: &Found<'_>, value: &Ipld, work: &Work<'_>) -> Verdict
         (Found::Node(node), _) => deep_equal(node, value, work),
         (Found::Null, Ipld::Null) => Verdict::Satisfied,
         (Found::Integer(integer), _) => (order(&Ipld::Integer(*integer), value) == Some(Ordering::Equal)).into(),
-        (Found::Bytes(bytes), Ipld::Bytes(other)) => (bytes == other).into(),
+        (Found::Bytes(bytes), Ipld::Bytes(other)) => same(bytes, other, work).into(),
         (Found::Items(items), Ipld::List(list)) if items.len() == list.len() => {
             all(items.iter().zip(list).map(|(a, b)| deep_equal(a, b, work)))
         }
@@ -59,14 +59,20 @@ fn deep_equal(a: &Ipld, b: &Ipld, work: &Work<'_>) -> Verdict {
         (Ipld::List(a), Ipld::List(b)) if a.len() == b.len() => {
             all(a.iter().zip(b).map(|(a, b)| deep_equal(a, b, work)))
         }
-        (Ipld::Map(a), Ipld::Map(b)) if a.len() == b.len() => all(a
-            .iter()
-            .zip(b)
-            .map(|((key, a), (other, b))| if key == other { deep_equal(a, b, work) } else { Verdict::Violated })),
+        (Ipld::Map(a), Ipld::Map(b)) if a.len() == b.len() => all(a.iter().zip(b).map(|((key, a), (other, b))| {
+            if same(key.as_bytes(), other.as_bytes(), work) { deep_equal(a, b, work) } else { Verdict::Violated }
+        })),
+        (Ipld::String(a), Ipld::String(b)) => same(a.as_bytes(), b.as_bytes(), work).into(),
+        (Ipld::Bytes(a), Ipld::Bytes(b)) => same(a, b, work).into(),
         (Ipld::List(_) | Ipld::Map(_), _) => Verdict::Violated,
         (Ipld::Integer(_) | Ipld::Float(_), _) => (order(a, b) == Some(Ordering::Equal)).into(),
         _ => (a == b).into(),
     }
+}
+
+/// Whether bytes are the same, as long as there is work left to look at them.
+fn same(a: &[u8], b: &[u8], work: &Work<'_>) -> bool {
+    a.len() == b.len() && work.spend(a.len() / 16) && a == b
 }
 
 /// Kleene's conjunction: the least of the verdicts, where false is less than unknown and unknown less than true.

@@ -8,21 +8,39 @@ use super::{
 };
 use crate::Ipld;
 
-/// How many steps one evaluation may take: statements, values that are looked at, and sixteenths of texts in bytes.
+/// How many steps one budget allows: statements, values that are looked at or copied, parts of patterns, and sixteenths of texts
+/// in bytes.
 const STEPS: usize = 10_000_000;
 
-/// One evaluation: what is pending in it, and how much of it is left.
+/// How much work is left to those who share it.
 ///
 /// A small policy about large arguments can ask for the product of both sizes. Whoever writes such a policy, or such arguments,
 /// is denied before that takes long.
+#[derive(Debug)]
+pub(crate) struct Budget(Cell<usize>);
+
+#[cfg(test)]
+impl Budget {
+    pub(super) fn left(&self) -> usize {
+        self.0.get()
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Cell::new(STEPS))
+    }
+}
+
+/// One evaluation: what is pending in it, and what its work is taken from.
 pub(super) struct Work<'a> {
     pending: &'a dyn Fn(&Ipld) -> bool,
-    left: Cell<usize>,
+    budget: &'a Budget,
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(pending: &'a dyn Fn(&Ipld) -> bool) -> Self {
-        Self { pending, left: Cell::new(STEPS) }
+    pub(super) fn new(pending: &'a dyn Fn(&Ipld) -> bool, budget: &'a Budget) -> Self {
+        Self { pending, budget }
     }
 
     pub(super) fn is_pending(&self, value: &Ipld) -> bool {
@@ -31,27 +49,42 @@ impl<'a> Work<'a> {
 
     /// Takes some steps; whether there were that many left.
     pub(super) fn spend(&self, steps: usize) -> bool {
-        let left = self.left.get().checked_sub(steps);
-        self.left.set(left.unwrap_or(0));
+        let left = self.budget.0.get().checked_sub(steps);
+        self.budget.0.set(left.unwrap_or(0));
         left.is_some()
+    }
+
+    fn is_spent(&self) -> bool {
+        self.budget.0.get() == 0
     }
 }
 
-/// The verdict on a policy. Violated, when there is too much to do.
-pub(super) fn policy(statements: &[Statement], args: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
-    let work = Work::new(pending);
-    let verdict = all_of(statements, args, &work);
-    if work.left.get() == 0 { Verdict::Violated } else { verdict }
+/// Why a policy does not hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Violation<'s> {
+    /// The first statement that is violated.
+    Statement(&'s Statement),
+    /// The budget was spent before that could be said.
+    TooMuchWork,
 }
 
-/// The first statement that makes the verdict on a policy what it is, found with the same bound on work.
-pub(super) fn first_violated<'s>(
-    statements: &'s [Statement],
-    args: &Ipld,
-    pending: &dyn Fn(&Ipld) -> bool,
-) -> Option<&'s Statement> {
-    let work = Work::new(pending);
-    statements.iter().find(|statement| evaluate(statement, args, &work) == Verdict::Violated)
+/// Whether a policy is undecided, unless it is violated. One pass finds both the verdict and the reason, so that errors cost
+/// nothing more.
+pub(super) fn policy<'s>(statements: &'s [Statement], args: &Ipld, work: &Work<'_>) -> Result<bool, Violation<'s>> {
+    let mut undecided = false;
+    for statement in statements {
+        let verdict = evaluate(statement, args, work);
+        // A verdict that was reached without looking at everything may be wrong either way.
+        if work.is_spent() {
+            return Err(Violation::TooMuchWork);
+        }
+        match verdict {
+            Verdict::Violated => return Err(Violation::Statement(statement)),
+            Verdict::Undecided => undecided = true,
+            Verdict::Satisfied => {}
+        }
+    }
+    Ok(undecided)
 }
 
 fn all_of(statements: &[Statement], value: &Ipld, work: &Work<'_>) -> Verdict {
@@ -89,7 +122,7 @@ fn evaluate(statement: &Statement, value: &Ipld, work: &Work<'_>) -> Verdict {
             order.is_some_and(|order| which.holds(order)).into()
         }),
         Statement::Like(selector, glob) => found(selector, &|it| match it {
-            Found::Node(Ipld::String(text)) => (work.spend(text.len() / 16) && glob.matches(text)).into(),
+            Found::Node(Ipld::String(text)) => (work.spend(glob.steps(text)) && glob.matches(text)).into(),
             _ => Verdict::Violated,
         }),
         Statement::And(inner) => all_of(inner, value, work),

@@ -9,6 +9,8 @@ mod selector;
 pub use parse::PolicyError;
 pub use selector::{Selector, SelectorError};
 
+pub(crate) use evaluate::Budget;
+use evaluate::{Violation, Work};
 use glob::Glob;
 
 use crate::Ipld;
@@ -76,13 +78,20 @@ impl Policy {
     ///
     /// Arguments that would take more than ten million steps to judge violate the policy.
     pub fn evaluate(&self, args: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
-        evaluate::policy(&self.statements, args, pending)
+        match self.judge(args, pending, &Budget::default()) {
+            Ok(false) => Verdict::Satisfied,
+            Ok(true) => Verdict::Undecided,
+            Err(_) => Verdict::Violated,
+        }
     }
 
-    /// The first statement that is violated, as DAG-JSON, for an error.
-    pub(crate) fn first_violated(&self, args: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Option<String> {
-        let statement = evaluate::first_violated(&self.statements, args, pending)?;
-        Some(crate::dagjson::encode(&statement.to_ipld()))
+    /// Whether the policy is undecided, unless arguments violate it: then, for an error, the first statement that they violate
+    /// as DAG-JSON, or that it is too much work to say. The work is taken from a budget that several policies may share.
+    pub(crate) fn judge(&self, args: &Ipld, pending: &dyn Fn(&Ipld) -> bool, budget: &Budget) -> Result<bool, String> {
+        evaluate::policy(&self.statements, args, &Work::new(pending, budget)).map_err(|violation| match violation {
+            Violation::Statement(statement) => crate::dagjson::encode(&statement.to_ipld()),
+            Violation::TooMuchWork => "a policy that takes too long to judge".to_owned(),
+        })
     }
 
     /// The selectors of all `any` statements, for a linter: by the specification's definition such a statement is true of an

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::evaluate::Work;
+use super::evaluate::{Budget, Work};
 use crate::{Ipld, dagcbor::canonical_order, text::excerpt};
 
 /// A path into a value: `.`, `.name`, `.list[-1]`, `.list[2:4]`, `.map[]`, `.["any name"]`, each segment optional with `?`.
@@ -81,7 +81,7 @@ impl Selector {
 
     /// The value that the selector finds, unless the selection fails.
     pub fn select(&self, value: &Ipld) -> Option<Ipld> {
-        match self.resolve(value, &Work::new(&|_| false)) {
+        match self.resolve(value, &Work::new(&|_| false, &Budget::default())) {
             Selection::Found(found) => Some(found.to_ipld()),
             Selection::Failed | Selection::Pending => None,
         }
@@ -122,7 +122,8 @@ impl<'a> Found<'a> {
     pub(super) fn members(self, work: &Work<'_>) -> Option<Vec<&'a Ipld>> {
         let steps = match &self {
             Self::Node(Ipld::List(list)) => list.len(),
-            Self::Node(Ipld::Map(map)) => map.len(),
+            // They are sorted by their keys.
+            Self::Node(Ipld::Map(map)) => map.keys().map(|key| 1 + key.len() / 16).sum(),
             _ => 0,
         };
         if !work.spend(steps) {
@@ -146,7 +147,9 @@ fn step<'a>(segment: &Segment, found: Found<'a>, work: &Work<'_>) -> Option<Foun
         return None;
     }
     match (segment, found) {
-        (Segment::Key(key), Found::Node(Ipld::Map(map))) => Some(map.get(key).map_or(Found::Null, Found::Node)),
+        (Segment::Key(key), Found::Node(Ipld::Map(map))) => {
+            work.spend(key.len() / 16).then(|| map.get(key).map_or(Found::Null, Found::Node))
+        }
         (Segment::Key(_), _) => None,
         (Segment::Values, found) => found.members(work).map(Found::Items),
         (Segment::Index(index), Found::Node(Ipld::List(list))) => Some(Found::Node(at(list, *index)?)),
@@ -154,7 +157,8 @@ fn step<'a>(segment: &Segment, found: Found<'a>, work: &Work<'_>) -> Option<Foun
         (Segment::Index(index), Found::Node(Ipld::Bytes(bytes))) => byte(bytes, *index),
         (Segment::Index(index), Found::Bytes(bytes)) => byte(bytes, *index),
         (Segment::Slice(from, to), Found::Node(Ipld::List(list))) => {
-            Some(Found::Items(slice(list, *from, *to).iter().collect()))
+            let items = slice(list, *from, *to);
+            work.spend(items.len()).then(|| Found::Items(items.iter().collect()))
         }
         (Segment::Slice(from, to), Found::Items(items)) => {
             let items = slice(&items, *from, *to);

@@ -311,9 +311,54 @@ fn too_much_to_do_is_a_violation_and_takes_no_time() {
     {
         let whole = policy(&format!("[{}]", vec![statement.as_str(); 1000].join(",")));
         assert!(!whole.matches(&args), "{statement}");
-        assert!(whole.first_violated(&args, &|_| false).is_some());
+        let reason = whole.judge(&args, &|_| false, &Budget::default());
+        assert_eq!(reason, Err("a policy that takes too long to judge".to_owned()), "{statement}");
     }
     assert!(holds(r#"["all", ".", ["<", ".", 2]]"#, &format!("[{}1]", "1,".repeat(999_999))));
+}
+
+/// How much of a new budget a policy takes.
+fn work(statement: &str, args: &Ipld) -> usize {
+    let (budget, fresh) = (Budget::default(), Budget::default());
+    let _ = policy(&format!("[{statement}]")).judge(args, &|_| false, &budget);
+    fresh.left() - budget.left()
+}
+
+#[test]
+fn patterns_slices_and_long_names_are_paid_for() {
+    let texts = |text: &str, count: usize| Ipld::List(vec![Ipld::String(text.to_owned()); count]);
+    let stars = "*".repeat(1 << 20);
+    // The pattern is as long for every text, though its stars come to one.
+    let hostile = format!(r#"["all", ".", ["like", ".", "{stars}"]]"#);
+    assert!(!policy(&format!("[{hostile}]")).matches(&texts("x", 1000)));
+    assert!(work(&hostile, &texts("x", 10)) > 10 * (stars.len() / 16));
+    // Each part is a search.
+    let parts = format!(r#"["like", ".[0]", "{}"]"#, "*a".repeat(1600));
+    assert!(work(&parts, &texts(&"a".repeat(1600), 1)) > 1600 + (3200 + 1600) / 16);
+    // A slice copies what it selects.
+    let list = texts("x", 1000);
+    let cost = |selector: &str| work(&format!(r#"["==", "{selector}", 1]"#), &list);
+    assert!(cost(".[0:]") > 1000);
+    assert!(cost(".[10:20]") < 50);
+    assert!(cost(".[0:][0:]") > 2000);
+    // So do comparisons look at all that they compare, and look-ups at the name.
+    let long = "x".repeat(1600);
+    assert!(work(&format!(r#"["==", ".[0]", "{long}"]"#), &texts(&long, 1)) > 100);
+    assert!(work(&format!(r#"["==", ".{long}", 1]"#), &json("{}")) > 100);
+    let map = format!(r#"{{"{long}": 1}}"#);
+    assert!(work(r#"["all", ".", ["==", ".", 1]]"#, &json(&map)) > 100);
+    assert!(work(&format!(r#"["==", ".", {map}]"#), &json(&map)) > 100);
+}
+
+#[test]
+fn policies_that_share_a_budget_share_its_end() {
+    let args = Ipld::List(vec![Ipld::Integer(1); 1_000_000]);
+    let costly = policy(r#"[["all", ".", ["==", ".", 1]]]"#);
+    let budget = Budget::default();
+    let verdicts: Vec<_> = (0..5).map(|_| costly.judge(&args, &|_| false, &budget).is_ok()).collect();
+    assert_eq!(verdicts, [true, true, true, false, false]);
+    // Nothing to judge takes no work.
+    assert_eq!(Policy::default().judge(&args, &|_| false, &budget), Ok(false));
 }
 
 /// Whether a text matches a pattern, by trying everything.
@@ -357,6 +402,14 @@ fn patterns() {
     ] {
         assert!(!matches(pattern, text), "{pattern} {text}");
     }
+}
+
+#[test]
+fn stars_in_a_row_are_one() {
+    assert_eq!(Glob::new(&"*".repeat(1 << 20)).stars(), 1);
+    assert_eq!(Glob::new("**a***b**").stars(), 3);
+    assert_eq!(Glob::new(r"*\**").stars(), 2);
+    assert_eq!(Glob::new("**").pattern(), "**", "it is written back as it was read");
 }
 
 #[test]
