@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use sha2::{Digest, Sha256};
@@ -10,15 +10,18 @@ use varsig::{SignatureAlgorithm, Verifier, VerifyError};
 
 use crate::{Did, KeyError, KeySource, Purpose};
 
-/// How many keys are remembered, and how many signatures of each. What is beyond that is verified again.
+/// How many keys are remembered, and how many signatures of each. When there are more, one makes room.
 const KEYS: usize = 1024;
 const SIGNATURES: usize = 4096;
 
 /// Another source of keys that remembers, for `did:key` principals, which signatures were good.
 ///
 /// A chain is validated every time that it is used; its signatures do not have to be computed again. The key of a `did:key` is
-/// in its name, so that a good signature stays good; whoever has other keys next month is asked about anew every time. The
-/// memory is bounded.
+/// in its name, so that a good signature stays good; whoever has other keys next month is asked about anew every time.
+///
+/// The memory is bounded: 1024 keys, with 4096 signatures each, which is some 280 MB if all are used up. A key is remembered once it has verified a signature, however
+/// its identifier's fragment is written, and then takes the place of the one that was useful longest ago; what nobody has
+/// signed displaces nothing.
 ///
 /// ```
 /// use ucan_core::{CachedKeys, Command, Delegation, DidKeys, Issuer, verify};
@@ -34,13 +37,13 @@ const SIGNATURES: usize = 4096;
 #[derive(Debug)]
 pub struct CachedKeys<K> {
     inner: K,
-    known: Mutex<HashMap<(Did, SignatureAlgorithm, Purpose), Arc<Remembering>>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl<K: KeySource> CachedKeys<K> {
     /// Remembers what keys of `inner` have verified.
     pub fn new(inner: K) -> Self {
-        Self { inner, known: Mutex::default() }
+        Self { inner, known: Arc::default() }
     }
 }
 
@@ -54,27 +57,79 @@ impl<K: KeySource> KeySource for CachedKeys<K> {
         if did.method() != "key" {
             return self.inner.verifier(did, algorithm, purpose);
         }
-        let key = (did.clone(), algorithm, purpose);
-        // A panic elsewhere cannot leave a key under the wrong name.
-        if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(known.clone());
-        }
-        let inner = self.inner.verifier(did, algorithm, purpose)?;
-        let remembering = Arc::new(Remembering { inner, good: Mutex::default() });
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KEYS {
-            known.clear();
-        }
-        known.insert(key, remembering.clone());
-        Ok(remembering)
+        let key = Key { principal: did.principal().into(), algorithm, purpose };
+        let known = lock(&self.known).keys.get(&key).map(|entry| entry.verifier.clone());
+        let inner = match known {
+            Some(verifier) => verifier,
+            None => self.inner.verifier(did, algorithm, purpose)?,
+        };
+        Ok(Arc::new(Remembering { key, inner, known: self.known.clone() }))
     }
 }
 
-/// A verifier with the hashes of the messages and signatures that it has found good.
+/// Whose key it is, and what for. The key of a `did:key` is in the identifier, and its fragment says nothing more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    principal: Box<str>,
+    algorithm: SignatureAlgorithm,
+    purpose: Purpose,
+}
+
+/// The keys that have verified something.
+#[derive(Debug, Default)]
+struct Known {
+    keys: HashMap<Key, Entry>,
+    /// Counts the times that a signature was good.
+    time: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    verifier: Arc<dyn Verifier>,
+    /// The hashes of messages with their good signatures.
+    good: HashSet<[u8; 32]>,
+    /// When a signature was good last.
+    used: u64,
+}
+
+/// A panic elsewhere cannot leave a key under the wrong name, or a hash with the wrong key.
+fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Known {
+    /// Whether a signature is known to be good.
+    fn recall(&mut self, key: &Key, hash: &[u8; 32]) -> bool {
+        self.time += 1;
+        let entry = self.keys.get_mut(key).filter(|entry| entry.good.contains(hash));
+        entry.map(|entry| entry.used = self.time).is_some()
+    }
+
+    /// Keeps a good signature, in the place of another one where there are too many.
+    fn remember(&mut self, key: &Key, verifier: &Arc<dyn Verifier>, hash: [u8; 32]) {
+        self.time += 1;
+        if self.keys.len() >= KEYS && !self.keys.contains_key(key) {
+            let oldest = self.keys.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
+            oldest.and_then(|oldest| self.keys.remove(&oldest));
+        }
+        let new = || Entry { verifier: verifier.clone(), good: HashSet::new(), used: 0 };
+        let entry = self.keys.entry(key.clone()).or_insert_with(new);
+        entry.used = self.time;
+        if entry.good.len() >= SIGNATURES {
+            // Any will do: all of them are the same key's.
+            let any = entry.good.iter().next().copied();
+            any.and_then(|any| entry.good.take(&any));
+        }
+        entry.good.insert(hash);
+    }
+}
+
+/// A verifier that asks first whether a signature has been found good before.
 #[derive(Debug)]
 struct Remembering {
+    key: Key,
     inner: Arc<dyn Verifier>,
-    good: Mutex<HashSet<[u8; 32]>>,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Verifier for Remembering {
@@ -90,15 +145,11 @@ impl Verifier for Remembering {
             .chain_update(signature)
             .finalize()
             .into();
-        if self.good.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash) {
+        if lock(&self.known).recall(&self.key, &hash) {
             return Ok(());
         }
         self.inner.verify(message, signature)?;
-        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        if good.len() >= SIGNATURES {
-            good.clear();
-        }
-        good.insert(hash);
+        lock(&self.known).remember(&self.key, &self.inner, hash);
         Ok(())
     }
 }
@@ -152,5 +203,47 @@ mod tests {
         assert_eq!(check("did:key:b", b"m", &[1]), (true, 6), "another principal");
         assert_eq!(check("did:web:a", b"m", &[1]), (true, 7));
         assert_eq!(check("did:web:a", b"m", &[1]), (true, 8), "keys behind a document change");
+    }
+
+    /// Verifies a signature, and says whether it was good and how many were asked about so far.
+    fn check(keys: &CachedKeys<CountingSource>, did: &str, message: &[u8], signature: u8) -> (bool, usize) {
+        let verifier = keys.verifier(&did.parse().unwrap(), SignatureAlgorithm::Ed25519, Purpose::Delegation).unwrap();
+        let good = verifier.verify(message, &[signature]).is_ok();
+        (good, keys.inner.0.0.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn what_nobody_signed_displaces_nothing() {
+        let keys = CachedKeys::new(CountingSource(Arc::default()));
+        assert_eq!(check(&keys, "did:key:a", b"m", 1), (true, 1));
+        for stranger in 0..2 * KEYS {
+            assert!(!check(&keys, &format!("did:key:b{stranger}"), b"m", 0).0);
+            assert!(!check(&keys, &format!("did:key:a#{stranger}"), b"m", 0).0);
+        }
+        assert_eq!(lock(&keys.known).keys.len(), 1);
+        assert_eq!(check(&keys, "did:key:a", b"m", 1), (true, 1 + 4 * KEYS));
+        // A fragment is no other key.
+        assert_eq!(check(&keys, "did:key:a#any", b"m", 1), (true, 1 + 4 * KEYS));
+    }
+
+    #[test]
+    fn a_new_key_or_signature_takes_the_place_of_one_other() {
+        let keys = CachedKeys::new(CountingSource(Arc::default()));
+        check(&keys, "did:key:a", b"m", 1);
+        for other in 0..KEYS + 10 {
+            assert!(check(&keys, &format!("did:key:b{other}"), b"m", 1).0);
+            check(&keys, "did:key:a", b"m", 1);
+        }
+        assert_eq!(lock(&keys.known).keys.len(), KEYS);
+        let asked = 1 + KEYS + 10;
+        assert_eq!(check(&keys, "did:key:a", b"m", 1), (true, asked), "it is used all the time");
+        assert_eq!(check(&keys, "did:key:b500", b"m", 1), (true, asked), "the others stay, too");
+        assert_eq!(check(&keys, "did:key:b0", b"m", 1), (true, asked + 1), "the oldest had to go");
+
+        for message in 0..SIGNATURES + 10 {
+            check(&keys, "did:key:a", &message.to_be_bytes(), 1);
+        }
+        let good = lock(&keys.known).keys.values().map(|entry| entry.good.len()).max();
+        assert_eq!(good, Some(SIGNATURES));
     }
 }

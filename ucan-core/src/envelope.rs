@@ -46,10 +46,11 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// When the bytes are not canonical DAG-CBOR in the shape of an envelope, with a known header and tag.
+    /// When the bytes are not canonical DAG-CBOR in the shape of an envelope, with a known header and tag, or exceed
+    /// [`Limits::TOKEN`](crate::dagcbor::Limits::TOKEN).
     pub fn decode(bytes: impl Into<Arc<[u8]>>) -> Result<Self, TokenError> {
         let bytes = bytes.into();
-        let mut reader = Reader::new(&bytes, &Limits::default())?;
+        let mut reader = Reader::new(&bytes, &Limits::TOKEN)?;
         reader.list_of(2, "an array of two items")?;
         let signature = reader.bytes("a signature in bytes")?;
         let start = reader.position();

@@ -119,6 +119,24 @@ fn a_nonce_has_a_limit() {
 }
 
 #[test]
+fn what_a_token_holds_has_limits() {
+    let sign = |value: Ipld| {
+        let payload = BTreeMap::from([("meta".to_owned(), value)]);
+        Envelope::sign(tag::INVOCATION, payload, &issuer(0)).map(drop).map_err(|error| match error {
+            SignError::Unreadable(error) => error.name(),
+            error => panic!("{error}"),
+        })
+    };
+    // The payload and the list are values, too.
+    assert_eq!(sign(Ipld::List(vec![Ipld::Null; (1 << 18) - 2])), Ok(()));
+    assert_eq!(sign(Ipld::List(vec![Ipld::Null; (1 << 18) - 1])), Err("LimitExceeded"));
+    assert_eq!(sign(Ipld::List(vec![Ipld::Null; 1 << 20])), Err("LimitExceeded"));
+    let map = Ipld::Map([("a".to_owned(), Ipld::Null)].into());
+    assert_eq!(sign(Ipld::List(vec![map; 50_000])), Err("LimitExceeded"));
+    assert_eq!(sign(Ipld::Bytes(vec![0; 15 << 20])), Ok(()));
+}
+
+#[test]
 fn only_known_tags_are_read() {
     assert!(read(tag::DELEGATION, payload()).is_ok());
     assert!(read(tag::DELEGATION_RC1, payload()).is_ok());

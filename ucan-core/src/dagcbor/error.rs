@@ -23,7 +23,9 @@ impl DecodeError {
     pub fn name(&self) -> &'static str {
         use DecodeErrorKind as Kind;
         match self.kind {
-            Kind::TooDeep(_) | Kind::TooManyBytes(_) | Kind::TooManyItems(_) => "LimitExceeded",
+            Kind::TooDeep(_) | Kind::TooManyBytes(_) | Kind::TooManyItems(_) | Kind::TooMuchMemory(_) => {
+                "LimitExceeded"
+            }
             Kind::LongForm
             | Kind::Indefinite
             | Kind::SmallFloat
@@ -91,4 +93,7 @@ pub enum DecodeErrorKind {
     /// There are too many values.
     #[error("more than {0} values")]
     TooManyItems(usize),
+    /// The decoded value takes too much memory.
+    #[error("more than {0} bytes in memory")]
+    TooMuchMemory(usize),
 }

@@ -47,11 +47,25 @@ pub struct Limits {
     pub bytes: usize,
     /// How many values there may be in all, those in lists and maps included, keys not: 2^20.
     pub items: usize,
+    /// About how many bytes the decoded value may take in memory: not limited but by `items`.
+    ///
+    /// A value takes far more room decoded than encoded: 112 bytes for a null of one byte, and 1.5 KiB for a map of one
+    /// entry, for which a whole node of a tree is set aside. Counted are values, nodes and the contents of strings; while a
+    /// map is being read, its entries are there twice.
+    pub memory: usize,
+}
+
+impl Limits {
+    /// The limits for a token: those by default, but 2^18 values and 64 MiB of memory.
+    ///
+    /// Tokens come from anybody, and are read before it is known whether they are signed. They may hold whole arguments and
+    /// results: 2^18 nulls, 16 MiB of bytes, or some 40,000 small maps.
+    pub const TOKEN: Self = Self { depth: 128, bytes: 16 << 20, items: 1 << 18, memory: 64 << 20 };
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth: 128, bytes: 16 << 20, items: 1 << 20 }
+        Self { depth: 128, bytes: 16 << 20, items: 1 << 20, memory: usize::MAX }
     }
 }
 

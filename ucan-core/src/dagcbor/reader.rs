@@ -16,7 +16,12 @@ pub(crate) struct Reader<'a> {
     limits: Limits,
     /// How many values have been read or are about to be.
     items: usize,
+    /// About how many bytes of memory they take.
+    memory: usize,
 }
+
+/// How many entries the nodes of a [`BTreeMap`] have room for.
+const NODE: usize = 11;
 
 /// The start of an item: its major type, its argument, and where it is.
 struct Head {
@@ -40,7 +45,7 @@ impl<'a> Reader<'a> {
         if bytes.len() > limits.bytes {
             return Err(DecodeError { offset: limits.bytes, kind: Kind::TooManyBytes(limits.bytes) });
         }
-        Ok(Self { bytes, at: 0, limits: *limits, items: 0 })
+        Ok(Self { bytes, at: 0, limits: *limits, items: 0, memory: 0 })
     }
 
     /// Where the next item starts.
@@ -120,11 +125,17 @@ impl<'a> Reader<'a> {
             NEGATIVE => Ok(Ipld::Integer(-1 - i128::from(head.argument))),
             BYTES => {
                 let range = self.range(&head)?;
+                self.make_room(range.len(), head.offset)?;
                 Ok(Ipld::Bytes(self.bytes[range].to_vec()))
             }
-            TEXT => Ok(Ipld::String(self.text_after(&head)?.to_owned())),
+            TEXT => {
+                let text = self.text_after(&head)?;
+                self.make_room(text.len(), head.offset)?;
+                Ok(Ipld::String(text.to_owned()))
+            }
             LIST => {
                 let length = self.count(&head, depth, 1)?;
+                self.make_room(length.saturating_mul(size_of::<Ipld>()), head.offset)?;
                 let mut list = Vec::with_capacity(length);
                 for _ in 0..length {
                     list.push(self.value_at(depth + 1)?);
@@ -133,6 +144,8 @@ impl<'a> Reader<'a> {
             }
             MAP => {
                 let length = self.count(&head, depth, 2)?;
+                let room = length.next_multiple_of(NODE).saturating_mul(size_of::<(String, Ipld)>());
+                self.make_room(room, head.offset)?;
                 self.entries(length, depth).map(Ipld::Map)
             }
             TAG if head.argument == 42 => {
@@ -173,6 +186,7 @@ impl<'a> Reader<'a> {
                     return Err(DecodeError { offset, kind: Kind::KeyOrder });
                 }
             }
+            self.make_room(key.len(), offset)?;
             previous = Some(key);
             entries.push((key.to_owned(), self.value_at(depth + 1)?));
         }
@@ -187,6 +201,15 @@ impl<'a> Reader<'a> {
             return Err(DecodeError { offset, kind });
         }
         self.items += values;
+        Ok(())
+    }
+
+    /// Counts memory that is about to be taken.
+    fn make_room(&mut self, bytes: usize, offset: usize) -> Result<(), DecodeError> {
+        self.memory = self.memory.saturating_add(bytes);
+        if self.memory > self.limits.memory {
+            return Err(DecodeError { offset, kind: Kind::TooMuchMemory(self.limits.memory) });
+        }
         Ok(())
     }
 

@@ -175,6 +175,39 @@ fn limits_hold_before_memory_is_spent() {
 }
 
 #[test]
+fn memory_is_limited_where_little_is_written_and_much_is_set_aside() {
+    let list = |items: u32, item: &str| {
+        let mut bytes = encode(&Ipld::List(vec![Ipld::Null; usize::try_from(items).unwrap()])).unwrap();
+        bytes.truncate(bytes.len() - usize::try_from(items).unwrap());
+        bytes.extend(hex(item).repeat(usize::try_from(items).unwrap()));
+        bytes
+    };
+    let token = |bytes: &[u8]| decode_with(bytes, &Limits::TOKEN).map(drop).map_err(|error| error.kind);
+    let too_much = Err(Kind::TooMuchMemory(64 << 20));
+    // Nulls, as many as there may be.
+    assert_eq!(token(&list((1 << 18) - 1, "f6")), Ok(()));
+    assert_eq!(token(&list(1 << 18, "f6")), Err(Kind::TooManyItems(1 << 18)));
+    // Maps of one entry each.
+    assert_eq!(token(&list(38_000, "a16161f6")), Ok(()));
+    assert_eq!(token(&list(45_000, "a16161f6")), too_much);
+    let chain = "a16161".repeat(100) + "f6";
+    assert_eq!(token(&list(500, &chain)), too_much);
+    assert_eq!(token(&[vec![0x5a, 0, 0xf0, 0, 0], vec![0; 0xf0_0000]].concat()), Ok(()));
+
+    let limits = |memory| Limits { memory, ..Limits::default() };
+    for (bytes, memory) in [("43010203", 3), ("63616263", 3), ("8100", size_of::<Ipld>())] {
+        assert!(decode_with(&hex(bytes), &limits(memory)).is_ok(), "{bytes}");
+        let error = decode_with(&hex(bytes), &limits(memory - 1)).unwrap_err();
+        assert_eq!((error.name(), error.kind), ("LimitExceeded", Kind::TooMuchMemory(memory - 1)), "{bytes}");
+    }
+    let key = [hex("a1790400"), vec![b'k'; 1024], hex("f6")].concat();
+    let node = 11 * size_of::<(String, Ipld)>();
+    assert!(decode_with(&key, &limits(node + 1024)).is_ok());
+    assert_eq!(decode_with(&key, &limits(node + 1023)).unwrap_err().kind, Kind::TooMuchMemory(node + 1023));
+    assert_eq!(decode_with(&key, &limits(node - 1)).unwrap_err().offset, 0);
+}
+
+#[test]
 fn what_has_no_form_is_not_written() {
     assert_eq!(encode(&Ipld::Float(f64::NAN)), Err(EncodeError::NotFinite));
     assert_eq!(encode(&Ipld::List(vec![Ipld::Float(f64::INFINITY)])), Err(EncodeError::NotFinite));
