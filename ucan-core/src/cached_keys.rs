@@ -19,9 +19,9 @@ const SIGNATURES: usize = 4096;
 /// A chain is validated every time that it is used; its signatures do not have to be computed again. The key of a `did:key` is
 /// in its name, so that a good signature stays good; whoever has other keys next month is asked about anew every time.
 ///
-/// The memory is bounded: 1024 keys, with 4096 signatures each, which is some 280 MB if all are used up. A key is remembered once it has verified a signature, however
-/// its identifier's fragment is written, and then takes the place of the one that was useful longest ago; what nobody has
-/// signed displaces nothing.
+/// The memory is bounded: 1024 keys, with 4096 signatures each, some 280 MB if all are used up. A key is remembered once it has
+/// verified a signature, however its identifier's fragment is written, and then takes the place of the one that was useful
+/// longest ago; what nobody has signed displaces nothing.
 ///
 /// ```
 /// use ucan_core::{CachedKeys, Command, Delegation, DidKeys, Issuer, verify};
