@@ -34,13 +34,28 @@ pub fn shorten(text: &str, limit: usize) -> String {
 /// The declared name that is spelled most like `name`, if it is like it at all.
 pub fn nearest<'a>(name: &str, declared: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // Long names cost quadratic time to compare and are no slip of the pen.
-    if name.len() > 64 {
+    const LONG: usize = 64;
+    if name.len() > LONG {
         return None;
     }
     declared
         .into_iter()
+        .filter(|candidate| candidate.len() <= LONG)
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_short_names_are_compared() {
+        let (short, long) = ("a".repeat(63), "a".repeat(65));
+        assert_eq!(nearest("lenght", ["width", "length"]), Some("length".to_owned()));
+        assert_eq!(nearest(&short, [long.as_str()]), None);
+        assert_eq!(nearest(&long, [short.as_str()]), None);
+    }
 }

@@ -11,13 +11,74 @@ use ipld_core::ipld::Ipld;
 
 use crate::error::At as _;
 use crate::read::read;
+use crate::text::shorten;
 use crate::value::{Build, Scalar, Seen, View};
 use crate::write::{CborLength, write};
 use crate::{ArgumentError, Case, ConvertError, Field, Signature, Type};
 
-/// How deep a type may be nested, and how many parts all types of a function may have together.
+/// How deep a type may be nested.
 const MAX_DEPTH: usize = 64;
-const MAX_PARTS: usize = 10_000;
+/// How large all types of a function may be together, in units of [`Budget`].
+const MAX_SIZE: usize = 10_000;
+/// How many bytes of a name count as one unit.
+const NAME_UNIT: usize = 16;
+
+/// What may be spent on describing the functions of one component, which are shared in a component and are not in its
+/// description: a few bytes of a component can stand for gigabytes.
+///
+/// One unit is a part of a type, or 16 bytes of a name. It stands for about a hundred bytes of memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    limit: usize,
+    left: usize,
+}
+
+impl Budget {
+    /// The bytes of memory that a unit stands for.
+    const UNIT_BYTES: usize = 100;
+
+    /// As many units.
+    #[must_use]
+    pub fn new(units: usize) -> Self {
+        Self { limit: units, left: units }
+    }
+
+    /// How many units there were to spend.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// About how many bytes of memory the units take that were spent.
+    pub fn spent_bytes(&self) -> usize {
+        (self.limit - self.left).saturating_mul(Self::UNIT_BYTES)
+    }
+
+    /// Spends what a name costs.
+    ///
+    /// # Errors
+    ///
+    /// When that is more than what is left.
+    pub fn name(&mut self, name: &str) -> Result<(), Exhausted> {
+        self.spend(name_units(name))
+    }
+
+    fn spend(&mut self, units: usize) -> Result<(), Exhausted> {
+        self.left = self.left.checked_sub(units).ok_or(Exhausted { limit: self.limit })?;
+        Ok(())
+    }
+}
+
+fn name_units(name: &str) -> usize {
+    1 + name.len() / NAME_UNIT
+}
+
+/// The functions of a component are too large to be described.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the functions have more than {limit} names and parts of types in all")]
+pub struct Exhausted {
+    /// The budget that they had, in units of [`Budget`].
+    pub limit: usize,
+}
 
 /// A function uses something that IPLD cannot carry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +94,8 @@ pub enum Unsupported {
     },
     /// Types that are nested too deeply, or have too many parts.
     #[error(
-        "{place}: a type may be nested {MAX_DEPTH} deep, and those of a function may have {MAX_PARTS} parts in all"
+        "{place}: a type may be nested {MAX_DEPTH} deep, and those of a function may have {MAX_SIZE} names and parts \
+         in all"
     )]
     TooLarge {
         /// The parameter, or `the result`.
@@ -51,31 +113,39 @@ pub enum Unsupported {
 }
 
 impl Signature {
-    /// The type of a component's function.
+    /// The type of a component's function, paid for from the `budget` for all functions of the component.
     ///
     /// # Errors
     ///
-    /// Types that cannot be carried as IPLD (handles, futures, streams, maps, lists of fixed length), and functions of
-    /// the asynchronous ABI.
-    pub fn of(function: &ComponentFunc) -> Result<Self, Unsupported> {
-        if function.async_() {
-            return Err(Unsupported::Async);
+    /// When the budget is exhausted. Within it, for types that cannot be carried as IPLD (handles, futures, streams,
+    /// maps, lists of fixed length, and types that are too large), and functions of the asynchronous ABI.
+    pub fn of(function: &ComponentFunc, budget: &mut Budget) -> Result<Result<Self, Unsupported>, Exhausted> {
+        let mut parts = Parts { left: MAX_SIZE, budget };
+        match Self::inspect(function, &mut parts) {
+            Ok(signature) => Ok(Ok(signature)),
+            Err(Refusal::Exhausted(exhausted)) => Err(exhausted),
+            Err(Refusal::Unsupported(unsupported)) => Ok(Err(unsupported)),
         }
-        let mut parts = MAX_PARTS;
-        let mut inspect = |ty: &types::Type, place: &str| {
-            inspect(ty, &mut parts, MAX_DEPTH).map_err(|refused| match refused {
-                Some(found) => Unsupported::Type { place: place.to_owned(), found },
-                None => Unsupported::TooLarge { place: place.to_owned() },
-            })
-        };
-        let params =
-            function.params().map(|(name, ty)| Ok((name.to_owned(), inspect(&ty, &format!("parameter `{name}`"))?)));
-        let params = params.collect::<Result<_, _>>()?;
+    }
+
+    fn inspect(function: &ComponentFunc, parts: &mut Parts<'_>) -> Result<Self, Refusal> {
+        if function.async_() {
+            return Err(Unsupported::Async.into());
+        }
+        let mut params = Vec::new();
+        for (name, ty) in function.params() {
+            let place = || format!("parameter `{}`", shorten(name, 80));
+            let ty = parts.name(name).and_then(|()| inspect(&ty, parts, MAX_DEPTH));
+            params.push((name.to_owned(), ty.map_err(|reason| reason.at(place()))?));
+        }
         let mut results = function.results();
         let result = match (results.next(), results.len()) {
             (None, _) => None,
-            (Some(only), 0) => Some(inspect(&only, "the result")?),
-            (Some(_), more) => return Err(Unsupported::ManyResults { count: more + 1 }),
+            (Some(only), 0) => {
+                let ty = inspect(&only, parts, MAX_DEPTH);
+                Some(ty.map_err(|reason| reason.at("the result".to_owned()))?)
+            }
+            (Some(_), more) => return Err(Unsupported::ManyResults { count: more + 1 }.into()),
         };
         Ok(Self { params, result })
     }
@@ -125,12 +195,61 @@ pub fn result_encoded_len(result: Option<&Val>, signature: &Signature) -> Result
     }
 }
 
-/// The WIT name of a type without an IPLD form, or nothing for one that is too large.
-type Refusal = Option<&'static str>;
+/// Why a function has no signature.
+enum Refusal {
+    Unsupported(Unsupported),
+    Exhausted(Exhausted),
+}
 
-fn inspect(ty: &types::Type, parts: &mut usize, depth: usize) -> Result<Type, Refusal> {
-    let depth = depth.checked_sub(1).ok_or(None)?;
-    *parts = parts.checked_sub(1).ok_or(None)?;
+impl From<Unsupported> for Refusal {
+    fn from(unsupported: Unsupported) -> Self {
+        Self::Unsupported(unsupported)
+    }
+}
+
+/// Why a type was not taken, wherever it stands.
+enum Reason {
+    /// It has no IPLD form. This is its WIT name.
+    Foreign(&'static str),
+    TooLarge,
+    Exhausted(Exhausted),
+}
+
+impl Reason {
+    fn at(self, place: String) -> Refusal {
+        match self {
+            Self::Foreign(found) => Unsupported::Type { place, found }.into(),
+            Self::TooLarge => Unsupported::TooLarge { place }.into(),
+            Self::Exhausted(exhausted) => Refusal::Exhausted(exhausted),
+        }
+    }
+}
+
+/// What is left for one function, and for the component.
+struct Parts<'a> {
+    left: usize,
+    budget: &'a mut Budget,
+}
+
+impl Parts<'_> {
+    fn spend(&mut self, units: usize) -> Result<(), Reason> {
+        self.budget.spend(units).map_err(Reason::Exhausted)?;
+        self.left = self.left.checked_sub(units).ok_or(Reason::TooLarge)?;
+        Ok(())
+    }
+
+    fn name(&mut self, name: &str) -> Result<(), Reason> {
+        self.spend(name_units(name))
+    }
+
+    fn named(&mut self, name: &str) -> Result<String, Reason> {
+        self.name(name).map(|()| name.to_owned())
+    }
+}
+
+fn inspect(ty: &types::Type, parts: &mut Parts<'_>, depth: usize) -> Result<Type, Reason> {
+    let depth = depth.checked_sub(1).ok_or(Reason::TooLarge)?;
+    parts.spend(1)?;
     Ok(match ty {
         types::Type::Bool => Type::Bool,
         types::Type::S8 => Type::S8,
@@ -151,15 +270,16 @@ fn inspect(ty: &types::Type, parts: &mut usize, depth: usize) -> Result<Type, Re
             Type::Tuple(tuple.types().map(|ty| inspect(&ty, parts, depth)).collect::<Result<_, _>>()?)
         }
         types::Type::Record(record) => {
-            let field = |field: types::Field<'_>| -> Result<_, Refusal> {
-                Ok(Field { name: field.name.to_owned(), ty: inspect(&field.ty, parts, depth)? })
+            let field = |field: types::Field<'_>| -> Result<_, Reason> {
+                Ok(Field { name: parts.named(field.name)?, ty: inspect(&field.ty, parts, depth)? })
             };
             Type::Record(record.fields().map(field).collect::<Result<_, _>>()?)
         }
         types::Type::Variant(variant) => {
-            let case = |case: types::Case<'_>| -> Result<_, Refusal> {
+            let case = |case: types::Case<'_>| -> Result<_, Reason> {
+                let name = parts.named(case.name)?;
                 let ty = case.ty.map(|ty| inspect(&ty, parts, depth)).transpose()?;
-                Ok(Case { name: case.name.to_owned(), ty })
+                Ok(Case { name, ty })
             };
             Type::Variant(variant.cases().map(case).collect::<Result<_, _>>()?)
         }
@@ -170,22 +290,18 @@ fn inspect(ty: &types::Type, parts: &mut usize, depth: usize) -> Result<Type, Re
         }
         types::Type::Enum(names) => names_within(parts, names.names()).map(Type::Enum)?,
         types::Type::Flags(names) => names_within(parts, names.names()).map(Type::Flags)?,
-        types::Type::Map(_) => return Err(Some("map")),
-        types::Type::Own(_) => return Err(Some("own")),
-        types::Type::Borrow(_) => return Err(Some("borrow")),
-        types::Type::Future(_) => return Err(Some("future")),
-        types::Type::Stream(_) => return Err(Some("stream")),
-        types::Type::ErrorContext => return Err(Some("error-context")),
-        types::Type::FixedLengthList(_) => return Err(Some("list of fixed length")),
+        types::Type::Map(_) => return Err(Reason::Foreign("map")),
+        types::Type::Own(_) => return Err(Reason::Foreign("own")),
+        types::Type::Borrow(_) => return Err(Reason::Foreign("borrow")),
+        types::Type::Future(_) => return Err(Reason::Foreign("future")),
+        types::Type::Stream(_) => return Err(Reason::Foreign("stream")),
+        types::Type::ErrorContext => return Err(Reason::Foreign("error-context")),
+        types::Type::FixedLengthList(_) => return Err(Reason::Foreign("list of fixed length")),
     })
 }
 
-fn names_within<'a>(
-    parts: &mut usize,
-    names: impl ExactSizeIterator<Item = &'a str>,
-) -> Result<Arc<[String]>, Refusal> {
-    *parts = parts.checked_sub(names.len()).ok_or(None)?;
-    Ok(names.map(str::to_owned).collect())
+fn names_within<'a>(parts: &mut Parts<'_>, names: impl Iterator<Item = &'a str>) -> Result<Arc<[String]>, Reason> {
+    names.map(|name| parts.named(name)).collect()
 }
 
 impl Build for Val {

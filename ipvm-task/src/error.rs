@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use ipld_wit::{ArgumentError, ConvertError, Unsupported};
+use ipld_wit::text::shorten;
+use ipld_wit::{ArgumentError, ConvertError, Exhausted, Unsupported};
 use ucan_core::block::BlockError;
 
 use crate::config::suggestion;
 
-/// A component was not prepared. All of these are the component's fault: the same bytes fail again.
+/// A component was not prepared. All of these but [`Host`](Self::Host) are the component's fault: the same bytes fail
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrepareError {
@@ -37,6 +39,20 @@ pub enum PrepareError {
         /// How many others there are.
         more: usize,
     },
+    /// The component is small as it stands, but would take too much of the host once it is compiled and instantiated.
+    #[error("the component is too complex: it has more than {limit} {what}")]
+    TooComplex {
+        /// What it has too many of.
+        what: &'static str,
+        /// The most that is taken.
+        limit: u64,
+    },
+    /// The host could not do its part.
+    #[error("the host failed: {message}")]
+    Host {
+        /// What happened.
+        message: String,
+    },
     /// The component is larger than the runtime takes.
     #[error("the component has {size} bytes, the limit is {limit}")]
     TooLarge {
@@ -47,14 +63,29 @@ pub enum PrepareError {
     },
 }
 
+impl From<Exhausted> for PrepareError {
+    fn from(Exhausted { limit }: Exhausted) -> Self {
+        Self::TooComplex { what: "names and types in its functions", limit: limit as u64 }
+    }
+}
+
 impl PrepareError {
+    pub(crate) fn invalid(detail: &str) -> Self {
+        Self::Invalid { detail: shorten(detail, 1_000) }
+    }
+
+    pub(crate) fn forbidden_import(name: &str, more: usize) -> Self {
+        Self::ForbiddenImport { name: shorten(name, 200), more }
+    }
+
     /// The name of the error in receipts.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Block(_) => "InvalidBlock",
             Self::NotAComponent { .. } | Self::CoreModule | Self::Invalid { .. } => "NotAComponent",
             Self::ForbiddenImport { .. } => "ForbiddenImport",
-            Self::TooLarge { .. } => "LimitExceeded",
+            Self::TooLarge { .. } | Self::TooComplex { .. } => "LimitExceeded",
+            Self::Host { .. } => "HostFailure",
         }
     }
 
@@ -69,14 +100,18 @@ impl PrepareError {
                 "a guest has no clock, files, network or randomness: build it for wasm32-unknown-unknown, or adapt it \
                  with deterministic stand-ins; effects are tasks of their own",
             ),
-            Self::Block(_) | Self::Invalid { .. } | Self::TooLarge { .. } => None,
+            Self::Block(_)
+            | Self::Invalid { .. }
+            | Self::TooLarge { .. }
+            | Self::TooComplex { .. }
+            | Self::Host { .. } => None,
         }
     }
 
-    /// Whether every executor with this profile would refuse the component: true, except for its size, on which
-    /// executors may differ, and for bytes that merely arrived wrong.
+    /// Whether every executor with this profile would refuse the component: true, except for its size and
+    /// complexity, on which executors may differ, for bytes that merely arrived wrong, and for failures of the host.
     pub fn is_deterministic(&self) -> bool {
-        !matches!(self, Self::TooLarge { .. } | Self::Block(_))
+        !matches!(self, Self::TooLarge { .. } | Self::TooComplex { .. } | Self::Block(_) | Self::Host { .. })
     }
 }
 

@@ -25,7 +25,7 @@ pub trait Runtime: Debug + Send + Sync {
     /// The component, if it is at hand already, so that its bytes need not be fetched.
     fn prepared(&self, cid: &Cid) -> Option<Arc<dyn Component>>;
 
-    /// Makes a component ready to run. It is compiled once for each CID, also when several threads ask at once.
+    /// Makes a component ready to run. Several threads that ask for one CID at once share the work.
     ///
     /// # Errors
     ///

@@ -137,6 +137,43 @@ fn an_output_bomb_does_not_reach_the_host() {
 }
 
 #[test]
+fn an_output_bomb_made_of_names_or_wide_types_does_not_reach_the_host() {
+    // A list of `n` items out of memory that is all zeros.
+    let component = |types: &str, item: &str| {
+        let text = format!(
+            r#"(component
+                (core module $m
+                    (memory (export "memory") 16)
+                    (func (export "f") (param i32) (result i32)
+                        (i32.store (i32.const 0) (i32.const 8))
+                        (i32.store (i32.const 4) (local.get 0))
+                        (i32.const 0)))
+                (core instance $i (instantiate $m))
+                {types}
+                (func (export "f") (param "n" u32) (result (list {item}))
+                    (canon lift (core func $i "f") (memory (core memory $i "memory")))))"#
+        );
+        prepare(&runtime(), &text).unwrap()
+    };
+    let long = "a".repeat(90_000);
+    let names = component(&format!(r#"(type $e' (enum "{long}")) (export $e "e" (type $e'))"#), "$e");
+    let wide = component(&format!("(type $t (tuple {}))", "u8 ".repeat(9_000)), "$t");
+    for (component, encoded) in [(names, 90_005_u64), (wide, 9_003)] {
+        let limits = Limits { output: 40 * encoded, ..LIMITS };
+        let error = component.call("f", &ints([100]), &limits);
+        if encoded == 9_003 {
+            assert_eq!(error, Err(CallError::OutputLimit { limit: limits.output, amount: None }));
+        } else {
+            assert!(matches!(error, Err(CallError::OutputLimit { amount: Some(_), .. })), "{error:?}");
+            let error = component.call("f", &ints([100_000]), &limits);
+            assert_eq!(error, Err(CallError::OutputLimit { limit: limits.output, amount: None }));
+        }
+        let done = component.call("f", &ints([39]), &limits).unwrap();
+        assert!(matches!(done.output, Ipld::List(items) if items.len() == 39));
+    }
+}
+
+#[test]
 fn traps_are_results() {
     let trap = |fun: &str, params: Ipld| {
         let error = call(fun, &params, &LIMITS).unwrap_err();

@@ -168,6 +168,99 @@ fn components_outlive_their_runtime() {
     assert!(matches!(component.call("spin", &ints([]), &limits), Err(CallError::TimeLimit { .. })));
 }
 
+fn too_complex(error: PrepareError) -> String {
+    assert!(matches!(error, PrepareError::TooComplex { .. }), "{error:?}");
+    assert_eq!(error.name(), "LimitExceeded");
+    assert!(!error.is_deterministic());
+    error.to_string()
+}
+
+#[test]
+fn instances_that_multiply_are_refused_before_they_are_compiled() {
+    // Ten instances of a component with ten instances of one, nine times: 10^9 modules.
+    let mut text = "(component (core module $m) (core instance (instantiate $m)))".to_owned();
+    for _ in 0..9 {
+        let inner = text.replacen("(component", "(component $c", 1);
+        text = format!("(component {inner} {})", "(instance (instantiate $c)) ".repeat(10));
+    }
+    let error = too_complex(prepare(&runtime(), &text).unwrap_err());
+    assert_eq!(error, "the component is too complex: it has more than 1000 instances");
+    // Named from outside.
+    let outer = r#"(component $top
+        (component $a (core module $m) (core instance (instantiate $m)))
+        (component $b (alias outer $top $a (component $x)) INSTANCES)
+        (instance (instantiate $b)))"#;
+    let with = |n: usize| prepare(&runtime(), &outer.replace("INSTANCES", &"(instance (instantiate $x)) ".repeat(n)));
+    with(3).unwrap();
+    too_complex(with(500).unwrap_err());
+    // What is given from outside is not followed.
+    let given = r#"(component
+        (component $a)
+        (component $b (import "x" (component $x)) (instance (instantiate $x)))
+        (instance (instantiate $b (with "x" (component $a)))))"#;
+    too_complex(prepare(&runtime(), given).unwrap_err());
+}
+
+#[test]
+fn instances_with_much_state_are_refused() {
+    let state = |globals: usize, instances: usize| {
+        let globals = "(global (mut i64) (i64.const 0)) ".repeat(globals);
+        let instances = "(core instance (instantiate $m)) ".repeat(instances);
+        prepare(&runtime(), &format!("(component (core module $m {globals}) {instances})"))
+    };
+    assert!(state(1_000, 9).is_ok());
+    let error = too_complex(state(20_000, 60).unwrap_err());
+    assert!(error.contains("1000000 functions, globals"), "{error}");
+    // The module is given from outside: it counts as the largest that there is.
+    let globals = "(global (mut i64) (i64.const 0)) ".repeat(20_000);
+    let given = format!(
+        r#"(component
+            (core module $m {globals})
+            (component $b (import "m" (core module $m)) {})
+            (instance (instantiate $b (with "m" (core module $m)))))"#,
+        "(core instance (instantiate $m)) ".repeat(60)
+    );
+    too_complex(prepare(&runtime(), &given).unwrap_err());
+}
+
+#[test]
+fn names_and_types_of_all_functions_are_bounded_together() {
+    // One type with a long name in it, shared by many functions.
+    let text = |name: usize, functions: usize| {
+        let exports: String = (0..functions).map(|n| format!(r#"(export "f{n}" (func $f)) "#)).collect();
+        format!(
+            r#"(component
+                (core module $m (func (export "f") (result i32) (i32.const 0)))
+                (core instance $i (instantiate $m))
+                (type $e' (enum "{}" "b")) (export $e "e" (type $e'))
+                (func $f (result $e) (canon lift (core func $i "f")))
+                {exports})"#,
+            "a".repeat(name)
+        )
+    };
+    let runtime = runtime();
+    prepare(&runtime, &text(90_000, 30)).unwrap();
+    let stats = runtime.stats();
+    assert!(stats.cached_bytes > 30 * 90_000, "the cache knows what types take: {stats:?}");
+    let error = too_complex(prepare(&runtime, &text(90_000, 900)).unwrap_err());
+    assert!(error.contains("names and types in its functions"), "{error}");
+    assert_eq!(runtime.stats(), stats);
+}
+
+#[test]
+fn a_refusal_is_remembered() {
+    let runtime = runtime();
+    let body = "(local.set 0 (i32.add (local.get 0) (i32.const 1)))".repeat(20_000);
+    let text = format!("(component (core module (func (param i32) {body})) (core module (func (result i32))))");
+    let wasm = wat::parse_str(text).unwrap();
+    let cid = block::raw_cid(&wasm);
+    let first = runtime.prepare(&cid, &wasm).unwrap_err();
+    assert!(matches!(first, PrepareError::Invalid { .. }), "{first:?}");
+    assert_eq!(runtime.prepare(&cid, &wasm).unwrap_err(), first);
+    // Other bytes are still told from them.
+    assert!(matches!(runtime.prepare(&cid, b"other").unwrap_err(), PrepareError::Block(_)));
+}
+
 #[test]
 fn the_profile_has_an_address_that_only_changes_on_purpose() {
     let runtime = runtime();

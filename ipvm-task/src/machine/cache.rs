@@ -1,6 +1,6 @@
 //! Compiled components by CID.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ucan_core::Cid;
@@ -8,6 +8,9 @@ use ucan_core::Cid;
 use super::Stats;
 use super::component::WasmtimeComponent;
 use crate::PrepareError;
+
+/// How many refusals are remembered.
+const REFUSALS: usize = 256;
 
 type Made = Result<Arc<WasmtimeComponent>, PrepareError>;
 
@@ -27,6 +30,8 @@ struct Inner {
     uses: u64,
     bytes: usize,
     compiled: u64,
+    /// The latest refusals, oldest first: what cannot be made is not tried again and again.
+    refused: VecDeque<(Cid, PrepareError)>,
 }
 
 #[derive(Debug)]
@@ -51,9 +56,10 @@ impl Cache {
         entry.cell.get()?.as_ref().ok().cloned()
     }
 
-    /// The component, made by the first who asks while the others wait. What could not be made is not remembered.
+    /// The component, made by the first who asks while the others wait. Some of the latest refusals are remembered.
     pub(super) fn get_or_make(&self, cid: &Cid, make: impl FnOnce() -> Made) -> Made {
-        let cell = self.cell(cid);
+        let cell = self.cell(cid)?;
+        let _abandon = Abandon { cache: self, cid, cell: &cell };
         let mut made_here = false;
         let made = cell.get_or_init(|| {
             made_here = true;
@@ -70,13 +76,16 @@ impl Cache {
         Stats { compiled: inner.compiled, cached: inner.entries.len(), cached_bytes: inner.bytes }
     }
 
-    fn cell(&self, cid: &Cid) -> Arc<OnceLock<Made>> {
+    fn cell(&self, cid: &Cid) -> Result<Arc<OnceLock<Made>>, PrepareError> {
         let mut inner = self.lock();
+        if let Some((_, refusal)) = inner.refused.iter().find(|(refused, _)| refused == cid) {
+            return Err(refusal.clone());
+        }
         inner.uses += 1;
         let last_use = inner.uses;
         let entry = inner.entries.entry(*cid).or_insert_with(|| Entry { cell: Arc::default(), bytes: 0, last_use });
         entry.last_use = last_use;
-        Arc::clone(&entry.cell)
+        Ok(Arc::clone(&entry.cell))
     }
 
     fn settle(&self, cid: &Cid, cell: &Arc<OnceLock<Made>>, made: &Made) {
@@ -87,12 +96,13 @@ impl Cache {
         };
         match made {
             Ok(component) => {
-                entry.bytes = component.code_size();
-                inner.bytes += component.code_size();
+                entry.bytes = component.size();
+                inner.bytes = inner.bytes.saturating_add(component.size());
                 inner.evict(self.max_components, self.max_bytes);
             }
-            Err(_) => {
+            Err(refusal) => {
                 inner.entries.remove(cid);
+                inner.refuse(*cid, refusal);
             }
         }
     }
@@ -102,7 +112,36 @@ impl Cache {
     }
 }
 
+/// Takes away the cell of a component whose making ended in a panic.
+struct Abandon<'a> {
+    cache: &'a Cache,
+    cid: &'a Cid,
+    cell: &'a Arc<OnceLock<Made>>,
+}
+
+impl Drop for Abandon<'_> {
+    fn drop(&mut self) {
+        if self.cell.get().is_none() {
+            let mut inner = self.cache.lock();
+            if inner.entries.get(self.cid).is_some_and(|entry| Arc::ptr_eq(&entry.cell, self.cell)) {
+                inner.entries.remove(self.cid);
+            }
+        }
+    }
+}
+
 impl Inner {
+    /// Remembers a refusal, unless the next try may end otherwise.
+    fn refuse(&mut self, cid: Cid, refusal: &PrepareError) {
+        if matches!(refusal, PrepareError::Host { .. } | PrepareError::Block(_)) {
+            return;
+        }
+        if self.refused.len() >= REFUSALS {
+            self.refused.pop_front();
+        }
+        self.refused.push_back((cid, refusal.clone()));
+    }
+
     fn evict(&mut self, max_components: usize, max_bytes: usize) {
         while self.entries.len() > max_components || self.bytes > max_bytes {
             let made = self.entries.iter().filter(|(_, entry)| entry.cell.get().is_some());
@@ -113,5 +152,44 @@ impl Inner {
                 self.bytes = self.bytes.saturating_sub(entry.bytes);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use ucan_core::block;
+
+    fn invalid(detail: &str) -> PrepareError {
+        PrepareError::invalid(detail)
+    }
+
+    #[test]
+    fn a_panic_leaves_no_entry_behind() {
+        let cache = Cache::new(1, 1);
+        let cid = block::raw_cid(b"a");
+        let made = catch_unwind(AssertUnwindSafe(|| cache.get_or_make(&cid, || panic!("while compiling"))));
+        assert!(made.is_err());
+        assert_eq!(cache.stats().cached, 0);
+        assert_eq!(cache.get_or_make(&cid, || Err(invalid("now"))).unwrap_err(), invalid("now"));
+    }
+
+    #[test]
+    fn the_latest_refusals_are_remembered() {
+        let cache = Cache::new(1, 1);
+        let first = block::raw_cid(b"first");
+        cache.get_or_make(&first, || Err(invalid("once"))).unwrap_err();
+        assert_eq!(cache.get_or_make(&first, || Err(invalid("twice"))).unwrap_err(), invalid("once"));
+        for n in 0..REFUSALS {
+            let cid = block::raw_cid(&n.to_be_bytes());
+            cache.get_or_make(&cid, || Err(invalid("another"))).unwrap_err();
+        }
+        assert_eq!(cache.lock().refused.len(), REFUSALS);
+        assert_eq!(cache.get_or_make(&first, || Err(invalid("twice"))).unwrap_err(), invalid("twice"));
+        let host = || PrepareError::Host { message: "no memory".to_owned() };
+        let cid = block::raw_cid(b"unlucky");
+        assert_eq!(cache.get_or_make(&cid, || Err(host())).unwrap_err(), host());
+        assert_eq!(cache.get_or_make(&cid, || Err(invalid("now"))).unwrap_err(), invalid("now"));
     }
 }

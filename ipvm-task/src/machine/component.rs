@@ -5,42 +5,57 @@ use std::fmt;
 use std::sync::Arc;
 
 use ipld_wit::text::nearest;
-use ipld_wit::{ConvertError, Signature, Unsupported, result_encoded_len, result_to_ipld};
+use ipld_wit::{Budget, ConvertError, Exhausted, Signature, Unsupported, result_encoded_len, result_to_ipld};
 use ucan_core::Ipld;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker, Val};
 use wasmtime::{Engine, Store, Trap};
 
 use super::engine::Engines;
-use super::lift::{self, Cost};
+use super::lift;
 use super::limiter::{Ended, MemoryLimiter};
+use super::scan::scan;
 use super::ticker::Ticker;
 use crate::{CallError, Completion, Component, ExportError, Limits, PrepareError};
+
+/// What may be spent on the description of a component's functions. Those of a large world, of hundreds of functions
+/// with dozens of error codes each, stay below.
+const FUNCTIONS: usize = 200_000;
+
+type Functions = BTreeMap<String, Result<Function, Unsupported>>;
 
 /// A component that was compiled, and found to ask for nothing.
 pub(super) struct WasmtimeComponent {
     engines: Arc<Engines>,
     instance: InstancePre<MemoryLimiter>,
-    functions: BTreeMap<String, Result<Function, Unsupported>>,
+    functions: Functions,
+    /// About how many bytes the functions' types take.
+    described: usize,
     slots: u32,
 }
 
 struct Function {
     index: ComponentExportIndex,
     signature: Signature,
-    cost: Cost,
 }
 
 impl WasmtimeComponent {
     pub(super) fn compile(engines: &Arc<Engines>, wasm: &[u8]) -> Result<Self, PrepareError> {
         recognise(wasm)?;
-        let invalid = |error: wasmtime::Error| PrepareError::Invalid { detail: format!("{error:#}") };
-        let component = engines.compile(wasm).map_err(invalid)?;
+        scan(wasm)?;
+        let component = engines.compile(wasm).map_err(refusal)?;
         let engine = component.engine();
         refuse_imports(&component)?;
-        let instance = Linker::new(engine).instantiate_pre(&component).map_err(invalid)?;
-        let functions = functions(&component);
-        Ok(Self { slots: engines.slots(&component), engines: Arc::clone(engines), instance, functions })
+        let instance = Linker::new(engine).instantiate_pre(&component).map_err(refusal)?;
+        let mut budget = Budget::new(FUNCTIONS);
+        let functions = functions(&component, &mut budget)?;
+        let (slots, described) = (engines.slots(&component), budget.spent_bytes());
+        Ok(Self { slots, engines: Arc::clone(engines), instance, functions, described })
+    }
+
+    /// About how many bytes it takes: those of the compiled code, and of the types of its functions.
+    pub(super) fn size(&self) -> usize {
+        self.code_size().saturating_add(self.described)
     }
 
     /// The size of the compiled code in bytes.
@@ -73,11 +88,13 @@ impl Component for WasmtimeComponent {
 
     fn call(&self, fun: &str, params: &Ipld, limits: &Limits) -> Result<Completion, CallError> {
         let function = self.function(fun)?;
-        let arguments = function.signature.vals(params)?;
+        // Before it waits for its turn, nothing is made of the arguments: they can take far more as values.
+        function.signature.check(params)?;
         // Given back in the opposite order: the store has left its slots before they are free again.
         let _pass = self.engines.gate.enter(self.slots);
         let _watch = self.engines.ticker.watch();
-        let mut run = Run::new(self.instance.engine(), function.cost, limits)?;
+        let arguments = function.signature.vals(params)?;
+        let mut run = Run::new(self.instance.engine(), &function.signature, limits)?;
         run.call(&self.instance, function, &arguments)
     }
 }
@@ -98,10 +115,10 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(engine: &Engine, cost: Cost, limits: &'a Limits) -> Result<Self, CallError> {
+    fn new(engine: &Engine, signature: &Signature, limits: &'a Limits) -> Result<Self, CallError> {
         let mut store = Store::new(engine, MemoryLimiter::new(limits.memory));
         store.limiter(|limiter| limiter);
-        store.set_hostcall_fuel(cost.allowance(limits.output));
+        store.set_hostcall_fuel(lift::allowance(signature.result.as_ref(), limits.output));
         store.set_epoch_deadline(Ticker::epochs(limits.time));
         let mut run = Self { store, limits };
         run.refuel()?;
@@ -212,7 +229,16 @@ fn recognise(bytes: &[u8]) -> Result<(), PrepareError> {
     Err(PrepareError::NotAComponent { found })
 }
 
-/// Refuses whatever must be given by a host. Types may be imported: they are names for what the component holds.
+/// What the compiler refuses is the component's fault, unless the host has no room for it.
+fn refusal(error: wasmtime::Error) -> PrepareError {
+    let message = format!("{error:#}");
+    if error.is::<wasmtime::OutOfMemory>() || error.root_cause().is::<std::io::Error>() {
+        return PrepareError::Host { message };
+    }
+    PrepareError::invalid(&message)
+}
+
+/// Refuses whatever must be given by a host, which was seen beforehand except for resources by other names. Types may be imported: they are names for what the component holds.
 fn refuse_imports(component: &component::Component) -> Result<(), PrepareError> {
     let engine = component.engine();
     let ty = component.component_type();
@@ -220,7 +246,7 @@ fn refuse_imports(component: &component::Component) -> Result<(), PrepareError> 
         ty.imports(engine).filter(|(_, import)| !is_only_types(&import.ty, engine)).map(|(name, _)| name);
     match forbidden.next() {
         None => Ok(()),
-        Some(name) => Err(PrepareError::ForbiddenImport { name: name.to_owned(), more: forbidden.count() }),
+        Some(name) => Err(PrepareError::forbidden_import(name, forbidden.count())),
     }
 }
 
@@ -235,31 +261,33 @@ fn is_only_types(item: &ComponentItem, engine: &Engine) -> bool {
 }
 
 /// The functions that the component exports, itself or within its interfaces.
-fn functions(component: &component::Component) -> BTreeMap<String, Result<Function, Unsupported>> {
+fn functions(component: &component::Component, budget: &mut Budget) -> Result<Functions, Exhausted> {
     let engine = component.engine();
     let mut functions = BTreeMap::new();
-    let mut add = |name: String, ty: &ComponentFunc, index: Option<ComponentExportIndex>| {
-        let function = index.map(|index| {
-            Signature::of(ty).map(|signature| {
-                let cost = Cost::of_result(signature.result.as_ref());
-                Function { index, signature, cost }
-            })
-        });
-        functions.extend(function.map(|function| (name, function)));
+    let mut add = |interface: Option<(&str, ComponentExportIndex)>, name: &str, ty: &ComponentFunc| {
+        let outer = interface.as_ref().map(|(_, index)| index);
+        let Some(index) = component.get_export_index(outer, name) else { return Ok(()) };
+        // The name of an interface is there for each of its functions.
+        interface.map_or(Ok(()), |(interface, _)| budget.name(interface))?;
+        budget.name(name)?;
+        let function = Signature::of(ty, budget)?.map(|signature| Function { index, signature });
+        let name = interface.map_or_else(|| name.to_owned(), |(interface, _)| format!("{interface}#{name}"));
+        functions.insert(name, function);
+        Ok(())
     };
     for (name, export) in component.component_type().exports(engine) {
         match export.ty {
-            ComponentItem::ComponentFunc(ty) => add(name.to_owned(), &ty, component.get_export_index(None, name)),
+            ComponentItem::ComponentFunc(ty) => add(None, name, &ty)?,
             ComponentItem::ComponentInstance(instance) => {
-                let interface = component.get_export_index(None, name);
-                for (fun, export) in instance.exports(engine) {
+                let interface = component.get_export_index(None, name).map(|index| (name, index));
+                for (fun, export) in instance.exports(engine).filter(|_| interface.is_some()) {
                     if let ComponentItem::ComponentFunc(ty) = export.ty {
-                        add(format!("{name}#{fun}"), &ty, component.get_export_index(interface.as_ref(), fun));
+                        add(interface, fun, &ty)?;
                     }
                 }
             }
             _ => {}
         }
     }
-    functions
+    Ok(functions)
 }

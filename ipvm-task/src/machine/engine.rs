@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ucan_core::Ipld;
+use wasmparser::Validator;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures};
 
 use super::gate::Gate;
@@ -17,7 +18,7 @@ const WASMTIME: &str = "48";
 const STACK: usize = 512 << 10;
 
 /// The WebAssembly proposals that a guest may use; all others are off. None of these depends on the machine.
-const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+pub(super) const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
     .union(WasmFeatures::REFERENCE_TYPES)
@@ -31,6 +32,9 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::COMPONENT_MODEL);
+
+/// How many components are compiled at once. The compiler takes all processors for one, and much memory for each.
+const COMPILERS: u32 = 2;
 
 /// Core instances that a component in the pool may have for each of its slots.
 const INSTANCES_PER_SLOT: u32 = 64;
@@ -65,6 +69,7 @@ pub(super) struct Engines {
     /// Each instance gets memory of its own: for components that do not fit into the slots.
     frugal: Engine,
     pub(super) gate: Gate,
+    compilers: Gate,
     pub(super) ticker: Ticker,
     profile: DeterminismProfile,
 }
@@ -87,20 +92,21 @@ impl Engines {
         let engines: Vec<Engine> = pooled.iter().chain([&frugal]).cloned().collect();
         let ticker = Ticker::start(engines).map_err(|error| RuntimeError::Thread { detail: error.to_string() })?;
         let profile = DeterminismProfile::new(description())?;
-        Ok(Self { pooled, frugal, gate: Gate::new(concurrency), ticker, profile })
+        Ok(Self { pooled, frugal, gate: Gate::new(concurrency), compilers: Gate::new(COMPILERS), ticker, profile })
     }
 
     pub(super) fn profile(&self) -> &DeterminismProfile {
         &self.profile
     }
 
-    /// Compiles for the pool, and without it what does not fit there.
-    ///
-    /// A component that is invalid fails twice; the second failure is the one that is told.
+    /// Compiles for the pool, and once more without it what does not fit there. Waits for its turn.
     pub(super) fn compile(&self, wasm: &[u8]) -> Result<wasmtime::component::Component, wasmtime::Error> {
+        let _pass = self.compilers.enter(1);
         let compile = |engine| wasmtime::component::Component::from_binary(engine, wasm);
         match self.pooled.as_ref().map(compile) {
             Some(Ok(component)) if self.slots(&component) <= self.gate.slots() => Ok(component),
+            // Elsewhere it is invalid, too.
+            Some(Err(error)) if !is_valid(wasm) => Err(error),
             _ => compile(&self.frugal),
         }
     }
@@ -120,6 +126,10 @@ impl std::fmt::Debug for Engines {
             .field("gate", &self.gate)
             .finish_non_exhaustive()
     }
+}
+
+fn is_valid(wasm: &[u8]) -> bool {
+    Validator::new_with_features(FEATURES).validate_all(wasm).is_ok()
 }
 
 /// What all engines have in common: all that can influence a result.

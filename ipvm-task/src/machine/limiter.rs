@@ -6,6 +6,10 @@ use wasmtime::ResourceLimiter;
 pub(super) const MAX_TABLE_ELEMENTS: usize = 1 << 20;
 /// What an element of a table counts for, on every machine.
 const TABLE_ELEMENT: usize = 8;
+/// The most instances, memories and tables that one store can have. Each takes some of the host even when it is empty.
+const MAX_INSTANCES: usize = 256;
+const MAX_TABLES: usize = 256;
+const MAX_MEMORIES: usize = 64;
 /// What the 32-bit addresses of a memory reach.
 const ADDRESSABLE: usize = 1 << 32;
 
@@ -79,14 +83,14 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn instances(&self) -> usize {
-        1024
+        MAX_INSTANCES
     }
 
     fn tables(&self) -> usize {
-        1024
+        MAX_TABLES
     }
 
     fn memories(&self) -> usize {
-        1024
+        MAX_MEMORIES
     }
 }

@@ -6,6 +6,7 @@ mod engine;
 mod gate;
 mod lift;
 mod limiter;
+mod scan;
 mod ticker;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ pub struct WasmtimeOptions {
     pub concurrency: u32,
     /// How many compiled components are kept.
     pub cached_components: usize,
-    /// How many bytes of compiled code are kept.
+    /// How many bytes of compiled code and of types are kept.
     pub cached_bytes: usize,
     /// The largest component that is taken, in bytes.
     pub max_component: usize,
@@ -47,7 +48,7 @@ pub struct Stats {
     pub compiled: u64,
     /// How many compiled components are at hand.
     pub cached: usize,
-    /// How many bytes of code those have.
+    /// About how many bytes those take: their code, and the types of their functions.
     pub cached_bytes: usize,
 }
 
