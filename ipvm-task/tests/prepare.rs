@@ -272,3 +272,25 @@ fn the_profile_has_an_address_that_only_changes_on_purpose() {
 
 /// Changes whenever results of before may no longer be compared with those of now.
 const PROFILE: &str = "bafyreiclzmdhoqfscxx47muchmwzsrli2k2lxmygdtbynhpq52k7ompbh4";
+
+#[test]
+fn types_that_are_nested_without_end_are_refused() {
+    let leb = |mut n: usize| {
+        let mut out = vec![];
+        while n >= 128 {
+            out.push((n & 127) as u8 | 128);
+            n >>= 7;
+        }
+        out.push(n as u8);
+        out
+    };
+    for depth in [490, 2_000_000] {
+        let mut body = vec![1_u8];
+        (0..depth).for_each(|_| body.extend([0x42, 1, 1]));
+        body.extend([0x42, 0]);
+        let mut wasm = b"\0asm\x0d\0\x01\0\x07".to_vec();
+        wasm.extend(leb(body.len()));
+        wasm.extend(body);
+        assert_eq!(runtime().prepare(&block::raw_cid(&wasm), &wasm).is_err(), depth > 500);
+    }
+}

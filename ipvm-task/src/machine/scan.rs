@@ -19,6 +19,10 @@ const MAX_INSTANCES: u64 = 1_000;
 const MAX_PARTS: u64 = 1_000_000;
 /// How many parts a function counts for that one component calls in another: code is made for each.
 const LOWERED: u64 = 100;
+/// The bytes with which the types of components and instances begin. They are read by recursion that nothing else
+/// bounds; a section cannot nest them deeper than these bytes are many, wherever else they occur.
+const TYPE_OPENERS: [u8; 2] = [0x41, 0x42];
+const MAX_TYPE_DEPTH: u64 = 500;
 /// How deep components may be nested, and how many modules and components one may name.
 const MAX_DEPTH: usize = 100;
 const MAX_NAMED: usize = 1_000;
@@ -29,6 +33,12 @@ pub(super) fn scan(wasm: &[u8]) -> Result<(), PrepareError> {
     parser.set_features(FEATURES);
     let mut scan = Scan { frames: vec![Frame::default()], largest_module: 0, types: vec![], forbidden: vec![] };
     for payload in parser.parse_all(wasm) {
+        if let Ok(Payload::ComponentTypeSection(section)) = &payload {
+            let range = section.range();
+            let bytes = wasm.get(range.start as usize..range.end as usize).unwrap_or_default();
+            let opened = bytes.iter().filter(|byte| TYPE_OPENERS.contains(byte)).count();
+            refuse_beyond(opened as u64, "types in each other", MAX_TYPE_DEPTH)?;
+        }
         let ended = matches!(payload, Ok(Payload::End(_)));
         payload.and_then(|payload| scan.payload(&payload)).map_err(|error| invalid(&error))?;
         if ended && scan.frames.len() == 1 {
