@@ -35,7 +35,7 @@ pub(super) fn scan(wasm: &[u8]) -> Result<(), PrepareError> {
     for payload in parser.parse_all(wasm) {
         if let Ok(Payload::ComponentTypeSection(section)) = &payload {
             let range = section.range();
-            let bytes = wasm.get(range.start as usize..range.end as usize).unwrap_or_default();
+            let bytes = wasm.get(range).unwrap_or_default();
             let opened = bytes.iter().filter(|byte| TYPE_OPENERS.contains(byte)).count();
             refuse_beyond(opened as u64, "types in each other", MAX_TYPE_DEPTH)?;
         }
