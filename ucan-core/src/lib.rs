@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 pub mod block;
-mod cached_keys;
 mod chain;
 mod command;
 pub mod dagcbor;
@@ -12,13 +11,14 @@ mod envelope;
 mod fields;
 mod issuer;
 mod keys;
+mod memo;
 mod policy;
 mod store;
 mod text;
 mod time;
 mod token;
+mod unsigned;
 
-pub use cached_keys::CachedKeys;
 pub use chain::{
     Authority, ChainError, ChainErrorClass, Context, NoChain, Request, check_attenuation, diagnose, search, validate,
 };
@@ -27,11 +27,13 @@ pub use command::{Command, CommandError};
 pub use delegation::{Delegation, DelegationBuilder};
 pub use did::{Did, DidError};
 pub use envelope::{Envelope, SignError, tag};
-pub use fields::Fields;
+pub use fields::{Fields, Shape};
 pub use ipld_core::ipld::Ipld;
 pub use issuer::Issuer;
 pub use keys::{DidKeys, KeyError, KeySource, Purpose};
+pub use memo::{CachedKeys, SignatureMemo};
 pub use policy::{Policy, PolicyError, Selector, SelectorError, Verdict};
 pub use store::{DelegationStore, MemoryDelegations, StoreError};
 pub use time::{Clock, FixedClock, SystemClock, TimeError, Timestamp, in_time};
 pub use token::{SignatureError, Token, TokenError, Verified, verify};
+pub use unsigned::Unsigned;

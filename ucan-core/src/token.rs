@@ -68,6 +68,16 @@ impl<T: Token> Deref for Verified<T> {
 ///
 /// When the issuer has no key for the header's algorithm, or the signature is not one of that key.
 pub fn verify<T: Token>(token: T, keys: &dyn KeySource) -> Result<Verified<T>, SignatureError> {
+    check_signature(&token, keys)?;
+    Ok(Verified(token))
+}
+
+/// What [`verify`] does, for tokens of any kind.
+pub(crate) fn check_signature(token: &dyn Token, keys: &dyn KeySource) -> Result<(), SignatureError> {
+    let memo = keys.memo();
+    if memo.is_some_and(|memo| memo.recalls(token)) {
+        return Ok(());
+    }
     let envelope = token.envelope();
     let header = envelope.header();
     if header.encoding() != PayloadEncoding::DagCbor {
@@ -78,8 +88,14 @@ pub fn verify<T: Token>(token: T, keys: &dyn KeySource) -> Result<Verified<T>, S
     if verifier.algorithm() != header.algorithm() {
         return Err(KeyError::WrongAlgorithm { did: token.issuer().clone(), algorithm: header.algorithm() }.into());
     }
+    if memo.is_some_and(|memo| memo.recalls_with(token, &*verifier)) {
+        return Ok(());
+    }
     verifier.verify(envelope.signed_bytes(), envelope.signature())?;
-    Ok(Verified(token))
+    if let Some(memo) = memo {
+        memo.remember(token, &verifier);
+    }
+    Ok(())
 }
 
 /// Why a signature was not accepted.

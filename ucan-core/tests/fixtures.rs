@@ -5,7 +5,7 @@ use data_encoding::BASE64_NOPAD;
 use std::sync::Arc;
 use ucan_core::{
     ChainErrorClass, Cid, Command, Context, Delegation, Did, DidKeys, Envelope, Fields, Ipld, Issuer, Policy, Purpose,
-    Request, SignatureError, Timestamp, Token, dagjson, diagnose, in_time, search, tag, validate, verify,
+    Request, Shape, SignatureError, Timestamp, Token, dagjson, diagnose, in_time, search, tag, validate, verify,
 };
 use varsig::ed25519::SigningKey;
 
@@ -38,6 +38,13 @@ struct Invocation {
     expiration: Option<Timestamp>,
 }
 
+const SHAPE: Shape = Shape {
+    kind: "an invocation",
+    tags: &[tag::INVOCATION],
+    required: &["iss", "sub", "cmd", "args", "prf", "nonce", "exp"],
+    optional: &["aud", "iat", "cause", "meta"],
+};
+
 impl Token for Invocation {
     fn envelope(&self) -> &Envelope {
         &self.envelope
@@ -56,17 +63,18 @@ impl Invocation {
     fn decode(bytes: Vec<u8>) -> Self {
         let envelope = Envelope::decode(bytes).unwrap();
         assert_eq!(envelope.tag(), tag::INVOCATION);
-        let required = ["iss", "sub", "cmd", "args", "prf", "nonce", "exp"];
-        let fields = Fields::new(envelope.payload(), &required, &["aud", "iat", "cause", "meta"]).unwrap();
-        Self {
-            issuer: fields.did("iss").unwrap(),
-            subject: fields.did("sub").unwrap(),
-            command: fields.command("cmd").unwrap(),
-            args: Ipld::Map(fields.map("args").unwrap().clone()),
-            proofs: fields.links("prf").unwrap(),
-            expiration: fields.nullable_time("exp").unwrap(),
-            envelope,
-        }
+        let read = |fields: &mut Fields<'_>| {
+            Ok(Self {
+                issuer: fields.did("iss")?,
+                subject: fields.did("sub")?,
+                command: fields.command("cmd")?,
+                args: Ipld::Map(fields.map("args")?),
+                proofs: fields.links("prf")?,
+                expiration: fields.nullable_time("exp")?,
+                envelope: envelope.clone(),
+            })
+        };
+        envelope.parse_as(&SHAPE, read).unwrap()
     }
 
     fn request(&self) -> Request<'_> {
@@ -142,7 +150,7 @@ fn delegations() {
         assert_eq!(envelope.header().algorithm().to_string(), text(case, "algorithm"));
         assert_eq!(envelope.header().encoding().to_string(), text(case, "encoding"));
         assert_eq!(envelope.signature(), bytes(text(case, "signature")));
-        assert_eq!(Some(&Ipld::Map(envelope.payload().clone())), case.get("payload").unwrap());
+        assert_eq!(Some(&Ipld::Map(envelope.payload())), case.get("payload").unwrap());
         verify(&delegation, &DidKeys).unwrap();
 
         // Whoever has the issuer's key makes the same bytes.

@@ -84,6 +84,10 @@ impl Verifier for VerifyingKey {
         SignatureAlgorithm::Ed25519
     }
 
+    fn public_key(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
         let signature = ed25519_dalek::Signature::from_slice(signature)
             .map_err(|_| VerifyError::Length { expected: 64, got: signature.len() })?;
