@@ -20,7 +20,8 @@ mod token;
 mod unsigned;
 
 pub use chain::{
-    Authority, ChainError, ChainErrorClass, Context, NoChain, Request, check_attenuation, diagnose, search, validate,
+    Authority, ChainError, ChainErrorClass, Check, CheckOutcome, Context, Explanation, FindError, Found, Link, NoChain,
+    ProofSearch, Request, Rule, check_attenuation, diagnose, explain, find, search, validate,
 };
 pub use cid::Cid;
 pub use command::{Command, CommandError};
@@ -35,5 +36,7 @@ pub use memo::{CachedKeys, SignatureMemo};
 pub use policy::{Policy, PolicyError, Selector, SelectorError, Verdict};
 pub use store::{DelegationStore, MemoryDelegations, StoreError};
 pub use time::{Clock, FixedClock, SystemClock, TimeError, Timestamp, in_time};
+#[cfg(feature = "parallel")]
+pub use token::verify_ahead;
 pub use token::{SignatureError, Token, TokenError, Verified, verify};
 pub use unsigned::Unsigned;
