@@ -215,12 +215,11 @@ pub fn authorize(
         .iter()
         .map(|cid| proofs(cid).ok_or(InvocationError::UnavailableProof { proof: *cid }))
         .collect::<Result<Vec<_>, _>>()?;
-    let args = Ipld::Map(invocation.args().clone());
     let request = Request {
         invoker: invocation.issuer(),
         subject: invocation.subject(),
         command: invocation.command(),
-        args: &args,
+        args: invocation.task().args_value(),
     };
     let authority = validate(&request, &chain, context)?;
     if !invocation.executor().same_principal(executor) {
