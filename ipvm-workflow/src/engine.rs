@@ -261,7 +261,7 @@ impl Shared {
                 let Some(position) = planner.poll() else { break };
                 let step = plan.steps()[position].clone();
                 observe(Event::Started { label: step.label.clone() });
-                let args = resolve(&Ipld::Map(step.task.args().clone()), &|id| outcomes.get(id));
+                let args = resolve(step.task.args_value(), &|id| outcomes.get(id));
                 let label = step.label.clone();
                 let work = Work { step, args, run, grants: grants.clone(), shared: self.clone() };
                 let handle = running.0.spawn(async move { (position, work.perform().await) });
@@ -324,8 +324,7 @@ impl Shared {
         if subject.same_principal(invoker) && !grants.own.iter().any(|lent| lent.covers(command)) {
             return Err(Missing::Own);
         }
-        let args = Ipld::Map(task.args().clone());
-        let request = ucan_core::Request { invoker, subject, command, args: &args };
+        let request = ucan_core::Request { invoker, subject, command, args: task.args_value() };
         ucan_core::search(&request, &grants.delegations, &self.context())
             .map(drop)
             .map_err(|error| Missing::Chain(Box::new(error)))
@@ -338,7 +337,7 @@ impl Shared {
         let mut bad = Vec::new();
         for step in plan.steps() {
             let Some(handler) = self.parts.router.find(step.task.subject(), step.task.command()) else { continue };
-            let args = resolve(&Ipld::Map(step.task.args().clone()), &|id| known.get(id));
+            let args = resolve(step.task.args_value(), &|id| known.get(id));
             if let Ok(Ipld::Map(args)) = args
                 && let Some(receipt) = self.known_result(&step.task.with_args(args), &**handler).await?
             {

@@ -42,7 +42,12 @@ impl Command {
         if path.contains("//") || path.starts_with('/') {
             return error("it has an empty segment");
         }
-        if path.to_lowercase() != path {
+        let lowercase = if path.is_ascii() {
+            !path.bytes().any(|byte| byte.is_ascii_uppercase())
+        } else {
+            path.to_lowercase() == path
+        };
+        if !lowercase {
             return error("it is not lowercase");
         }
         Ok(Self(text.into()))

@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use varsig::SignatureAlgorithm;
+
 use crate::{
-    Cid, Command, Did, Envelope, Fields, Ipld, Issuer, Policy, Purpose, SignError, Timestamp, Token, TokenError, tag,
+    Cid, Command, Did, Envelope, Fields, Ipld, Issuer, Policy, Purpose, Shape, SignError, Timestamp, Token, TokenError,
+    Unsigned, tag,
 };
 
 /// A delegation: its issuer lets its audience use, or pass on, a command on a subject, within a policy (UCAN Delegation 1.0).
@@ -37,8 +40,34 @@ struct Parsed {
     subject: Option<Did>,
     command: Command,
     policy: Policy,
+    nonce: Box<[u8]>,
     not_before: Option<Timestamp>,
     expiration: Option<Timestamp>,
+    meta: Option<BTreeMap<String, Ipld>>,
+}
+
+/// A delegation on the wire (UCAN Delegation 1.0, "Delegation Payload").
+const SHAPE: Shape = Shape {
+    kind: "a delegation",
+    tags: &[tag::DELEGATION, tag::DELEGATION_RC1],
+    required: &["iss", "aud", "sub", "cmd", "pol", "nonce", "exp"],
+    optional: &["nbf", "meta"],
+};
+
+impl Parsed {
+    fn read(fields: &mut Fields<'_>) -> Result<Self, TokenError> {
+        Ok(Self {
+            nonce: fields.nonce("nonce")?.into(),
+            meta: fields.optional_map("meta")?,
+            issuer: fields.did("iss")?,
+            audience: fields.did("aud")?,
+            subject: fields.nullable_did("sub")?,
+            command: fields.command("cmd")?,
+            policy: Policy::parse(&fields.value("pol")?)?,
+            not_before: fields.optional_time("nbf")?,
+            expiration: fields.nullable_time("exp")?,
+        })
+    }
 }
 
 impl Delegation {
@@ -48,7 +77,8 @@ impl Delegation {
     ///
     /// When the bytes are not an envelope, or one of something else, or a field is missing, malformed or not defined.
     pub fn decode(bytes: impl Into<Arc<[u8]>>) -> Result<Self, TokenError> {
-        Self::from_envelope(Envelope::decode(bytes)?)
+        let (envelope, parsed) = Envelope::decode_as(bytes, &SHAPE, Parsed::read)?;
+        Ok(Self { envelope, fields: Arc::new(parsed) })
     }
 
     /// Reads a delegation whose envelope has been read.
@@ -57,22 +87,7 @@ impl Delegation {
     ///
     /// When it is an envelope of something else, or a field is missing, malformed or not defined.
     pub fn from_envelope(envelope: Envelope) -> Result<Self, TokenError> {
-        if ![tag::DELEGATION, tag::DELEGATION_RC1].contains(&envelope.tag()) {
-            return Err(TokenError::WrongKind { expected: "a delegation", tag: envelope.tag() });
-        }
-        let required = ["iss", "aud", "sub", "cmd", "pol", "nonce", "exp"];
-        let fields = Fields::new(envelope.payload(), &required, &["nbf", "meta"])?;
-        fields.nonce("nonce")?;
-        fields.optional_map("meta")?;
-        let parsed = Parsed {
-            issuer: fields.did("iss")?,
-            audience: fields.did("aud")?,
-            subject: fields.nullable_did("sub")?,
-            command: fields.command("cmd")?,
-            policy: Policy::parse(fields.value("pol")?)?,
-            not_before: fields.optional_time("nbf")?,
-            expiration: fields.nullable_time("exp")?,
-        };
+        let parsed = envelope.parse_as(&SHAPE, Parsed::read)?;
         Ok(Self { envelope, fields: Arc::new(parsed) })
     }
 
@@ -129,10 +144,7 @@ impl Delegation {
 
     /// What tells two otherwise equal delegations apart.
     pub fn nonce(&self) -> &[u8] {
-        match self.envelope.payload().get("nonce") {
-            Some(Ipld::Bytes(nonce)) => nonce,
-            _ => &[],
-        }
+        &self.fields.nonce
     }
 
     /// When it begins to be valid; none when it always was.
@@ -147,10 +159,7 @@ impl Delegation {
 
     /// Facts that the issuer added, which decide nothing. None when the field is absent.
     pub fn meta(&self) -> Option<&BTreeMap<String, Ipld>> {
-        match self.envelope.payload().get("meta") {
-            Some(Ipld::Map(meta)) => Some(meta),
-            _ => None,
-        }
+        self.fields.meta.as_ref()
     }
 }
 
@@ -245,10 +254,23 @@ impl DelegationBuilder {
     /// When the signer fails, or what was given cannot stand in a token (a nonce that is too long, a float that is not
     /// finite).
     pub fn sign(self, issuer: &Issuer) -> Result<Delegation, SignError> {
+        let signer = issuer.signer();
+        let unsigned = self.prepare(issuer.did(), signer.algorithm())?;
+        let signature = signer.try_sign(unsigned.bytes())?;
+        // What is written is read like any other, so that nothing is issued that others would refuse.
+        Ok(Delegation::decode(unsigned.assemble(&signature))?)
+    }
+
+    /// Leaves it to be signed elsewhere, with a key of its issuer's.
+    ///
+    /// # Errors
+    ///
+    /// When it holds what DAG-CBOR cannot say (a float that is not finite).
+    pub fn prepare(self, issuer: &Did, algorithm: SignatureAlgorithm) -> Result<Unsigned, SignError> {
         let text = |text: &str| Ipld::String(text.to_owned());
         let time = |time: Timestamp| Ipld::Integer(i128::from(time.as_secs()));
         let mut payload = BTreeMap::from([
-            ("iss".to_owned(), text(issuer.did().as_str())),
+            ("iss".to_owned(), text(issuer.as_str())),
             ("aud".to_owned(), text(self.audience.as_str())),
             ("sub".to_owned(), self.subject.map_or(Ipld::Null, |subject| text(subject.as_str()))),
             ("cmd".to_owned(), text(self.command.as_str())),
@@ -260,6 +282,6 @@ impl DelegationBuilder {
         if !self.meta.is_empty() {
             payload.insert("meta".to_owned(), Ipld::Map(self.meta));
         }
-        Ok(Delegation::from_envelope(Envelope::sign(self.tag, payload, issuer)?)?)
+        Unsigned::new(self.tag, payload, algorithm)
     }
 }

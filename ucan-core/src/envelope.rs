@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
-use varsig::{PayloadEncoding, Varsig};
+use varsig::Varsig;
 
 use crate::{
-    Cid, Ipld, Issuer, TokenError, block,
-    dagcbor::{self, Limits, Reader, Writer},
+    Cid, Fields, Ipld, Issuer, Shape, TokenError, Unsigned, block,
+    dagcbor::{self, DecodeError, Limits, Reader},
     text::excerpt,
 };
 
@@ -38,7 +38,31 @@ struct Parts {
     header: Varsig,
     signature: Range<usize>,
     signed: Range<usize>,
-    payload: BTreeMap<String, Ipld>,
+    payload: Range<usize>,
+}
+
+/// What stands in front of the payload.
+struct Front {
+    signature: Range<usize>,
+    signed: usize,
+    header: Range<usize>,
+    tag: &'static str,
+}
+
+impl Front {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, TokenError> {
+        reader.list_of(2, "an array of two items")?;
+        let signature = reader.bytes("a signature in bytes")?;
+        let signed = reader.position();
+        reader.map_of(2, "a map of two entries")?;
+        // In canonical order the shorter key comes first, and every tag is longer than `h`.
+        reader.key("h", "the key `h`")?;
+        let header = reader.bytes("a signature header in bytes")?;
+        let found = reader.text("the tag of a token")?;
+        let tag = tag::ALL.into_iter().find(|tag| *tag == found);
+        let tag = tag.ok_or_else(|| TokenError::UnknownTag { tag: excerpt(found) })?;
+        Ok(Self { signature, signed, header, tag })
+    }
 }
 
 impl Envelope {
@@ -51,22 +75,84 @@ impl Envelope {
     pub fn decode(bytes: impl Into<Arc<[u8]>>) -> Result<Self, TokenError> {
         let bytes = bytes.into();
         let mut reader = Reader::new(&bytes, &Limits::TOKEN)?;
-        reader.list_of(2, "an array of two items")?;
-        let signature = reader.bytes("a signature in bytes")?;
-        let start = reader.position();
-        reader.map_of(2, "a map of two entries")?;
-        // In canonical order the shorter key comes first, and every tag is longer than `h`.
-        reader.key("h", "the key `h`")?;
-        let header = reader.bytes("a signature header in bytes")?;
-        let found = reader.text("the tag of a token")?;
-        let tag = tag::ALL.into_iter().find(|tag| *tag == found);
-        let tag = tag.ok_or_else(|| TokenError::UnknownTag { tag: excerpt(found) })?;
-        let payload = reader.map("a payload map")?;
-        let signed = start..reader.position();
+        let front = Front::read(&mut reader)?;
+        let payload = reader.position();
+        reader.map("a payload map")?;
         reader.finish()?;
-        let header = Varsig::decode(&bytes[header])?;
-        let cid = block::dag_cbor_cid(&bytes);
-        Ok(Self(Arc::new(Parts { bytes, cid, tag, header, signature, signed, payload })))
+        let header = Varsig::decode(&bytes[front.header.clone()])?;
+        Ok(Self::new(bytes, front, header, payload))
+    }
+
+    /// Reads an envelope with a payload of one kind, in a single pass: `parse` makes of the fields what the kind wants.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode), and when it is an envelope of something else, or a field is missing, malformed or not
+    /// defined.
+    pub fn decode_as<T>(
+        bytes: impl Into<Arc<[u8]>>,
+        shape: &'static Shape,
+        parse: impl FnOnce(&mut Fields<'_>) -> Result<T, TokenError>,
+    ) -> Result<(Self, T), TokenError> {
+        let bytes = bytes.into();
+        let mut reader = Reader::new(&bytes, &Limits::TOKEN)?;
+        let front = Front::read(&mut reader)?;
+        of_kind(shape, front.tag)?;
+        let payload = reader.position();
+        let mut fields = Fields::read(&mut reader, shape)?;
+        reader.finish()?;
+        let header = Varsig::decode(&bytes[front.header.clone()])?;
+        fields.check()?;
+        let parsed = parse(&mut fields)?;
+        Ok((Self::new(bytes, front, header, payload), parsed))
+    }
+
+    /// Reads the payload of an envelope that has been read, as one of a kind.
+    ///
+    /// # Errors
+    ///
+    /// When it is an envelope of something else, or a field is missing, malformed or not defined.
+    pub fn parse_as<T>(
+        &self,
+        shape: &'static Shape,
+        parse: impl FnOnce(&mut Fields<'_>) -> Result<T, TokenError>,
+    ) -> Result<T, TokenError> {
+        of_kind(shape, self.tag())?;
+        let mut fields = Fields::read(&mut self.payload_reader()?, shape)?;
+        fields.check()?;
+        parse(&mut fields)
+    }
+
+    /// The tag of a token, without reading the rest of it: which kind of token to decode it as.
+    ///
+    /// ```
+    /// use ucan_core::{Command, Delegation, Envelope, Issuer, tag};
+    /// use varsig::ed25519::SigningKey;
+    ///
+    /// let alice = Issuer::ed25519(SigningKey::from_seed(&[1; 32]));
+    /// let token = Delegation::builder(alice.did().clone(), None, Command::top()).sign(&alice)?;
+    /// assert_eq!(Envelope::tag_of(token.bytes())?, tag::DELEGATION);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the bytes do not begin like an envelope, or have a tag that is not known.
+    pub fn tag_of(bytes: &[u8]) -> Result<&'static str, TokenError> {
+        Front::read(&mut Reader::new(bytes, &Limits::TOKEN)?).map(|front| front.tag)
+    }
+
+    fn new(bytes: Arc<[u8]>, front: Front, header: Varsig, payload: usize) -> Self {
+        let end = bytes.len();
+        Self(Arc::new(Parts {
+            cid: block::dag_cbor_cid(&bytes),
+            bytes,
+            tag: front.tag,
+            header,
+            signature: front.signature,
+            signed: front.signed..end,
+            payload: payload..end,
+        }))
     }
 
     /// Signs a payload.
@@ -76,20 +162,10 @@ impl Envelope {
     /// When the tag is not one of [`tag`], the payload cannot be encoded or is too large to be read again, or the signer
     /// fails.
     pub fn sign(tag: &str, payload: BTreeMap<String, Ipld>, issuer: &Issuer) -> Result<Self, SignError> {
-        let header = Varsig::new(issuer.signer().algorithm(), PayloadEncoding::DagCbor);
-        let mut signed = Writer::default();
-        signed.map(2);
-        signed.text("h");
-        signed.byte_string(&header.encode());
-        signed.text(tag);
-        signed.value(&Ipld::Map(payload))?;
-        let signature = issuer.signer().try_sign(&signed.bytes)?;
-        let mut token = Writer::default();
-        token.list(2);
-        token.byte_string(signature.as_bytes());
-        token.bytes.extend_from_slice(&signed.bytes);
+        let unsigned = Unsigned::new(tag, payload, issuer.signer().algorithm())?;
+        let signature = issuer.signer().try_sign(unsigned.bytes())?;
         // What is written is read like any other, so that nothing is issued that others would refuse.
-        Ok(Self::decode(token.bytes)?)
+        Ok(Self::decode(unsigned.assemble(&signature))?)
     }
 
     /// The token as it was received.
@@ -130,10 +206,19 @@ impl Envelope {
         &self.0.bytes[self.0.signed.clone()]
     }
 
-    /// The payload.
-    pub fn payload(&self) -> &BTreeMap<String, Ipld> {
-        &self.0.payload
+    /// The payload, decoded anew each time.
+    pub fn payload(&self) -> BTreeMap<String, Ipld> {
+        // It was read before without an error.
+        self.payload_reader().and_then(|mut reader| reader.map("a payload map")).unwrap_or_default()
     }
+
+    fn payload_reader(&self) -> Result<Reader<'_>, DecodeError> {
+        Reader::new(&self.0.bytes[self.0.payload.clone()], &Limits::TOKEN)
+    }
+}
+
+fn of_kind(shape: &'static Shape, tag: &'static str) -> Result<(), TokenError> {
+    if shape.tags.contains(&tag) { Ok(()) } else { Err(TokenError::WrongKind { expected: shape.kind, tag }) }
 }
 
 /// Envelopes are equal when their bytes are.
@@ -151,7 +236,7 @@ impl fmt::Debug for Envelope {
             .field("cid", &format_args!("{}", self.cid()))
             .field("tag", &self.tag())
             .field("header", self.header())
-            .field("payload", self.payload())
+            .field("payload", &self.payload())
             .finish_non_exhaustive()
     }
 }

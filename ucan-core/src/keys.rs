@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use varsig::{PublicKeyError, SignatureAlgorithm, Verifier};
 
-use crate::Did;
+use crate::{Did, SignatureMemo};
 
 /// What a signature is for. A DID document can give each purpose its own keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,12 @@ pub trait KeySource: fmt::Debug + Send + Sync {
         algorithm: SignatureAlgorithm,
         purpose: Purpose,
     ) -> Result<Arc<dyn Verifier>, KeyError>;
+
+    /// The memory of signatures that were verified with keys from here, if there is one. Whoever verifies tokens looks there
+    /// first.
+    fn memo(&self) -> Option<&SignatureMemo> {
+        None
+    }
 }
 
 impl<T: KeySource + ?Sized> KeySource for Arc<T> {
@@ -53,6 +59,10 @@ impl<T: KeySource + ?Sized> KeySource for Arc<T> {
         purpose: Purpose,
     ) -> Result<Arc<dyn Verifier>, KeyError> {
         (**self).verifier(did, algorithm, purpose)
+    }
+
+    fn memo(&self) -> Option<&SignatureMemo> {
+        (**self).memo()
     }
 }
 

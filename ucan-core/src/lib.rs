@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 
 pub mod block;
-mod cached_keys;
 mod chain;
 mod command;
 pub mod dagcbor;
@@ -12,26 +11,32 @@ mod envelope;
 mod fields;
 mod issuer;
 mod keys;
+mod memo;
 mod policy;
 mod store;
 mod text;
 mod time;
 mod token;
+mod unsigned;
 
-pub use cached_keys::CachedKeys;
 pub use chain::{
-    Authority, ChainError, ChainErrorClass, Context, NoChain, Request, check_attenuation, diagnose, search, validate,
+    Authority, ChainError, ChainErrorClass, Check, CheckOutcome, Context, Explanation, FindError, Found, Link, NoChain,
+    ProofSearch, Request, Rule, check_attenuation, diagnose, explain, find, search, validate,
 };
 pub use cid::Cid;
 pub use command::{Command, CommandError};
 pub use delegation::{Delegation, DelegationBuilder};
 pub use did::{Did, DidError};
 pub use envelope::{Envelope, SignError, tag};
-pub use fields::Fields;
+pub use fields::{Fields, Shape};
 pub use ipld_core::ipld::Ipld;
 pub use issuer::Issuer;
 pub use keys::{DidKeys, KeyError, KeySource, Purpose};
+pub use memo::{CachedKeys, SignatureMemo};
 pub use policy::{Policy, PolicyError, Selector, SelectorError, Verdict};
 pub use store::{DelegationStore, MemoryDelegations, StoreError};
 pub use time::{Clock, FixedClock, SystemClock, TimeError, Timestamp, in_time};
+#[cfg(feature = "parallel")]
+pub use token::verify_ahead;
 pub use token::{SignatureError, Token, TokenError, Verified, verify};
+pub use unsigned::Unsigned;

@@ -40,6 +40,15 @@ pub trait DelegationStore: fmt::Debug + Send + Sync {
     ///
     /// When the store cannot be read.
     async fn for_audience(&self, audience: &Did) -> Result<Vec<Delegation>, StoreError>;
+
+    /// Of the delegations to a principal those about a subject, and powerlines; fragments ignored, in the order of their CIDs.
+    ///
+    /// This is what a [search for proofs](crate::find) asks at each step, so that it has to be an index's work.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn granted(&self, audience: &Did, subject: &Did) -> Result<Vec<Delegation>, StoreError>;
 }
 
 #[async_trait]
@@ -55,6 +64,10 @@ impl<T: DelegationStore + ?Sized> DelegationStore for Arc<T> {
     async fn for_audience(&self, audience: &Did) -> Result<Vec<Delegation>, StoreError> {
         (**self).for_audience(audience).await
     }
+
+    async fn granted(&self, audience: &Did, subject: &Did) -> Result<Vec<Delegation>, StoreError> {
+        (**self).granted(audience, subject).await
+    }
 }
 
 /// Delegations in memory.
@@ -64,7 +77,16 @@ pub struct MemoryDelegations(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     by_cid: BTreeMap<Cid, Delegation>,
-    by_audience: BTreeMap<String, BTreeSet<Cid>>,
+    /// By audience, and then by subject; powerlines are under the empty one.
+    index: BTreeMap<String, BTreeMap<String, BTreeSet<Cid>>>,
+}
+
+impl Kept {
+    /// The delegations with these CIDs, in the order of the CIDs.
+    fn in_order<'a>(&self, cids: impl Iterator<Item = &'a Cid>) -> Vec<Delegation> {
+        let cids: BTreeSet<&Cid> = cids.collect();
+        cids.into_iter().filter_map(|cid| self.by_cid.get(cid).cloned()).collect()
+    }
 }
 
 impl MemoryDelegations {
@@ -91,7 +113,9 @@ impl DelegationStore for MemoryDelegations {
         let mut kept = self.kept();
         let cid = *delegation.cid();
         kept.by_cid.insert(cid, delegation.clone());
-        kept.by_audience.entry(delegation.audience().principal().to_owned()).or_default().insert(cid);
+        let subject = delegation.subject().map_or("", Did::principal).to_owned();
+        let of_audience = kept.index.entry(delegation.audience().principal().to_owned()).or_default();
+        of_audience.entry(subject).or_default().insert(cid);
         Ok(())
     }
 
@@ -101,8 +125,15 @@ impl DelegationStore for MemoryDelegations {
 
     async fn for_audience(&self, audience: &Did) -> Result<Vec<Delegation>, StoreError> {
         let kept = self.kept();
-        let cids = kept.by_audience.get(audience.principal());
-        Ok(cids.into_iter().flatten().filter_map(|cid| kept.by_cid.get(cid).cloned()).collect())
+        let subjects = kept.index.get(audience.principal()).into_iter().flat_map(BTreeMap::values);
+        Ok(kept.in_order(subjects.flatten()))
+    }
+
+    async fn granted(&self, audience: &Did, subject: &Did) -> Result<Vec<Delegation>, StoreError> {
+        let kept = self.kept();
+        let of_audience = kept.index.get(audience.principal());
+        let about = |subject: &str| of_audience.and_then(|subjects| subjects.get(subject)).into_iter().flatten();
+        Ok(kept.in_order(about(subject.principal()).chain(about(""))))
     }
 }
 

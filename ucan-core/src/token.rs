@@ -68,6 +68,16 @@ impl<T: Token> Deref for Verified<T> {
 ///
 /// When the issuer has no key for the header's algorithm, or the signature is not one of that key.
 pub fn verify<T: Token>(token: T, keys: &dyn KeySource) -> Result<Verified<T>, SignatureError> {
+    check_signature(&token, keys)?;
+    Ok(Verified(token))
+}
+
+/// What [`verify`] does, for tokens of any kind.
+pub(crate) fn check_signature(token: &dyn Token, keys: &dyn KeySource) -> Result<(), SignatureError> {
+    let memo = keys.memo();
+    if memo.is_some_and(|memo| memo.recalls(token)) {
+        return Ok(());
+    }
     let envelope = token.envelope();
     let header = envelope.header();
     if header.encoding() != PayloadEncoding::DagCbor {
@@ -78,8 +88,41 @@ pub fn verify<T: Token>(token: T, keys: &dyn KeySource) -> Result<Verified<T>, S
     if verifier.algorithm() != header.algorithm() {
         return Err(KeyError::WrongAlgorithm { did: token.issuer().clone(), algorithm: header.algorithm() }.into());
     }
+    if memo.is_some_and(|memo| memo.recalls_with(token, &*verifier)) {
+        return Ok(());
+    }
     verifier.verify(envelope.signed_bytes(), envelope.signature())?;
-    Ok(Verified(token))
+    if let Some(memo) = memo {
+        memo.remember(token, &verifier);
+    }
+    Ok(())
+}
+
+/// Checks the signatures of many tokens at once, on as many threads as there are cores, so that validation finds them in the
+/// [memory](crate::SignatureMemo) of `keys`.
+///
+/// It decides nothing: a signature that does not hold is found by whoever validates the token afterwards, who also says which
+/// it is. Where `keys` remember nothing, nothing is done. It pays from three or four tokens on.
+///
+/// ```
+/// use ucan_core::{CachedKeys, Command, Delegation, DidKeys, Issuer, verify_ahead};
+/// use varsig::ed25519::SigningKey;
+///
+/// let keys = CachedKeys::new(DidKeys);
+/// let alice = Issuer::ed25519(SigningKey::from_seed(&[1; 32]));
+/// let delegation = Delegation::builder(alice.did().clone(), None, Command::top()).sign(&alice)?;
+/// verify_ahead(&[&delegation], &keys);
+/// assert!(keys.memo().recalls(&delegation));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "parallel")]
+pub fn verify_ahead(tokens: &[&(dyn Token + Sync)], keys: &dyn KeySource) {
+    use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
+    if keys.memo().is_some() {
+        // Whoever validates the token says what is wrong with it.
+        tokens.par_iter().for_each(|token| drop(check_signature(*token, keys)));
+    }
 }
 
 /// Why a signature was not accepted.

@@ -315,4 +315,19 @@ fn the_store_in_memory() {
     expected.sort_by_key(|delegation| *delegation.cid());
     assert_eq!(now(store.for_audience(&"did:web:b#other".parse().unwrap())).unwrap(), expected);
     assert_eq!(now(store.for_audience(&"did:web:d".parse().unwrap())).unwrap(), []);
+
+    let about = |subject: &str, nonce: u8| {
+        let subject = Some(subject.parse().unwrap());
+        Delegation::builder("did:web:b".parse().unwrap(), subject, Command::top()).nonce([nonce]).sign(&alice).unwrap()
+    };
+    let (mine, theirs) = (about("did:web:x", 4), about("did:web:y", 5));
+    for delegation in [&mine, &theirs] {
+        now(store.put(delegation)).unwrap();
+    }
+    // Powerlines are about everybody.
+    expected.push(mine);
+    expected.sort_by_key(|delegation| *delegation.cid());
+    let granted = |subject: &str| now(store.granted(&"did:web:b".parse().unwrap(), &subject.parse().unwrap())).unwrap();
+    assert_eq!(granted("did:web:x#any"), expected);
+    assert_eq!(granted("did:web:z").len(), 2);
 }

@@ -1,6 +1,6 @@
 use ucan_core::{
-    Authority, ChainError, Cid, Context, Delegation, Did, Ipld, Request, SignatureError, Token, Verified, in_time,
-    validate, verify,
+    Authority, ChainError, Cid, Context, Delegation, Did, Request, SignatureError, Token, Verified, in_time, validate,
+    verify,
 };
 
 use crate::{Invocation, Outcome, ReceiptError, ReceiptId, TaskError, TaskId, receipt::statement};
@@ -102,8 +102,12 @@ pub fn attest(
     let chain = chain
         .map(|(index, cid)| proofs(cid).ok_or(AttestError::UnavailableProof { proof: *cid, index }))
         .collect::<Result<Vec<_>, _>>()?;
-    let args = Ipld::Map(invocation.args().clone());
-    let asked = Request { invoker: issuer, subject: invocation.subject(), command: invocation.command(), args: &args };
+    let asked = Request {
+        invoker: issuer,
+        subject: invocation.subject(),
+        command: invocation.command(),
+        args: invocation.task().args_value(),
+    };
     let authority = validate(&asked, &chain, context)?;
     if let Some(request) = request {
         if !request.executor().same_principal(invocation.subject()) {

@@ -38,8 +38,7 @@ impl Call {
             return Err(TaskError::Pending.into());
         }
         let id = task.id()?;
-        let args = Ipld::Map(task.args().clone());
-        let request = Request { invoker, subject: task.subject(), command: task.command(), args: &args };
+        let request = Request { invoker, subject: task.subject(), command: task.command(), args: task.args_value() };
         let authority = ucan_core::search(&request, grants, context).map_err(Box::new)?;
         if authority.undecided() {
             return Err(TaskError::Pending.into());

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use ucan_core::{
     Authority, ChainError, ChainErrorClass, Cid, Command, Context, Delegation, Did, Envelope, Fields, Ipld, Issuer,
-    Purpose, Request, SignError, SignatureError, TimeError, Timestamp, Token, TokenError, Verified, in_time, tag,
-    validate, verify,
+    Purpose, Request, Shape, SignError, SignatureError, TimeError, Timestamp, Token, TokenError, Verified, in_time,
+    tag, validate, verify,
 };
 
 use crate::{InvocationId, Task};
@@ -30,6 +30,30 @@ struct Parsed {
     meta: BTreeMap<String, Ipld>,
 }
 
+/// An invocation on the wire (UCAN Invocation 1.0, "Invocation Payload").
+const SHAPE: Shape = Shape {
+    kind: "an invocation",
+    tags: &[tag::INVOCATION, tag::INVOCATION_RC1],
+    required: &["iss", "sub", "cmd", "args", "prf", "nonce", "exp"],
+    optional: &["aud", "iat", "cause", "meta"],
+};
+
+impl Parsed {
+    fn read(fields: &mut Fields<'_>) -> Result<Self, TokenError> {
+        let (subject, args) = (fields.did("sub")?, fields.map("args")?);
+        Ok(Self {
+            issuer: fields.did("iss")?,
+            audience: fields.optional_did("aud")?,
+            task: Task::new(subject, fields.command("cmd")?, args, fields.nonce("nonce")?.to_vec()),
+            proofs: fields.links("prf")?,
+            expiration: fields.nullable_time("exp")?,
+            issued_at: fields.optional_time("iat")?,
+            cause: fields.optional_link("cause")?,
+            meta: fields.optional_map("meta")?.unwrap_or_default(),
+        })
+    }
+}
+
 impl Invocation {
     /// Starts an invocation of `command` on `subject`.
     pub fn builder(subject: Did, command: Command, args: BTreeMap<String, Ipld>) -> InvocationBuilder {
@@ -52,7 +76,8 @@ impl Invocation {
     /// # Errors
     /// [`TokenError`] names what is wrong and where.
     pub fn decode(bytes: impl Into<Arc<[u8]>>) -> Result<Self, TokenError> {
-        Self::from_envelope(Envelope::decode(bytes)?)
+        let (envelope, parsed) = Envelope::decode_as(bytes, &SHAPE, Parsed::read)?;
+        Ok(Self { envelope, fields: Arc::new(parsed) })
     }
 
     /// Reads an invocation whose envelope has been read.
@@ -60,23 +85,7 @@ impl Invocation {
     /// # Errors
     /// [`TokenError`] where it is an envelope of something else, or a field is missing, malformed or not defined.
     pub fn from_envelope(envelope: Envelope) -> Result<Self, TokenError> {
-        if ![tag::INVOCATION, tag::INVOCATION_RC1].contains(&envelope.tag()) {
-            return Err(TokenError::WrongKind { expected: "an invocation", tag: envelope.tag() });
-        }
-        let required = ["iss", "sub", "cmd", "args", "prf", "nonce", "exp"];
-        let fields = Fields::new(envelope.payload(), &required, &["aud", "iat", "cause", "meta"])?;
-        let subject = fields.did("sub")?;
-        let args = fields.map("args")?.clone();
-        let parsed = Parsed {
-            issuer: fields.did("iss")?,
-            audience: fields.optional_did("aud")?,
-            task: Task::new(subject, fields.command("cmd")?, args, fields.nonce("nonce")?.to_vec()),
-            proofs: fields.links("prf")?,
-            expiration: fields.nullable_time("exp")?,
-            issued_at: fields.optional_time("iat")?,
-            cause: fields.optional_link("cause")?,
-            meta: fields.optional_map("meta")?.cloned().unwrap_or_default(),
-        };
+        let parsed = envelope.parse_as(&SHAPE, Parsed::read)?;
         Ok(Self { envelope, fields: Arc::new(parsed) })
     }
 
@@ -206,12 +215,11 @@ pub fn authorize(
         .iter()
         .map(|cid| proofs(cid).ok_or(InvocationError::UnavailableProof { proof: *cid }))
         .collect::<Result<Vec<_>, _>>()?;
-    let args = Ipld::Map(invocation.args().clone());
     let request = Request {
         invoker: invocation.issuer(),
         subject: invocation.subject(),
         command: invocation.command(),
-        args: &args,
+        args: invocation.task().args_value(),
     };
     let addressed = invocation.executor().same_principal(executor);
     let misaddressed =

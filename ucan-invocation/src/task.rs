@@ -22,15 +22,18 @@ const WASM_RUN: &str = "/wasm/run";
 pub struct Task {
     subject: Did,
     command: Command,
-    args: BTreeMap<String, Ipld>,
+    /// Always a map.
+    args: Ipld,
     nonce: Vec<u8>,
 }
+
+static NO_ARGS: BTreeMap<String, Ipld> = BTreeMap::new();
 
 impl Task {
     /// A task on `subject`. The nonce is empty for work that is the same each time it is done.
     #[must_use]
     pub fn new(subject: Did, command: Command, args: BTreeMap<String, Ipld>, nonce: Vec<u8>) -> Self {
-        Self { subject, command, args, nonce }
+        Self { subject, command, args: Ipld::Map(args), nonce }
     }
 
     /// Whose resource it concerns (`sub`).
@@ -48,6 +51,15 @@ impl Task {
     /// The arguments of the command (`args`).
     #[must_use]
     pub fn args(&self) -> &BTreeMap<String, Ipld> {
+        match &self.args {
+            Ipld::Map(args) => args,
+            _ => &NO_ARGS,
+        }
+    }
+
+    /// The arguments as one value, which is a map: what policies are about.
+    #[must_use]
+    pub fn args_value(&self) -> &Ipld {
         &self.args
     }
 
@@ -60,13 +72,13 @@ impl Task {
     /// The same task with other arguments: how a task with promises becomes a resolved one.
     #[must_use]
     pub fn with_args(&self, args: BTreeMap<String, Ipld>) -> Self {
-        Self { args, ..self.clone() }
+        Self { args: Ipld::Map(args), ..self.clone() }
     }
 
     /// Whether an argument still waits for another task.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        self.args.values().any(promise::is_pending)
+        self.args().values().any(promise::is_pending)
     }
 
     /// The task as data.
@@ -76,7 +88,7 @@ impl Task {
             [
                 ("sub".to_owned(), Ipld::String(self.subject.to_string())),
                 ("cmd".to_owned(), Ipld::String(self.command.to_string())),
-                ("args".to_owned(), Ipld::Map(self.args.clone())),
+                ("args".to_owned(), self.args.clone()),
                 ("nonce".to_owned(), Ipld::Bytes(self.nonce.clone())),
             ]
             .into(),
@@ -115,7 +127,7 @@ impl Task {
         Ok(Self {
             subject: Did::parse(&subject).map_err(|_| TaskError::Field("sub"))?,
             command: Command::parse(&command).map_err(|_| TaskError::Field("cmd"))?,
-            args,
+            args: Ipld::Map(args),
             nonce,
         })
     }
@@ -141,7 +153,7 @@ impl Task {
 pub struct Instruction {
     subject: Option<Did>,
     command: Command,
-    args: BTreeMap<String, Ipld>,
+    args: Ipld,
 }
 
 impl Instruction {
@@ -150,11 +162,8 @@ impl Instruction {
     /// # Errors
     /// [`TaskError::Encode`] where an argument cannot be carried.
     pub fn id(&self) -> Result<InstructionId, TaskError> {
-        let mut map: BTreeMap<String, Ipld> = [
-            ("cmd".to_owned(), Ipld::String(self.command.to_string())),
-            ("args".to_owned(), Ipld::Map(self.args.clone())),
-        ]
-        .into();
+        let mut map: BTreeMap<String, Ipld> =
+            [("cmd".to_owned(), Ipld::String(self.command.to_string())), ("args".to_owned(), self.args.clone())].into();
         if let Some(subject) = &self.subject {
             map.insert("sub".to_owned(), Ipld::String(subject.to_string()));
         }

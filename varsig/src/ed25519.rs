@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ed25519_dalek::Signer as _;
+use ed25519_dalek::{Signer as _, Verifier as _};
 use zeroize::Zeroizing;
 
 use crate::{PublicKeyError, SignError, Signature, SignatureAlgorithm, Signer, Verifier, VerifyError};
@@ -45,6 +45,31 @@ impl Signer for SigningKey {
     }
 }
 
+/// The canonical encodings of the eight points of small order.
+const SMALL_ORDER: [[u8; 32]; 8] = [
+    point(b"0100000000000000000000000000000000000000000000000000000000000000"),
+    point(b"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    point(b"0000000000000000000000000000000000000000000000000000000000000080"),
+    point(b"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    point(b"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    point(b"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85"),
+    point(b"0000000000000000000000000000000000000000000000000000000000000000"),
+    point(b"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa"),
+];
+
+const fn point(hex: &[u8; 64]) -> [u8; 32] {
+    const fn digit(hex: u8) -> u8 {
+        if hex.is_ascii_digit() { hex - b'0' } else { hex - b'a' + 10 }
+    }
+    let mut bytes = [0; 32];
+    let mut index = 0;
+    while index < 32 {
+        bytes[index] = digit(hex[2 * index]) << 4 | digit(hex[2 * index + 1]);
+        index += 1;
+    }
+    bytes
+}
+
 /// A public key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct VerifyingKey(ed25519_dalek::VerifyingKey);
@@ -84,9 +109,18 @@ impl Verifier for VerifyingKey {
         SignatureAlgorithm::Ed25519
     }
 
+    fn public_key(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
         let signature = ed25519_dalek::Signature::from_slice(signature)
             .map_err(|_| VerifyError::Length { expected: 64, got: signature.len() })?;
-        self.0.verify_strict(message, &signature).map_err(|_| VerifyError::Mismatch)
+        // This is `verify_strict` without decompressing R: R is compared with canonical bytes, so that it can only be one of
+        // the canonical encodings of a point of small order, and the key was checked when it was made.
+        if SMALL_ORDER.contains(signature.r_bytes()) {
+            return Err(VerifyError::Mismatch);
+        }
+        self.0.verify(message, &signature).map_err(|_| VerifyError::Mismatch)
     }
 }

@@ -70,6 +70,9 @@ pub trait Verifier: fmt::Debug + Send + Sync {
     /// The algorithm of the signatures that this verifier can check.
     fn algorithm(&self) -> SignatureAlgorithm;
 
+    /// The key's bytes.
+    fn public_key(&self) -> &[u8];
+
     /// Checks a signature over a message.
     ///
     /// # Errors
@@ -93,6 +96,10 @@ macro_rules! forward {
         impl<T: Verifier + ?Sized> Verifier for $pointer<T> {
             fn algorithm(&self) -> SignatureAlgorithm {
                 (**self).algorithm()
+            }
+
+            fn public_key(&self) -> &[u8] {
+                (**self).public_key()
             }
 
             fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {

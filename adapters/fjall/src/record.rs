@@ -36,8 +36,8 @@ pub(crate) enum Record {
     Block(Cid),
     /// A receipt was filed.
     Receipt { id: Cid, memo: Option<Cid>, tasks: Vec<Cid> },
-    /// A delegation was put.
-    Delegation { id: Cid, audience: String },
+    /// A delegation was put. A powerline has an empty subject.
+    Delegation { id: Cid, audience: String, subject: String },
     /// A run was accepted.
     Started { run: Cid, workflow: Cid },
     /// A task that alters the world is about to start.
@@ -83,7 +83,8 @@ impl Record {
                     bytes.extend(cid.to_bytes());
                 }
             }
-            Self::Delegation { audience, .. } => bytes.extend(audience.as_bytes()),
+            // No DID has a space in it.
+            Self::Delegation { audience, subject, .. } => bytes.extend(format!("{audience} {subject}").as_bytes()),
             _ => {}
         }
         bytes
@@ -111,8 +112,8 @@ impl Record {
             }
             DELEGATION => {
                 let id = cid(&mut rest)?;
-                let audience = std::str::from_utf8(std::mem::take(&mut rest)).ok()?;
-                Self::Delegation { id, audience: audience.to_owned() }
+                let (audience, subject) = std::str::from_utf8(std::mem::take(&mut rest)).ok()?.split_once(' ')?;
+                Self::Delegation { id, audience: audience.to_owned(), subject: subject.to_owned() }
             }
             STARTED => Self::Started { run: cid(&mut rest)?, workflow: cid(&mut rest)? },
             INTENT => Self::Intent { run: cid(&mut rest)?, task: cid(&mut rest)? },
@@ -140,7 +141,8 @@ mod tests {
             Record::Receipt { id: a, memo: None, tasks: vec![] },
             Record::Receipt { id: a, memo: Some(b), tasks: vec![b, c] },
             Record::Receipt { id: a, memo: None, tasks: vec![c] },
-            Record::Delegation { id: a, audience: "did:key:zAlice".into() },
+            Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: "did:web:b".into() },
+            Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: String::new() },
             Record::Started { run: a, workflow: b },
             Record::Intent { run: a, task: c },
             Record::Finished { run: a, receipt: b },

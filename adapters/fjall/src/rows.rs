@@ -3,7 +3,7 @@
 //! | key | value |
 //! |---|---|
 //! | `b` CID | a block: `0` and its bytes, or `1` and its length where the bytes are a file |
-//! | `d` sha2-256 of the audience, CID | a delegation of that audience: the number of its record |
+//! | `d` sha2-256 of the audience, of the subject, CID | a delegation of that audience about that subject (an empty text for powerlines): the number of its record |
 //! | `i` task | an intent was written: the number of its first record |
 //! | `l` number, big-endian | the log: chain hash, record |
 //! | `m` instruction, receipt | a receipt answers the instruction: the number of its record |
@@ -34,6 +34,16 @@ pub(crate) fn block(id: &Cid) -> Vec<u8> {
 /// The beginning of the keys of all delegations of `audience`.
 pub(crate) fn audience(audience: &str) -> Vec<u8> {
     key(AUDIENCE, &Sha256::digest(audience.as_bytes()))
+}
+
+/// How many bytes stand between the audience and the CID in the key of a delegation.
+pub(crate) const SUBJECT: usize = 32;
+
+/// The beginning of the keys of all delegations of `audience` about `subject`.
+pub(crate) fn granted(audience: &str, subject: &str) -> Vec<u8> {
+    let mut key = self::audience(audience);
+    key.extend(Sha256::digest(subject.as_bytes()));
+    key
 }
 
 /// The key of the intent to run `task`.
@@ -84,9 +94,9 @@ pub(crate) fn only_cid(key: &[u8]) -> Option<Cid> {
     Cid::try_from(key.get(1..)?).ok()
 }
 
-/// The CID that comes after `prefix` in a key.
-pub(crate) fn last_cid(key: &[u8], prefix: &[u8]) -> Option<Cid> {
-    Cid::try_from(key.strip_prefix(prefix)?).ok()
+/// The CID that comes after so many bytes of a key.
+pub(crate) fn last_cid(key: &[u8], before: usize) -> Option<Cid> {
+    Cid::try_from(key.get(before..)?).ok()
 }
 
 /// The index rows that `record` asks for, apart from those of open runs, which come and go. Each is written once, by
@@ -96,7 +106,7 @@ pub(crate) fn indexes(record: &Record) -> Vec<Vec<u8>> {
         Record::Receipt { id, memo, tasks } => {
             tasks.iter().map(|of| entry(task(of), id)).chain(memo.iter().map(|of| entry(self::memo(of), id))).collect()
         }
-        Record::Delegation { id, audience } => vec![entry(self::audience(audience), id)],
+        Record::Delegation { id, audience, subject } => vec![entry(granted(audience, subject), id)],
         Record::Intent { task, .. } => vec![intent(task)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
     }

@@ -181,13 +181,13 @@ impl FjallStore {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// The CIDs that are listed under `prefix`, in the order in which they were filed.
-    pub(crate) fn listed(&self, what: &str, prefix: &[u8]) -> Result<Vec<Cid>, StoreError> {
+    /// The CIDs that are listed under `prefix`, with so many bytes in between, in the order in which they were filed.
+    pub(crate) fn listed(&self, what: &str, prefix: &[u8], between: usize) -> Result<Vec<Cid>, StoreError> {
         let malformed = || StoreError::corrupt(what, "a row is malformed");
         let mut listed = Vec::new();
         for (key, value) in self.db()?.prefix(what, prefix)? {
             let number = rows::number(&value).ok_or_else(malformed)?;
-            listed.push((number, rows::last_cid(&key, prefix).ok_or_else(malformed)?));
+            listed.push((number, rows::last_cid(&key, prefix.len() + between).ok_or_else(malformed)?));
         }
         listed.sort_unstable_by_key(|(number, _)| *number);
         Ok(listed.into_iter().map(|(_, cid)| cid).collect())

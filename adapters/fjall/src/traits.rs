@@ -54,7 +54,7 @@ impl ReceiptStore for FjallStore {
 impl FjallStore {
     async fn receipts(&self, what: &str, prefix: &[u8]) -> Result<Vec<Receipt>, StoreError> {
         let mut receipts = Vec::new();
-        for cid in self.listed(what, prefix)? {
+        for cid in self.listed(what, prefix, 0)? {
             let receipt = ReceiptStore::get(self, &ReceiptId::new(cid)).await?;
             receipts.push(
                 receipt.ok_or_else(|| StoreError::corrupt(format!("receipt {cid}"), "it is listed, and not there"))?,
@@ -68,8 +68,11 @@ impl FjallStore {
 #[async_trait]
 impl DelegationStore for FjallStore {
     async fn put(&self, delegation: &Delegation) -> Result<(), StoreError> {
-        let record =
-            Record::Delegation { id: *delegation.cid(), audience: delegation.audience().principal().to_owned() };
+        let record = Record::Delegation {
+            id: *delegation.cid(),
+            audience: delegation.audience().principal().to_owned(),
+            subject: delegation.subject().map_or("", Did::principal).to_owned(),
+        };
         self.write_with_block(record, delegation.bytes(), true).await
     }
 
@@ -78,7 +81,23 @@ impl DelegationStore for FjallStore {
     }
 
     async fn for_audience(&self, audience: &Did) -> Result<Vec<Delegation>, StoreError> {
-        let mut cids = self.listed("the delegations of an audience", &rows::audience(audience.principal()))?;
+        let audience = rows::audience(audience.principal());
+        self.delegations(self.listed("the delegations of an audience", &audience, rows::SUBJECT)?).await
+    }
+
+    async fn granted(&self, audience: &Did, subject: &Did) -> Result<Vec<Delegation>, StoreError> {
+        let mut cids = Vec::new();
+        for subject in [subject.principal(), ""] {
+            let prefix = rows::granted(audience.principal(), subject);
+            cids.extend(self.listed("the delegations of an audience about a subject", &prefix, 0)?);
+        }
+        self.delegations(cids).await
+    }
+}
+
+impl FjallStore {
+    /// The delegations with these CIDs, in the order of the CIDs.
+    async fn delegations(&self, mut cids: Vec<Cid>) -> Result<Vec<Delegation>, StoreError> {
         cids.sort_unstable();
         let mut delegations = Vec::with_capacity(cids.len());
         for cid in cids {

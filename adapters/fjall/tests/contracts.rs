@@ -152,9 +152,9 @@ fn other_formats_are_refused() {
     let (folder, store) = opened();
     let path = folder.path().join("store");
     drop(store);
-    fs::write(path.join("FORMAT"), "ipvm-fjall 2\n").unwrap();
+    fs::write(path.join("FORMAT"), "ipvm-fjall 3\n").unwrap();
     let error = FjallStore::open(&path).unwrap_err();
-    assert_eq!(error, OpenError::Format { path, found: "ipvm-fjall 2".into(), supported: "ipvm-fjall 1".into() });
+    assert_eq!(error, OpenError::Format { path, found: "ipvm-fjall 3".into(), supported: "ipvm-fjall 2".into() });
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) fn receipt(request: &Request<'_>) -> Answer {
 
 /// The fields of a token's payload, with its CID and what else is said about it.
 fn fields<'a>(envelope: &Envelope, more: impl IntoIterator<Item = (&'a str, Ipld)>) -> Ipld {
-    let mut fields = envelope.payload().clone();
+    let mut fields = envelope.payload();
     fields.insert("cid".to_owned(), text(envelope.cid()));
     fields.extend(more.into_iter().map(|(key, value)| (key.to_owned(), value)));
     Ipld::Map(fields)

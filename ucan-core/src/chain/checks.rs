@@ -59,6 +59,9 @@ pub(super) fn revocation(grant: &Delegation, ctx: &Context<'_>) -> Result<(), Br
     use crate::Token;
 
     if (ctx.revoked)(grant.cid()) || (ctx.revoked)(&grant.envelope().signed_cid()) {
+        if let Some(memo) = ctx.keys.memo() {
+            memo.forget(grant.cid());
+        }
         Err((Class::Revoked, format!("{} has been revoked", grant.cid())))
     } else {
         Ok(())

@@ -2,13 +2,17 @@
 
 mod checks;
 mod error;
+mod explain;
+mod find;
 mod search;
 mod validate;
 
 use std::fmt;
 
 pub use error::{ChainError, ChainErrorClass, NoChain};
-pub use search::search;
+pub use explain::{Check, CheckOutcome, Explanation, Link, Rule, explain};
+pub use find::{FindError, find};
+pub use search::{Found, ProofSearch, search};
 pub use validate::{check_attenuation, diagnose, validate};
 
 use crate::{Cid, Command, Did, Ipld, KeySource, Timestamp};
@@ -41,9 +45,9 @@ pub struct Context<'a> {
     /// Where public keys come from.
     pub keys: &'a dyn KeySource,
     /// Whether the token with a CID, or the signed part with it, has been revoked.
-    pub revoked: &'a dyn Fn(&Cid) -> bool,
+    pub revoked: &'a (dyn Fn(&Cid) -> bool + Sync),
     /// Whether a value in the arguments stands for one that is not known yet.
-    pub pending: &'a dyn Fn(&Ipld) -> bool,
+    pub pending: &'a (dyn Fn(&Ipld) -> bool + Sync),
 }
 
 impl<'a> Context<'a> {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{
-    Authority, ChainError, ChainErrorClass as Class, Context, LENGTH, Request,
+    Authority, ChainError, ChainErrorClass as Class, CheckOutcome, Context, LENGTH, Request, Rule,
     checks::{self, Broken},
 };
 use crate::{Delegation, Timestamp, policy::Budget};
@@ -46,9 +46,7 @@ pub fn validate(request: &Request<'_>, proofs: &[Delegation], ctx: &Context<'_>)
 
 /// Everything that is wrong with a chain, in the order in which [`validate`] looks; nothing when it would succeed.
 pub fn diagnose(request: &Request<'_>, proofs: &[Delegation], ctx: &Context<'_>) -> Vec<ChainError> {
-    let mut report = Report { all: true, ..Report::default() };
-    let _ = report.check(request, proofs, ctx);
-    report.errors
+    Report::of(request, proofs, ctx, None).errors
 }
 
 /// Checks that each proof, root first, passes on no wider command and no longer time than the one before it.
@@ -99,57 +97,84 @@ pub(super) fn authority<'a>(
 
 /// What was found while checking a chain.
 #[derive(Default)]
-struct Report {
+pub(super) struct Report {
     /// Whether to go on after the first failure.
     all: bool,
-    errors: Vec<ChainError>,
-    undecided: bool,
+    pub(super) errors: Vec<ChainError>,
+    pub(super) undecided: bool,
+    /// Every rule that was applied, to which proof, and what came of it: for those who want to know.
+    pub(super) trail: Option<Trail>,
 }
 
+type Trail = Vec<(Option<usize>, Rule, CheckOutcome)>;
+
 impl Report {
-    fn note(&mut self, proof: Option<usize>, result: Result<(), Broken>) -> ControlFlow<()> {
-        let Err((class, detail)) = result else {
-            return ControlFlow::Continue(());
-        };
-        self.errors.push(ChainError { class, proof, detail });
+    /// All that can be said of a chain.
+    pub(super) fn of(request: &Request<'_>, proofs: &[Delegation], ctx: &Context<'_>, trail: Option<Trail>) -> Self {
+        let mut report = Self { all: true, trail, ..Self::default() };
+        let _ = report.check(request, proofs, ctx);
+        report
+    }
+
+    /// Keeps what came of a rule: whether it is kept, or undecided.
+    fn note(&mut self, proof: usize, rule: Rule, result: Result<bool, Broken>) -> ControlFlow<()> {
+        let failed = result.map_err(|(class, detail)| ChainError { class, proof: Some(proof), detail });
+        if let Some(trail) = &mut self.trail {
+            let outcome = match &failed {
+                Ok(false) => CheckOutcome::Passed,
+                Ok(true) => CheckOutcome::Undecided,
+                Err(error) => CheckOutcome::Failed(error.clone()),
+            };
+            trail.push((Some(proof), rule, outcome));
+        }
+        match failed {
+            Ok(undecided) => {
+                self.undecided |= undecided;
+                ControlFlow::Continue(())
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail(&mut self, error: ChainError) -> ControlFlow<()> {
+        self.errors.push(error);
         if self.all { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn check(&mut self, request: &Request<'_>, proofs: &[Delegation], ctx: &Context<'_>) -> ControlFlow<()> {
         if proofs.len() > LENGTH {
             let detail = format!("{} proofs are given, more than {LENGTH}", proofs.len());
-            let _ = self.note(None, Err((Class::LimitExceeded, detail)));
+            let _ = self.fail(ChainError::new(Class::LimitExceeded, None, detail));
             return ControlFlow::Break(());
         }
         if proofs.is_empty() && !request.invoker.same_principal(request.subject) {
             let detail = format!("{} gives no proof that it may act on {}", request.invoker, request.subject);
-            self.note(None, Err((Class::InvalidClaim, detail)))?;
+            self.fail(ChainError::new(Class::InvalidClaim, None, detail))?;
         }
         let budget = Budget::default();
+        let decided = |result: Result<(), Broken>| result.map(|()| false);
         for (index, proof) in proofs.iter().enumerate() {
-            let place = Some(index);
-            self.note(place, checks::signature(proof, ctx))?;
-            self.note(place, checks::time(proof, ctx))?;
-            self.note(place, root_has_subject(proof, index))?;
-            self.note(place, checks::subject(proof, request))?;
-            self.note(place, alignment(request, proofs, index))?;
-            self.note(place, checks::command(proof, request))?;
-            match checks::policy(proof, request, ctx, &budget) {
-                Ok(undecided) => self.undecided |= undecided,
-                Err(broken) => self.note(place, Err(broken))?,
+            self.note(index, Rule::Signature, decided(checks::signature(proof, ctx)))?;
+            self.note(index, Rule::Time, decided(checks::time(proof, ctx)))?;
+            if index == 0 {
+                self.note(index, Rule::Root, decided(root_has_subject(proof)))?;
             }
+            self.note(index, Rule::Subject, decided(checks::subject(proof, request)))?;
+            self.note(index, Rule::Principals, decided(alignment(request, proofs, index)))?;
+            self.note(index, Rule::Command, decided(checks::command(proof, request)))?;
+            self.note(index, Rule::Policy, checks::policy(proof, request, ctx, &budget))?;
         }
         if self.errors.is_empty() {
             for (index, proof) in proofs.iter().enumerate() {
-                self.note(Some(index), checks::revocation(proof, ctx))?;
+                self.note(index, Rule::Revocation, decided(checks::revocation(proof, ctx)))?;
             }
         }
         ControlFlow::Continue(())
     }
 }
 
-fn root_has_subject(proof: &Delegation, index: usize) -> Result<(), Broken> {
-    if index == 0 && proof.subject().is_none() {
+fn root_has_subject(root: &Delegation) -> Result<(), Broken> {
+    if root.subject().is_none() {
         let detail = "a powerline (null subject) cannot be the root: it passes on the subject of the proof before it";
         return Err((Class::InvalidClaim, detail.to_owned()));
     }

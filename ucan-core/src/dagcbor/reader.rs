@@ -1,6 +1,6 @@
 //! The single-pass reader.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{cmp::Ordering, collections::BTreeMap, ops::Range};
 
 use super::{DecodeError, DecodeErrorKind as Kind, Limits, canonical_order};
 use crate::{Ipld, block};
@@ -29,6 +29,39 @@ struct Head {
     info: u8,
     argument: u64,
     offset: usize,
+}
+
+/// Where a reader is among the entries of a map.
+#[derive(Debug)]
+pub(crate) struct Entries<'a> {
+    left: usize,
+    previous: Option<&'a str>,
+}
+
+impl<'a> Entries<'a> {
+    /// Reads the next key and checks that it comes after the one before it; none after the last entry.
+    pub(crate) fn next_key(&mut self, reader: &mut Reader<'a>) -> Result<Option<&'a str>, DecodeError> {
+        self.next(reader).map(|next| next.map(|(_, key)| key))
+    }
+
+    fn next(&mut self, reader: &mut Reader<'a>) -> Result<Option<(usize, &'a str)>, DecodeError> {
+        let Some(left) = self.left.checked_sub(1) else {
+            return Ok(None);
+        };
+        self.left = left;
+        let offset = reader.at;
+        let key = reader.text("a text string as a map key")?;
+        let order = self.previous.map_or(Ordering::Less, |previous| canonical_order(previous, key));
+        match order {
+            Ordering::Less => {}
+            Ordering::Equal => {
+                return Err(DecodeError { offset, kind: Kind::DuplicateKey(crate::text::excerpt(key)) });
+            }
+            Ordering::Greater => return Err(DecodeError { offset, kind: Kind::KeyOrder }),
+        }
+        self.previous = Some(key);
+        Ok(Some((offset, key)))
+    }
 }
 
 const UNSIGNED: u8 = 0;
@@ -117,6 +150,45 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Enters a map, whose entries the caller reads one by one: for each a key, then its value.
+    pub(crate) fn entries(&mut self, expected: &'static str) -> Result<Entries<'a>, DecodeError> {
+        let head = self.head()?;
+        if head.major != MAP {
+            return Err(DecodeError { offset: head.offset, kind: Kind::Expected(expected) });
+        }
+        self.admit(1, head.offset)?;
+        let left = self.count(&head, 0, 2)?;
+        Ok(Entries { left, previous: None })
+    }
+
+    /// Reads a text string without copying it, if one comes next.
+    pub(crate) fn text_if(&mut self) -> Result<Option<&'a str>, DecodeError> {
+        if self.peek() != Some(TEXT) {
+            return Ok(None);
+        }
+        let head = self.head()?;
+        self.text_after(&head).map(Some)
+    }
+
+    /// Reads a byte string without copying it, if one comes next.
+    pub(crate) fn bytes_if(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
+        if self.peek() != Some(BYTES) {
+            return Ok(None);
+        }
+        let head = self.head()?;
+        self.range(&head).map(|range| Some(&self.bytes[range]))
+    }
+
+    /// Reads the value of an entry.
+    pub(crate) fn value_of_entry(&mut self) -> Result<Ipld, DecodeError> {
+        self.value_at(1)
+    }
+
+    /// The major type of what comes next.
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).map(|initial| initial >> 5)
+    }
+
     fn value_at(&mut self, depth: usize) -> Result<Ipld, DecodeError> {
         let head = self.head()?;
         let error = |kind| Err(DecodeError { offset: head.offset, kind });
@@ -146,7 +218,7 @@ impl<'a> Reader<'a> {
                 let length = self.count(&head, depth, 2)?;
                 let room = length.next_multiple_of(NODE).saturating_mul(size_of::<(String, Ipld)>());
                 self.make_room(room, head.offset)?;
-                self.entries(length, depth).map(Ipld::Map)
+                self.map_of_values(length, depth).map(Ipld::Map)
             }
             TAG if head.argument == 42 => {
                 let range = self.bytes("a byte string under tag 42")?;
@@ -171,26 +243,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn entries(&mut self, length: usize, depth: usize) -> Result<BTreeMap<String, Ipld>, DecodeError> {
-        let mut entries = Vec::with_capacity(length);
-        let mut previous: Option<&str> = None;
-        for _ in 0..length {
-            let offset = self.at;
-            let key = self.text("a text string as a map key")?;
-            match previous.map(|previous| canonical_order(previous, key)) {
-                None | Some(std::cmp::Ordering::Less) => {}
-                Some(std::cmp::Ordering::Equal) => {
-                    return Err(DecodeError { offset, kind: Kind::DuplicateKey(crate::text::excerpt(key)) });
-                }
-                Some(std::cmp::Ordering::Greater) => {
-                    return Err(DecodeError { offset, kind: Kind::KeyOrder });
-                }
-            }
+    fn map_of_values(&mut self, length: usize, depth: usize) -> Result<BTreeMap<String, Ipld>, DecodeError> {
+        let mut map = BTreeMap::new();
+        let mut entries = Entries { left: length, previous: None };
+        while let Some((offset, key)) = entries.next(self)? {
             self.make_room(key.len(), offset)?;
-            previous = Some(key);
-            entries.push((key.to_owned(), self.value_at(depth + 1)?));
+            let value = self.value_at(depth + 1)?;
+            map.insert(key.to_owned(), value);
         }
-        Ok(entries.into_iter().collect())
+        Ok(map)
     }
 
     /// Counts values that are about to be read, before there is room made for them. Those of a list or map are counted all at
@@ -247,33 +308,37 @@ impl<'a> Reader<'a> {
 
     fn head(&mut self) -> Result<Head, DecodeError> {
         let offset = self.at;
-        let error = |kind| DecodeError { offset, kind };
+        let error = |kind| Err(DecodeError { offset, kind });
         let rest = &self.bytes[offset..];
-        let (initial, rest) = rest.split_first().ok_or_else(|| error(Kind::Truncated))?;
+        let Some((&initial, rest)) = rest.split_first() else {
+            return error(Kind::Truncated);
+        };
         let (major, info) = (initial >> 5, initial & 0x1f);
-        let width = match info {
-            0..=23 => 0,
-            24..=27 => 1 << (info - 24),
-            28..=30 => return Err(error(Kind::Reserved)),
-            _ => {
-                return Err(error(if (BYTES..=MAP).contains(&major) { Kind::Indefinite } else { Kind::Reserved }));
-            }
-        };
-        let argument = if width == 0 {
-            u64::from(info)
-        } else {
-            let argument = rest.get(..width).ok_or_else(|| error(Kind::Truncated))?;
-            argument.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-        };
         // The bits of a float are not a number that could be shorter.
-        let shortest = major == 7
-            || match width {
-                0 => true,
-                1 => argument >= 24,
-                _ => argument >> (4 * width) != 0,
-            };
-        if !shortest {
-            return Err(error(Kind::LongForm));
+        let float = major == 7;
+        let (argument, width, shortest) = match info {
+            0..=23 => (u64::from(info), 0, true),
+            24 => match rest.first() {
+                Some(byte) => (u64::from(*byte), 1, *byte >= 24),
+                None => return error(Kind::Truncated),
+            },
+            25 => match rest.first_chunk() {
+                Some(bytes) => (u64::from(u16::from_be_bytes(*bytes)), 2, bytes[0] != 0),
+                None => return error(Kind::Truncated),
+            },
+            26 => match rest.first_chunk() {
+                Some(bytes) => (u64::from(u32::from_be_bytes(*bytes)), 4, bytes[..2] != [0; 2]),
+                None => return error(Kind::Truncated),
+            },
+            27 => match rest.first_chunk() {
+                Some(bytes) => (u64::from_be_bytes(*bytes), 8, bytes[..4] != [0; 4]),
+                None => return error(Kind::Truncated),
+            },
+            31 if (BYTES..=MAP).contains(&major) => return error(Kind::Indefinite),
+            _ => return error(Kind::Reserved),
+        };
+        if !(shortest || float) {
+            return error(Kind::LongForm);
         }
         self.at = offset + 1 + width;
         Ok(Head { major, info, argument, offset })

@@ -127,7 +127,7 @@ pub(crate) fn tampered(token: &impl Token) -> Vec<u8> {
 
 /// The payload of a token, to be altered and sealed again.
 pub(crate) fn payload(token: &impl Token) -> BTreeMap<String, Ipld> {
-    token.envelope().payload().clone()
+    token.envelope().payload()
 }
 
 /// What an invocation is checked with, and what is expected.

@@ -123,6 +123,24 @@ pub(crate) async fn delegations_conform(store: &dyn DelegationStore) {
     let read = store.get(of_three.cid()).await.unwrap().unwrap();
     assert_eq!(read.bytes(), of_three.bytes());
     assert!(store.for_audience(issuer(4).did()).await.unwrap().is_empty());
+
+    // By subject too: those about it, and powerlines.
+    let (alice, bob) = (issuer(10), issuer(11));
+    let about = |subject: Option<&Issuer>, nonce: u8| {
+        let subject = subject.map(|subject| subject.did().clone());
+        Delegation::builder(bob.did().clone(), subject, Command::top()).nonce([nonce]).sign(&alice).unwrap()
+    };
+    let (mine, powerline, other) = (about(Some(&alice), 1), about(None, 2), about(Some(&bob), 3));
+    for delegation in [&mine, &powerline, &other] {
+        store.put(delegation).await.unwrap();
+    }
+    let mut expected = [&mine, &powerline];
+    expected.sort_by_key(|delegation| *delegation.cid());
+    let found = store.granted(bob.did(), alice.did()).await.unwrap();
+    assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+    assert_eq!(store.granted(bob.did(), issuer(12).did()).await.unwrap(), [powerline]);
+    assert!(store.granted(alice.did(), bob.did()).await.unwrap().is_empty());
+    assert_eq!(store.for_audience(bob.did()).await.unwrap().len(), 3);
 }
 
 /// All files under a folder and their contents.
