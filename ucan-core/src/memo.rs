@@ -44,8 +44,8 @@ pub struct SignatureMemo {
 /// The hash of a key, for principals whose keys can change; zeros where the identifier is the key.
 type KeyId = [u8; 32];
 
-/// A principal and the algorithm that it signs with.
-type Principal = (Box<str>, SignatureAlgorithm);
+/// A principal, the algorithm that it signs with, and what for: another source of keys may give a key for one purpose only.
+type Principal = (Box<str>, SignatureAlgorithm, Purpose);
 
 /// How many principals' keys are remembered.
 const KEYS: usize = 1024;
@@ -80,7 +80,7 @@ impl SignatureMemo {
             self.tokens.insert(digest, key_id(token, &**verifier));
         }
         if is_its_key(token.issuer()) {
-            let principal = (token.issuer().principal().into(), verifier.algorithm());
+            let principal = (token.issuer().principal().into(), verifier.algorithm(), token.purpose());
             if self.verifiers.get(&principal).is_none() {
                 self.verifiers.insert(principal, verifier.clone());
             }
@@ -216,7 +216,8 @@ impl<K: KeySource> KeySource for CachedKeys<K> {
         algorithm: SignatureAlgorithm,
         purpose: Purpose,
     ) -> Result<Arc<dyn Verifier>, KeyError> {
-        let known = is_its_key(did).then(|| self.memo.verifiers.get(&(did.principal().into(), algorithm))).flatten();
+        let known =
+            is_its_key(did).then(|| self.memo.verifiers.get(&(did.principal().into(), algorithm, purpose))).flatten();
         known.map_or_else(|| self.inner.verifier(did, algorithm, purpose), Ok)
     }
 
@@ -337,6 +338,20 @@ mod tests {
         set(1);
         verify(&signed, &keys).unwrap();
         assert_eq!(checks(&keys), 2);
+    }
+
+    #[test]
+    fn a_key_for_one_purpose_is_asked_for_again_for_another() {
+        let keys = CachedKeys::new(Counting::default());
+        let alice = issuer(1);
+        verify(token(&alice, 0), &keys).unwrap();
+        let lookups = || keys.inner.lookups.load(Ordering::Relaxed);
+        let ask = |purpose| keys.verifier(alice.did(), SignatureAlgorithm::Ed25519, purpose).unwrap();
+        let before = lookups();
+        ask(Purpose::Delegation);
+        assert_eq!(lookups(), before);
+        ask(Purpose::Invocation);
+        assert_eq!(lookups(), before + 1);
     }
 
     #[test]
