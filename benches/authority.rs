@@ -104,7 +104,7 @@ fn chains() {
     for token in decoded.iter().map(|token| token as &dyn ucan_core::Token).chain([&last as &dyn ucan_core::Token]) {
         parts.push((token, verifier(token.issuer())));
     }
-    let bare = best(400, |_| {
+    let bare = best(4_000, |_| {
         for ((token, verifier), bytes) in parts.iter().zip(&tokens) {
             let envelope = token.envelope();
             verifier.verify(black_box(envelope.signed_bytes()), envelope.signature()).unwrap();
@@ -112,12 +112,12 @@ fn chains() {
         }
     });
     row("six signatures verified and six tokens hashed, nothing else", bare, None);
-    let peer = best(400, |_| drop(black_box(receive_by_peer(black_box(&tokens)))));
+    let peer = best(4_000, |_| drop(black_box(receive_by_peer(black_box(&tokens)))));
     row("decode and validate an invocation with 5 proofs, cold: pq-ucan", peer, Some(bare));
-    let cold = best(400, |_| drop(black_box(receive(black_box(&tokens), &DidKeys, false))));
+    let cold = best(4_000, |_| drop(black_box(receive(black_box(&tokens), &DidKeys, false))));
     row("  ours; at most 1.15 x the bare parts", cold, Some(bare));
     row("  ours, against pq-ucan", cold, Some(peer));
-    let both = best(400, |_| {
+    let both = best(4_000, |_| {
         drop(black_box(receive(black_box(&tokens), &CachedKeys::new(DidKeys), true)));
     });
     row("  ours, signatures on all cores", both, Some(bare));

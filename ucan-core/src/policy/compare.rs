@@ -2,7 +2,11 @@
 
 use std::cmp::Ordering;
 
-use super::{Verdict, evaluate::Work, selector::Found};
+use super::{
+    Verdict,
+    evaluate::{Pending, Work},
+    found::Found,
+};
 use crate::Ipld;
 
 /// The order of two numbers by exact value; nothing, when one of them is not a number.
@@ -35,20 +39,23 @@ fn integer_with_float(integer: i128, float: f64) -> Option<Ordering> {
 }
 
 /// Whether what was found equals a value, members included.
-pub(super) fn equal(found: &Found<'_>, value: &Ipld, work: &Work<'_>) -> Verdict {
+pub(super) fn equal<P: Pending + ?Sized>(found: Found<'_>, value: &Ipld, work: &Work<'_, P>) -> Verdict {
     match (found, value) {
         (Found::Node(node), _) => deep_equal(node, value, work),
         (Found::Null, Ipld::Null) => Verdict::Satisfied,
-        (Found::Integer(integer), _) => (order(&Ipld::Integer(*integer), value) == Some(Ordering::Equal)).into(),
+        (Found::Byte(byte), _) => (order(&Ipld::Integer(byte.into()), value) == Some(Ordering::Equal)).into(),
         (Found::Bytes(bytes), Ipld::Bytes(other)) => same(bytes, other, work).into(),
-        (Found::Items(items), Ipld::List(list)) if items.len() == list.len() => {
+        (Found::Slice(items), Ipld::List(list)) if items.len() == list.len() => {
             all(items.iter().zip(list).map(|(a, b)| deep_equal(a, b, work)))
+        }
+        (Found::Values(values), Ipld::List(list)) if values.len() == list.len() => {
+            all(list.iter().zip(values.in_order(work)).map(|(b, a)| deep_equal(a, b, work)))
         }
         _ => Verdict::Violated,
     }
 }
 
-fn deep_equal(a: &Ipld, b: &Ipld, work: &Work<'_>) -> Verdict {
+fn deep_equal<P: Pending + ?Sized>(a: &Ipld, b: &Ipld, work: &Work<'_, P>) -> Verdict {
     if !work.spend(1) {
         return Verdict::Violated;
     }
@@ -71,7 +78,7 @@ fn deep_equal(a: &Ipld, b: &Ipld, work: &Work<'_>) -> Verdict {
 }
 
 /// Whether bytes are the same, as long as there is work left to look at them.
-fn same(a: &[u8], b: &[u8], work: &Work<'_>) -> bool {
+fn same<P: Pending + ?Sized>(a: &[u8], b: &[u8], work: &Work<'_, P>) -> bool {
     a.len() == b.len() && work.spend(a.len() / 16) && a == b
 }
 

@@ -2,6 +2,7 @@
 
 mod compare;
 mod evaluate;
+mod found;
 mod glob;
 mod parse;
 mod selector;
@@ -68,7 +69,7 @@ impl Policy {
 
     /// Whether arguments keep to the policy. Nothing in them is pending.
     pub fn matches(&self, args: &Ipld) -> bool {
-        self.evaluate(args, &|_| false) == Verdict::Satisfied
+        matches!(evaluate::policy(&self.statements, args, &Work::new(&|_: &Ipld| false, &Budget::default())), Ok(false))
     }
 
     /// Whether arguments keep to the policy when some of the values in them are not known yet.
@@ -78,7 +79,7 @@ impl Policy {
     ///
     /// Arguments that would take more than ten million steps to judge violate the policy.
     pub fn evaluate(&self, args: &Ipld, pending: &dyn Fn(&Ipld) -> bool) -> Verdict {
-        match self.judge(args, pending, &Budget::default()) {
+        match evaluate::policy(&self.statements, args, &Work::new(pending, &Budget::default())) {
             Ok(false) => Verdict::Satisfied,
             Ok(true) => Verdict::Undecided,
             Err(_) => Verdict::Violated,

@@ -2,8 +2,11 @@
 
 use std::{fmt, str::FromStr};
 
-use super::evaluate::{Budget, Work};
-use crate::{Ipld, dagcbor::canonical_order, text::excerpt};
+use super::{
+    evaluate::{Budget, Pending, Work},
+    found::{Found, Selection},
+};
+use crate::{Ipld, text::excerpt};
 
 /// A path into a value: `.`, `.name`, `.list[-1]`, `.list[2:4]`, `.map[]`, `.["any name"]`, each segment optional with `?`.
 ///
@@ -29,7 +32,7 @@ pub struct Selector {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Segment {
+pub(super) enum Segment {
     Key(String),
     Index(i64),
     Slice(Option<i64>, Option<i64>),
@@ -40,28 +43,6 @@ enum Segment {
 const SEGMENTS: usize = 256;
 /// How long a selector may be, in bytes.
 const LENGTH: usize = 16 << 10;
-
-/// What a selector found, without copying it.
-#[derive(Clone)]
-pub(super) enum Found<'a> {
-    Node(&'a Ipld),
-    Null,
-    /// A byte of a byte string.
-    Integer(i128),
-    /// A part of a byte string.
-    Bytes(&'a [u8]),
-    /// A part of a list, or the values of a map.
-    Items(Vec<&'a Ipld>),
-}
-
-/// What became of a selection.
-pub(super) enum Selection<'a> {
-    Found(Found<'a>),
-    /// Nothing is there.
-    Failed,
-    /// It depends on a value that is not known yet.
-    Pending,
-}
 
 impl Selector {
     /// Reads a selector.
@@ -81,19 +62,19 @@ impl Selector {
 
     /// The value that the selector finds, unless the selection fails.
     pub fn select(&self, value: &Ipld) -> Option<Ipld> {
-        match self.resolve(value, &Work::new(&|_| false, &Budget::default())) {
+        match self.resolve(value, &Work::new(&|_: &Ipld| false, &Budget::default())) {
             Selection::Found(found) => Some(found.to_ipld()),
             Selection::Failed | Selection::Pending => None,
         }
     }
 
-    pub(super) fn resolve<'a>(&self, value: &'a Ipld, work: &Work<'_>) -> Selection<'a> {
+    pub(super) fn resolve<'a, P: Pending + ?Sized>(&self, value: &'a Ipld, work: &Work<'_, P>) -> Selection<'a> {
         let mut found = Found::Node(value);
         for (segment, optional) in &self.segments {
             if found.is_pending(work) {
                 return Selection::Pending;
             }
-            found = match step(segment, found, work) {
+            found = match found.step(segment, work) {
                 Some(next) => next,
                 None if *optional => Found::Null,
                 None => return Selection::Failed,
@@ -101,94 +82,6 @@ impl Selector {
         }
         if found.is_pending(work) { Selection::Pending } else { Selection::Found(found) }
     }
-}
-
-impl<'a> Found<'a> {
-    fn is_pending(&self, work: &Work<'_>) -> bool {
-        matches!(self, Self::Node(node) if work.is_pending(node))
-    }
-
-    fn to_ipld(&self) -> Ipld {
-        match self {
-            Self::Node(node) => (*node).clone(),
-            Self::Null => Ipld::Null,
-            Self::Integer(integer) => Ipld::Integer(*integer),
-            Self::Bytes(bytes) => Ipld::Bytes(bytes.to_vec()),
-            Self::Items(items) => Ipld::List(items.iter().copied().cloned().collect()),
-        }
-    }
-
-    /// The members of a list, or the values of a map in canonical order of the keys.
-    pub(super) fn members(self, work: &Work<'_>) -> Option<Vec<&'a Ipld>> {
-        let steps = match &self {
-            Self::Node(Ipld::List(list)) => list.len(),
-            // They are sorted by their keys.
-            Self::Node(Ipld::Map(map)) => map.keys().map(|key| 1 + key.len() / 16).sum(),
-            _ => 0,
-        };
-        if !work.spend(steps) {
-            return None;
-        }
-        match self {
-            Self::Items(items) => Some(items),
-            Self::Node(Ipld::List(list)) => Some(list.iter().collect()),
-            Self::Node(Ipld::Map(map)) => {
-                let mut entries: Vec<_> = map.iter().collect();
-                entries.sort_unstable_by(|(a, _), (b, _)| canonical_order(a, b));
-                Some(entries.into_iter().map(|(_, value)| value).collect())
-            }
-            _ => None,
-        }
-    }
-}
-
-fn step<'a>(segment: &Segment, found: Found<'a>, work: &Work<'_>) -> Option<Found<'a>> {
-    if !work.spend(1) {
-        return None;
-    }
-    match (segment, found) {
-        (Segment::Key(key), Found::Node(Ipld::Map(map))) => {
-            work.spend(key.len() / 16).then(|| map.get(key).map_or(Found::Null, Found::Node))
-        }
-        (Segment::Key(_), _) => None,
-        (Segment::Values, found) => found.members(work).map(Found::Items),
-        (Segment::Index(index), Found::Node(Ipld::List(list))) => Some(Found::Node(at(list, *index)?)),
-        (Segment::Index(index), Found::Items(items)) => Some(Found::Node(at(&items, *index)?)),
-        (Segment::Index(index), Found::Node(Ipld::Bytes(bytes))) => byte(bytes, *index),
-        (Segment::Index(index), Found::Bytes(bytes)) => byte(bytes, *index),
-        (Segment::Slice(from, to), Found::Node(Ipld::List(list))) => {
-            let items = slice(list, *from, *to);
-            work.spend(items.len()).then(|| Found::Items(items.iter().collect()))
-        }
-        (Segment::Slice(from, to), Found::Items(items)) => {
-            let items = slice(&items, *from, *to);
-            work.spend(items.len()).then(|| Found::Items(items.to_vec()))
-        }
-        (Segment::Slice(from, to), Found::Node(Ipld::Bytes(bytes))) => Some(Found::Bytes(slice(bytes, *from, *to))),
-        (Segment::Slice(from, to), Found::Bytes(bytes)) => Some(Found::Bytes(slice(bytes, *from, *to))),
-        (Segment::Index(_) | Segment::Slice(..), _) => None,
-    }
-}
-
-fn byte<'a>(bytes: &[u8], index: i64) -> Option<Found<'a>> {
-    at(bytes, index).map(|byte| Found::Integer(i128::from(*byte)))
-}
-
-/// The item at an index; negative ones count from the end.
-fn at<T>(items: &[T], index: i64) -> Option<&T> {
-    let distance = usize::try_from(index.unsigned_abs()).ok()?;
-    let index = if index < 0 { items.len().checked_sub(distance)? } else { distance };
-    items.get(index)
-}
-
-/// The items from one index up to another, which is not included; both are clamped to what is there.
-fn slice<T>(items: &[T], from: Option<i64>, to: Option<i64>) -> &[T] {
-    let place = |index: i64| {
-        let distance = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
-        if index < 0 { items.len().saturating_sub(distance) } else { distance.min(items.len()) }
-    };
-    let (from, to) = (from.map_or(0, place), to.map_or(items.len(), place));
-    items.get(from..to).unwrap_or_default()
 }
 
 struct Parser<'a> {
