@@ -269,7 +269,7 @@ pub(crate) fn read_key(path: &Path) -> Result<SecretKey, StateError> {
 
 /// The `did:key` principal of a key.
 pub(crate) fn issuer_of(key: SecretKey) -> Issuer {
-    Issuer::new(Did::from_public_key(&key.public_key()), key.into_signer())
+    Issuer::new(did_of(&key.public_key()), key.into_signer())
 }
 
 /// What to do when a key is asked for that is not there.
