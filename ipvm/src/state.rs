@@ -163,6 +163,20 @@ impl State {
         write_new(&path, delegation.bytes(), false)
     }
 
+    /// Keeps a delegation in the state folder `folder`, which need not have been set up, under the name of its CID; gives
+    /// the file.
+    ///
+    /// # Errors
+    /// [`StateError`] where it cannot be written.
+    pub fn keep(folder: &Path, delegation: &Delegation) -> Result<PathBuf, StateError> {
+        is_set_up(&folder.join("FORMAT"))?;
+        let delegations = folder.join("delegations");
+        make_folder(&delegations)?;
+        let path = delegations.join(format!("{}.ucan", delegation.cid()));
+        write_new(&path, delegation.bytes(), false)?;
+        Ok(path)
+    }
+
     /// Where the store is.
     #[must_use]
     pub fn store_folder(&self) -> PathBuf {
@@ -308,4 +322,10 @@ pub(crate) fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(),
         }
     };
     write().map_err(|source| StateError::Io { action: "write", path: path.to_owned(), source })
+}
+
+#[expect(clippy::expect_used, reason = "base58 is a syntax that a DID can have")]
+fn did_of(key: &varsig::PublicKey) -> Did {
+    let text = multibase::encode(multibase::Base::Base58Btc, key.to_multicodec());
+    Did::parse(&format!("did:key:{text}")).expect("a did:key is a DID")
 }
