@@ -71,6 +71,16 @@ impl Signer for SigningKey {
     }
 }
 
+impl SoftwareKey for SigningKey {
+    fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        self.to_bytes()
+    }
+
+    fn public_bytes(&self) -> &[u8] {
+        self.0.as_ref().as_bytes()
+    }
+}
+
 /// The canonical encodings of the eight points of small order.
 const SMALL_ORDER: [[u8; 32]; 8] = [
     point(b"0100000000000000000000000000000000000000000000000000000000000000"),
@@ -94,16 +104,6 @@ const fn point(hex: &[u8; 64]) -> [u8; 32] {
         index += 1;
     }
     bytes
-}
-
-impl SoftwareKey for SigningKey {
-    fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
-        self.to_bytes()
-    }
-
-    fn public_bytes(&self) -> &[u8] {
-        self.0.as_ref().as_bytes()
-    }
 }
 
 /// A public key.
@@ -158,5 +158,40 @@ impl Verifier for VerifyingKey {
             return Err(VerifyError::Mismatch);
         }
         self.0.verify(message, &signature).map_err(|_| VerifyError::Mismatch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_points_of_small_order_are_what_the_curve_says() {
+        for (index, bytes) in SMALL_ORDER.iter().enumerate() {
+            let point = ed25519_dalek::VerifyingKey::from_bytes(bytes).unwrap();
+            assert!(point.is_weak(), "{index}");
+            assert!(!SMALL_ORDER[..index].contains(bytes), "{index}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_accepted_where_strict_verification_accepts_it() {
+        let key = SigningKey::from_seed(&[3; 32]);
+        let public = key.verifying_key();
+        for message in 0..20_u8 {
+            let good = key.try_sign(&[message]).unwrap().into_bytes();
+            let changed = (0..64).map(|at| {
+                let mut bytes = good.clone();
+                bytes[at] ^= 1 << (message % 8);
+                bytes
+            });
+            let small = SMALL_ORDER.iter().map(|point| [&point[..], &good[32..]].concat());
+            for bytes in changed.chain(small).chain([good.clone()]) {
+                let strict = ed25519_dalek::Signature::from_slice(&bytes).unwrap();
+                let strict = public.0.verify_strict(&[message], &strict).is_ok();
+                assert_eq!(public.verify(&[message], &bytes).is_ok(), strict);
+                assert_eq!(strict, bytes == good);
+            }
+        }
     }
 }
