@@ -57,7 +57,9 @@ pub(crate) enum KeyFileError {
     #[error("it is neither multibase text of a private key in multicodec form, nor PKCS #8 in PEM")]
     NotMultibase,
     /// It is PEM, and not that of an Ed25519 key.
-    #[error("its PEM is not that of an Ed25519 private key in PKCS #8 (BEGIN PRIVATE KEY); other kinds are read as multibase")]
+    #[error(
+        "its PEM is not that of an Ed25519 private key in PKCS #8 (BEGIN PRIVATE KEY); other kinds are read as multibase"
+    )]
     Pem,
     /// It holds something else than a key that can sign.
     #[error(transparent)]

@@ -85,7 +85,8 @@ impl Keyring {
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Issuer, StateError> {
         let path = self.file(name)?;
-        let unusable = |error: varsig::SecretKeyError| StateError::Key { path: path.clone(), problem: error.to_string() };
+        let unusable =
+            |error: varsig::SecretKeyError| StateError::Key { path: path.clone(), problem: error.to_string() };
         self.add(name, SecretKey::generate(algorithm, random).map_err(unusable)?)
     }
 

@@ -68,7 +68,9 @@ pub enum StateError {
         problem: String,
     },
     /// Keys have other names.
-    #[error("{name:?} cannot be the name of a key; take up to 64 lowercase letters, digits and hyphens, no hyphen in front")]
+    #[error(
+        "{name:?} cannot be the name of a key; take up to 64 lowercase letters, digits and hyphens, no hyphen in front"
+    )]
     KeyName {
         /// The name, cut when long.
         name: String,

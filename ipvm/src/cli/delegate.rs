@@ -85,7 +85,9 @@ impl Delegate {
     fn policy(&self) -> Result<Policy, Refused> {
         let Some(text) = &self.policy else { return Ok(Policy::default()) };
         let json = match text.strip_prefix('@') {
-            Some(file) => std::fs::read(file).map_err(|error| format!("cannot read the policy from {file}: {error}"))?,
+            Some(file) => {
+                std::fs::read(file).map_err(|error| format!("cannot read the policy from {file}: {error}"))?
+            }
             None => text.clone().into_bytes(),
         };
         let policy = dagjson::decode(&json).map_err(|error| format!("the policy is not DAG-JSON: {error}"))?;
@@ -93,9 +95,10 @@ impl Delegate {
     }
 
     fn times(&self, now: Timestamp) -> Result<(Option<Timestamp>, Option<Timestamp>), Refused> {
-        let not_before = self.not_before.as_deref().map(|when| {
-            moment::parse(when, now).map_err(|error| format!("--not-before: {error}"))
-        });
+        let not_before = self
+            .not_before
+            .as_deref()
+            .map(|when| moment::parse(when, now).map_err(|error| format!("--not-before: {error}")));
         let not_before = not_before.transpose()?;
         let expiration = match self.expires.as_str() {
             "never" => None,
@@ -103,10 +106,14 @@ impl Delegate {
         };
         if let Some(expiration) = expiration {
             if expiration <= now {
-                return Err(format!("--expires: {} has passed, so that nobody could use it", moment::date(expiration)).into());
+                return Err(
+                    format!("--expires: {} has passed, so that nobody could use it", moment::date(expiration)).into()
+                );
             }
             if not_before.is_some_and(|not_before| not_before > expiration) {
-                return Err("--not-before is after --expires, so that there is no time at which anybody could use it".into());
+                return Err(
+                    "--not-before is after --expires, so that there is no time at which anybody could use it".into()
+                );
             }
         }
         Ok((not_before, expiration))

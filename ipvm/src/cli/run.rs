@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -35,8 +34,6 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
         _ => Err("expected NAME=VALUE".to_owned()),
     }
 }
-
-
 
 impl Run {
     pub(super) async fn carry_out(self, open: impl FnOnce() -> Result<Node, NodeError>, json: bool) -> Outcome {

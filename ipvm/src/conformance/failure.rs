@@ -1,7 +1,8 @@
 //! Errors as the protocol carries them.
 
 use ucan_core::{
-    ChainError, Ipld, NoChain, PolicyError, SelectorError, SignatureError, TimeError, TokenError, dagcbor::DecodeError,
+    ChainError, ContainerError, Ipld, NoChain, PolicyError, SelectorError, SignatureError, TimeError, TokenError,
+    dagcbor::DecodeError,
 };
 use ucan_invocation::{AttestError, ReceiptError};
 
@@ -60,7 +61,7 @@ macro_rules! named {
     };
 }
 
-named!(TokenError, SignatureError, TimeError, PolicyError, SelectorError, DecodeError, ReceiptError);
+named!(TokenError, SignatureError, TimeError, PolicyError, SelectorError, DecodeError, ReceiptError, ContainerError);
 
 impl From<ChainError> for Failure {
     fn from(error: ChainError) -> Self {

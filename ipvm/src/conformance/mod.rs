@@ -83,6 +83,7 @@ fn carry_out(request: &Request<'_>) -> Answer {
         "selector" => values::selector(request),
         "dagcbor" => values::dagcbor(request),
         "varsig" => values::varsig(request),
+        "container" => values::container(request),
         "wasm" => Err(Failure::new(
             "UnknownOperation",
             "`wasm` is not answered yet: it comes with the published ABI of guests",

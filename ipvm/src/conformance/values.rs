@@ -1,6 +1,7 @@
-//! Operations on values: policies, selectors, DAG-CBOR, signature headers.
+//! Operations on values: policies, selectors, DAG-CBOR, signature headers, containers.
 
-use ucan_core::{Ipld, Policy, Selector, TokenError, block, dagcbor};
+use data_encoding::BASE64_NOPAD;
+use ucan_core::{Container, Ipld, Policy, Selector, TokenError, block, dagcbor};
 use varsig::Varsig;
 
 use super::{
@@ -35,4 +36,11 @@ pub(super) fn dagcbor(request: &Request<'_>) -> Answer {
 pub(super) fn varsig(request: &Request<'_>) -> Answer {
     let header = Varsig::decode(&request.bytes("bytes")?).map_err(TokenError::from)?;
     Ok(map([("algorithm", text(header.algorithm())), ("encoding", text(header.encoding()))]))
+}
+
+/// The tokens in a container, which are bytes to it.
+pub(super) fn container(request: &Request<'_>) -> Answer {
+    let container = Container::decode(&request.bytes("bytes")?)?;
+    let tokens = container.tokens().map(|token| Ipld::String(BASE64_NOPAD.encode(token)));
+    Ok(map([("tokens", Ipld::List(tokens.collect()))]))
 }
