@@ -31,7 +31,7 @@ pub use fields::Fields;
 pub use ipld_core::ipld::Ipld;
 pub use issuer::Issuer;
 pub use keys::{DidKeys, KeyError, KeySource, Purpose};
-pub use policy::{Policy, PolicyError, Selector, SelectorError, Verdict};
+pub use policy::{Lint, LintKind, Policy, PolicyError, Selector, SelectorError, Verdict};
 pub use store::{DelegationStore, MemoryDelegations, StoreError};
 pub use time::{Clock, FixedClock, SystemClock, TimeError, Timestamp, in_time};
 pub use token::{SignatureError, Token, TokenError, Verified, verify};
