@@ -8,6 +8,7 @@ use clap::Args;
 use ipvm::{Keyring, State};
 use ucan_core::{Clock, Command, Delegation, Did, Ipld, Policy, SystemClock, Timestamp, dagjson};
 
+use super::display::plain;
 use super::moment;
 use super::{Outcome, Refused, random, say};
 
@@ -76,8 +77,8 @@ impl Delegate {
             builder = builder.release_candidate();
         }
         let delegation = builder.sign(&issuer)?;
-        for selector in delegation.policy().true_when_empty() {
-            warn(&format!("the policy's `any` over {selector} is also true of an empty collection"));
+        for lint in delegation.policy().lint() {
+            warn(&format!("the policy, at {}", plain(&lint.to_string())));
         }
         self.write(&delegation, state, json)
     }

@@ -70,7 +70,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Content, String> {
         .iter()
         .find_map(|base64| base64.decode(text.as_bytes()).ok());
     match decoded {
-        Some(decoded) if !decoded.is_empty() => plain(&decoded).map_err(|error| format!("as base64, {error}")),
+        // What decodes to nothing that can be read was no base64, but happened to look like it.
+        Some(decoded) if !decoded.is_empty() => plain(&decoded).map_err(|_| error),
         _ => Err(error),
     }
 }
