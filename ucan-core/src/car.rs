@@ -140,10 +140,9 @@ pub fn read<'a>(bytes: &'a [u8], limits: &CarLimits) -> Result<Car<'a>, CarError
 }
 
 fn roots(header: &[u8], most: usize) -> Result<Vec<Cid>, CarError> {
-    let mut limits = Limits::default();
     // The map, the list and the version are values too.
-    limits.items = most.saturating_add(3);
-    limits.bytes = limits.items.saturating_mul(ROOT);
+    let items = most.saturating_add(3);
+    let limits = Limits { items, bytes: items.saturating_mul(ROOT), ..Limits::default() };
     let header = dagcbor::decode_with(header, &limits).map_err(CarError::Header)?;
     let Ipld::Map(mut header) = header else {
         return Err(CarError::NotAHeader("a map"));

@@ -97,9 +97,7 @@ impl Container {
     /// As [`decode`](Self::decode).
     pub fn decode_with(bytes: &[u8], limits: &ContainerLimits) -> Result<Self, ContainerError> {
         let payload = encoding::payload(bytes, limits.payload)?;
-        let mut bounds = Limits::default();
-        bounds.bytes = limits.payload;
-        bounds.items = limits.tokens;
+        let bounds = Limits { bytes: limits.payload, items: limits.tokens, ..Limits::default() };
         let mut reader = Reader::new(&payload, &bounds)?;
         reader.map_of(1, "a map of one entry")?;
         reader.key(KEY, "the key `ctn-v1`")?;
