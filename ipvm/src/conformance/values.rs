@@ -1,6 +1,6 @@
 //! Operations on values: policies, selectors, DAG-CBOR, signature headers, containers.
 
-use data_encoding::BASE64_NOPAD;
+use data_encoding::BASE64;
 use ucan_core::{Container, Ipld, Policy, Selector, TokenError, block, dagcbor};
 use varsig::Varsig;
 
@@ -41,6 +41,6 @@ pub(super) fn varsig(request: &Request<'_>) -> Answer {
 /// The tokens in a container, which are bytes to it.
 pub(super) fn container(request: &Request<'_>) -> Answer {
     let container = Container::decode(&request.bytes("bytes")?)?;
-    let tokens = container.tokens().map(|token| Ipld::String(BASE64_NOPAD.encode(token)));
+    let tokens = container.tokens().map(|token| Ipld::String(BASE64.encode(token)));
     Ok(map([("tokens", Ipld::List(tokens.collect()))]))
 }
