@@ -2,10 +2,12 @@
 
 pub mod conformance;
 mod keyfile;
+mod keyring;
 mod node;
 mod source;
 mod state;
 
+pub use keyring::Keyring;
 pub use node::{Node, NodeError, NodeOptions, OUTPUT};
 pub use source::{Source, SourceError};
 pub use state::{State, StateError};

@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ucan_core::{Command, Delegation, Did, Issuer, Policy, TokenError};
-use varsig::ed25519::SigningKey;
+use varsig::{SecretKey, SignatureAlgorithm};
 use zeroize::Zeroizing;
 
 use crate::keyfile;
@@ -67,6 +67,32 @@ pub enum StateError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Keys have other names.
+    #[error(
+        "{name:?} cannot be the name of a key; take up to 64 lowercase letters, digits and hyphens, no hyphen in front"
+    )]
+    KeyName {
+        /// The name, cut when long.
+        name: String,
+    },
+    /// There is a key of that name, and keys are never overwritten.
+    #[error("there is a key {name:?} already, in {}; keys are never overwritten: choose another name, or move the file away", .path.display())]
+    KeyExists {
+        /// The name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no key of that name.
+    #[error("there is no key {name:?} in {}; {}", .folder.display(), known_keys(.known, .name))]
+    NoSuchKey {
+        /// The name.
+        name: String,
+        /// Where keys are looked for.
+        folder: PathBuf,
+        /// The names of the keys that there are.
+        known: Vec<String>,
+    },
     /// A delegation file does not hold a delegation.
     #[error("{} does not hold a delegation: {error}", .path.display())]
     Delegation {
@@ -100,11 +126,11 @@ impl State {
         let mut key = |name: &str| -> Result<Issuer, StateError> {
             let path = folder.join("keys").join(name);
             if fresh && !path.exists() {
-                let mut seed = Zeroizing::new([0; 32]);
-                random(&mut *seed);
-                write_new(&path, keyfile::encode(&seed).as_bytes(), true)?;
+                let made = SecretKey::generate(SignatureAlgorithm::Ed25519, random);
+                let made = made.map_err(|error| StateError::Setup(error.to_string()))?;
+                write_new(&path, keyfile::encode(&made).as_bytes(), true)?;
             }
-            Ok(Issuer::ed25519(read_key(&path)?))
+            Ok(issuer_of(read_key(&path)?))
         };
         let state = Self {
             folder: folder.to_owned(),
@@ -137,6 +163,20 @@ impl State {
             .sign(from)
             .map_err(|error| failed(&error))?;
         write_new(&path, delegation.bytes(), false)
+    }
+
+    /// Keeps a delegation in the state folder `folder`, which need not have been set up, under the name of its CID; gives
+    /// the file.
+    ///
+    /// # Errors
+    /// [`StateError`] where it cannot be written.
+    pub fn keep(folder: &Path, delegation: &Delegation) -> Result<PathBuf, StateError> {
+        is_set_up(&folder.join("FORMAT"))?;
+        let delegations = folder.join("delegations");
+        make_folder(&delegations)?;
+        let path = delegations.join(format!("{}.ucan", delegation.cid()));
+        write_new(&path, delegation.bytes(), false)?;
+        Ok(path)
     }
 
     /// Where the store is.
@@ -193,7 +233,7 @@ impl State {
 }
 
 /// Whether the folder has been set up before, by this version.
-fn is_set_up(marker: &Path) -> Result<bool, StateError> {
+pub(crate) fn is_set_up(marker: &Path) -> Result<bool, StateError> {
     match fs::read_to_string(marker) {
         Ok(found) if found == FORMAT => Ok(true),
         Ok(found) => Err(StateError::Format { path: marker.to_owned(), found }),
@@ -203,7 +243,7 @@ fn is_set_up(marker: &Path) -> Result<bool, StateError> {
 }
 
 /// Waits until no other process is setting the folder up, and keeps others waiting until the file is closed.
-fn lock(path: &Path) -> Result<File, StateError> {
+pub(crate) fn lock(path: &Path) -> Result<File, StateError> {
     let lock = || -> io::Result<File> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         file.lock()?;
@@ -213,7 +253,7 @@ fn lock(path: &Path) -> Result<File, StateError> {
 }
 
 /// Makes a folder, and those on the way to it, that nobody but its owner can look into.
-fn make_folder(path: &Path) -> Result<(), StateError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), StateError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -222,7 +262,7 @@ fn make_folder(path: &Path) -> Result<(), StateError> {
     builder.create(path).map_err(failed)
 }
 
-fn read_key(path: &Path) -> Result<SigningKey, StateError> {
+pub(crate) fn read_key(path: &Path) -> Result<SecretKey, StateError> {
     let unusable = |problem: String| StateError::Key { path: path.to_owned(), problem };
     let missing = "it was deleted, and keys are not made again: put it back, or choose another folder with --state";
     let metadata = fs::metadata(path).map_err(|error| match error.kind() {
@@ -240,12 +280,24 @@ fn read_key(path: &Path) -> Result<SigningKey, StateError> {
     #[cfg(not(unix))]
     let _ = metadata;
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?);
-    let seed = keyfile::decode(&text).map_err(|problem| unusable(problem.to_owned()))?;
-    Ok(SigningKey::from_seed(&seed))
+    keyfile::decode(&text).map_err(|problem| unusable(problem.to_string()))
+}
+
+/// The `did:key` principal of a key.
+pub(crate) fn issuer_of(key: SecretKey) -> Issuer {
+    Issuer::new(did_of(&key.public_key()), key.into_signer())
+}
+
+/// What to do when a key is asked for that is not there.
+fn known_keys(known: &[String], name: &str) -> String {
+    match known {
+        [] => format!("there are none yet, and `ipvm key new {name}` makes one"),
+        known => format!("there are {}, and `ipvm key new {name}` makes a new one", known.join(", ")),
+    }
 }
 
 /// Writes a file that is not there yet: whole, synced, and, where it is secret, readable by its owner alone.
-fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), StateError> {
+pub(crate) fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), StateError> {
     let temporary = path.with_extension("new");
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -272,4 +324,10 @@ fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), StateError
         }
     };
     write().map_err(|source| StateError::Io { action: "write", path: path.to_owned(), source })
+}
+
+#[expect(clippy::expect_used, reason = "base58 is a syntax that a DID can have")]
+fn did_of(key: &varsig::PublicKey) -> Did {
+    let text = multibase::encode(multibase::Base::Base58Btc, key.to_multicodec());
+    Did::parse(&format!("did:key:{text}")).expect("a did:key is a DID")
 }

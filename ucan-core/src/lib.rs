@@ -38,7 +38,7 @@ pub use ipld_core::ipld::Ipld;
 pub use issuer::Issuer;
 pub use keys::{DidKeys, KeyError, KeySource, Purpose};
 pub use memo::{CachedKeys, SignatureMemo};
-pub use policy::{Policy, PolicyError, Selector, SelectorError, Verdict};
+pub use policy::{Lint, LintKind, Policy, PolicyError, Selector, SelectorError, Verdict};
 pub use store::{DelegationStore, MemoryDelegations, StoreError};
 pub use time::{Clock, FixedClock, SystemClock, TimeError, Timestamp, in_time};
 #[cfg(feature = "parallel")]

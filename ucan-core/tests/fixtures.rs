@@ -5,7 +5,8 @@ use data_encoding::BASE64_NOPAD;
 use std::sync::Arc;
 use ucan_core::{
     ChainErrorClass, Cid, Command, Context, Delegation, Did, DidKeys, Envelope, Fields, Ipld, Issuer, Policy, Purpose,
-    Request, Shape, SignatureError, Timestamp, Token, dagjson, diagnose, in_time, search, tag, validate, verify,
+    Request, Selector, Shape, SignatureError, Timestamp, Token, dagjson, diagnose, in_time, search, tag, validate,
+    verify,
 };
 use varsig::ed25519::SigningKey;
 
@@ -192,12 +193,46 @@ fn delegations() {
 fn policies() {
     let (_, cases) = cases(include_str!("../../fixtures/ucan/policies.json"));
     for case in &cases {
-        let policy = Policy::parse(case.get("policy").unwrap().unwrap()).unwrap();
-        let holds = policy.matches(case.get("args").unwrap().unwrap());
-        assert_eq!(Some(&Ipld::Bool(holds)), case.get("holds").unwrap(), "{case:?}");
-        assert_eq!(Some(&policy.to_ipld()), case.get("policy").unwrap());
+        let name = text(case, "name");
+        let Ok(Some(request)) = case.get("request") else { panic!("{name}") };
+        let written = request.get("policy").unwrap().unwrap();
+        match Policy::parse(written) {
+            Ok(policy) => {
+                let holds = policy.matches(request.get("args").unwrap().unwrap());
+                assert_eq!(case.get("ok").unwrap(), Some(&Ipld::Bool(holds)), "{name}");
+                assert_eq!(&policy.to_ipld(), written, "{name}");
+            }
+            Err(error) => {
+                let Ok(Some(expected)) = case.get("error") else { panic!("{name}: {error}") };
+                assert_eq!(error.name(), text(expected, "name"), "{name}");
+            }
+        }
     }
-    assert_eq!(cases.len(), 25);
+    assert!(cases.len() >= 120);
+}
+
+#[test]
+fn selectors() {
+    let (_, cases) = cases(include_str!("../../fixtures/ucan/selectors.json"));
+    for case in &cases {
+        let name = text(case, "name");
+        let Ok(Some(request)) = case.get("request") else { panic!("{name}") };
+        match Selector::parse(text(request, "selector")) {
+            Ok(selector) => {
+                let found = selector.select(request.get("data").unwrap().unwrap());
+                let answer = match found {
+                    Some(value) => ("value".to_owned(), value),
+                    None => ("unresolved".to_owned(), Ipld::Bool(true)),
+                };
+                assert_eq!(case.get("ok").unwrap(), Some(&Ipld::Map([answer].into())), "{name}");
+            }
+            Err(error) => {
+                let Ok(Some(expected)) = case.get("error") else { panic!("{name}: {error}") };
+                assert_eq!(error.name(), text(expected, "name"), "{name}");
+            }
+        }
+    }
+    assert!(cases.len() >= 80);
 }
 
 #[test]

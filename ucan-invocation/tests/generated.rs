@@ -9,6 +9,8 @@ mod receipts;
 mod rules;
 #[path = "../examples/vectors/search.rs"]
 mod search;
+#[path = "../examples/vectors/signatures.rs"]
+mod signatures;
 #[path = "../examples/vectors/tokens.rs"]
 mod tokens;
 

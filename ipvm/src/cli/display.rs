@@ -204,7 +204,7 @@ fn short(value: &Ipld) -> String {
 }
 
 /// Text from a document or a guest, without what would let it write elsewhere on a terminal, or in another direction.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let steers = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };

@@ -1,7 +1,11 @@
 //! What the command line says, and who carries it out.
 
 mod conformance;
+mod delegate;
 mod display;
+mod inspect;
+mod key;
+mod moment;
 mod run;
 mod show;
 mod verify;
@@ -46,12 +50,21 @@ enum Command {
     Verify(verify::Verify),
     /// Prints a stored token, task, receipt or workflow as DAG-JSON.
     Show(show::Show),
+    /// Makes, shows, imports and exports keys.
+    Key(key::Key),
+    /// Passes authority on: signs a delegation.
+    Delegate(delegate::Delegate),
+    /// Tells what is in a token or container, and whether it holds.
+    Inspect(inspect::Inspect),
     /// Answers conformance requests, JSON lines from standard input (docs/conformance.md).
     Conformance(conformance::Conformance),
 }
 
 /// What came of a command: the exit status, where it was carried out.
-type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
+type Outcome = Result<ExitCode, Refused>;
+
+/// Why a command is not carried out.
+type Refused = Box<dyn Error + Send + Sync>;
 
 /// A task failed, or a receipt does not hold.
 const FAILED: u8 = 1;
@@ -93,13 +106,22 @@ fn say(text: &str) {
 
 async fn carry_out(arguments: Arguments) -> Outcome {
     let Arguments { state, output, json, command, log: _ } = arguments;
-    let open = || Node::open(&NodeOptions { state, output });
+    let open = || Node::open(&NodeOptions { state: state.clone(), output });
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
         Command::Verify(verify) => verify.carry_out(&open()?, json).await,
         Command::Show(show) => show.carry_out(&open()?).await,
+        Command::Key(key) => key.carry_out(&state, json),
+        Command::Delegate(delegate) => delegate.carry_out(&state, json),
+        Command::Inspect(inspect) => inspect.carry_out(json),
         Command::Conformance(conformance) => conformance.carry_out(),
     }
+}
+
+/// Random bytes of the operating system.
+#[expect(clippy::expect_used, reason = "without randomness no key or nonce is safe: there is nothing to go on with")]
+fn random(buffer: &mut [u8]) {
+    getrandom::fill(buffer).expect("the operating system gives random bytes");
 }
 
 /// Reads a CID from an argument.

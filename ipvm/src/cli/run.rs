@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -8,7 +7,7 @@ use ipvm::{Node, NodeError, Source};
 use ucan_core::{Did, Ipld, dagjson};
 
 use super::display::Display;
-use super::{FAILED, Outcome};
+use super::{FAILED, Outcome, Refused};
 
 /// What `ipvm run` takes.
 #[derive(Debug, Args)]
@@ -29,14 +28,12 @@ pub(super) struct Run {
     subjects: Vec<(String, String)>,
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
     }
 }
-
-type Refused = Box<dyn Error + Send + Sync>;
 
 impl Run {
     pub(super) async fn carry_out(self, open: impl FnOnce() -> Result<Node, NodeError>, json: bool) -> Outcome {

@@ -59,7 +59,7 @@ impl<'a, P: Pending + ?Sized> Work<'a, P> {
         left.is_some()
     }
 
-    fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.budget.0.get() == 0
     }
 }
@@ -193,7 +193,7 @@ fn members<'a, P: Pending + ?Sized>(
 }
 
 impl Inequality {
-    fn holds(self, order: Ordering) -> bool {
+    pub(super) fn holds(self, order: Ordering) -> bool {
         match self {
             Self::Less => order.is_lt(),
             Self::LessOrEqual => order.is_le(),

@@ -4,9 +4,11 @@ mod compare;
 mod evaluate;
 mod found;
 mod glob;
+mod lint;
 mod parse;
 mod selector;
 
+pub use lint::{Lint, LintKind};
 pub use parse::PolicyError;
 pub use selector::{Selector, SelectorError};
 

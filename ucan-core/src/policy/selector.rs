@@ -68,6 +68,11 @@ impl Selector {
         }
     }
 
+    /// What the selector says, segment by segment, and whether the segment is optional.
+    pub(super) fn segments(&self) -> &[(Segment, bool)] {
+        &self.segments
+    }
+
     pub(super) fn resolve<'a, P: Pending + ?Sized>(&self, value: &'a Ipld, work: &Work<'_, P>) -> Selection<'a> {
         let mut found = Found::Node(value);
         for (segment, optional) in &self.segments {

@@ -26,6 +26,7 @@ pub(crate) fn files() -> Vec<(&'static str, String)> {
         ("tokens.json", super::tokens::file()),
         ("receipts.json", super::receipts::file()),
         ("search.json", super::search::file()),
+        ("signatures.json", super::signatures::file()),
     ]
 }
 

@@ -13,6 +13,7 @@ mod kit;
 mod receipts;
 mod rules;
 mod search;
+mod signatures;
 mod tokens;
 
 fn main() {
