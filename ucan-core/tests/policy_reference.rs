@@ -308,7 +308,7 @@ fn policy(statement: &Statement) -> Policy {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
     fn selectors_find_what_the_specification_says(path in path(), value in value()) {
@@ -324,7 +324,7 @@ proptest! {
     #[test]
     fn a_verdict_is_the_same_whatever_was_pending(
         (statement, value) in statement_and_value(with_pending()),
-        fillings in vec(vec(value(), 30), 4),
+        fillings in vec(vec(value(), 6), 4),
     ) {
         let policy = policy(&statement);
         let verdict = policy.evaluate(&value, &is_pending);

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::Ipld;
 
-/// How many steps one budget allows: statements, values that are looked at, keys that are passed, parts of patterns, and sixteenths of texts
-/// in bytes.
+/// How many steps one budget allows: statements, values that are looked at, keys that are passed, parts of patterns, and
+/// sixteenths of texts in bytes.
 const STEPS: usize = 10_000_000;
 
 /// How much work is left to those who share it.

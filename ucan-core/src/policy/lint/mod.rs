@@ -166,7 +166,7 @@ impl fmt::Display for LintKind {
                 write!(
                     f,
                     "`any` is true when {selector:?} is empty; to ask for a member of a list, add [\"!=\", {:?}, null]",
-                    format_args!("{}[0]?", selector.strip_suffix('?').unwrap_or(selector))
+                    format!("{}[0]?", selector.strip_suffix('?').unwrap_or(selector))
                 )
             }
             Self::TrueWhenAbsent { selector } => {
