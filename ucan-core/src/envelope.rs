@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
-use varsig::{PayloadEncoding, Varsig};
+use varsig::{PayloadEncoding, SignatureAlgorithm, Varsig};
 
 use crate::{
     Cid, Ipld, Issuer, TokenError, block,
@@ -76,7 +76,8 @@ impl Envelope {
     /// When the tag is not one of [`tag`], the payload cannot be encoded or is too large to be read again, or the signer
     /// fails.
     pub fn sign(tag: &str, payload: BTreeMap<String, Ipld>, issuer: &Issuer) -> Result<Self, SignError> {
-        let header = Varsig::new(issuer.signer().algorithm(), PayloadEncoding::DagCbor);
+        let algorithm = issuer.signer().algorithm();
+        let header = Varsig::new(algorithm, payload_encoding(algorithm));
         let mut signed = Writer::default();
         signed.map(2);
         signed.text("h");
@@ -133,6 +134,14 @@ impl Envelope {
     /// The payload.
     pub fn payload(&self) -> &BTreeMap<String, Ipld> {
         &self.0.payload
+    }
+}
+
+/// How the payload of every token is encoded, given who signs: a wallet wraps it in its sentence, everybody else does not.
+pub(crate) fn payload_encoding(algorithm: SignatureAlgorithm) -> PayloadEncoding {
+    match algorithm {
+        SignatureAlgorithm::Eip191 => PayloadEncoding::Eip191DagCbor,
+        _ => PayloadEncoding::DagCbor,
     }
 }
 

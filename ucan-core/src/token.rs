@@ -2,9 +2,9 @@
 
 use std::ops::Deref;
 
-use varsig::{HeaderError, PayloadEncoding, VerifyError};
+use varsig::{HeaderError, Varsig, VerifyError};
 
-use crate::{Did, Envelope, KeyError, KeySource, PolicyError, Purpose, dagcbor};
+use crate::{Did, Envelope, KeyError, KeySource, PolicyError, Purpose, dagcbor, envelope::payload_encoding};
 
 /// A signed token.
 pub trait Token {
@@ -70,8 +70,8 @@ impl<T: Token> Deref for Verified<T> {
 pub fn verify<T: Token>(token: T, keys: &dyn KeySource) -> Result<Verified<T>, SignatureError> {
     let envelope = token.envelope();
     let header = envelope.header();
-    if header.encoding() != PayloadEncoding::DagCbor {
-        return Err(SignatureError::Encoding(header.encoding()));
+    if header.encoding() != payload_encoding(header.algorithm()) {
+        return Err(SignatureError::Encoding(*header));
     }
     let verifier = keys.verifier(token.issuer(), header.algorithm(), token.purpose())?;
     // A key source that hands out another algorithm's key must not decide what is accepted.
@@ -92,9 +92,9 @@ pub enum SignatureError {
     /// It is not a signature of the issuer's key.
     #[error(transparent)]
     Signature(#[from] VerifyError),
-    /// The header says that something else than DAG-CBOR was signed.
-    #[error("signatures over {0} cannot be verified")]
-    Encoding(PayloadEncoding),
+    /// The header says that something else than DAG-CBOR was signed, or that a wallet signed it without its sentence.
+    #[error("signatures that are {0} cannot be verified")]
+    Encoding(Varsig),
 }
 
 impl SignatureError {
