@@ -30,9 +30,7 @@ pub use envelope::{Envelope, SignError, tag};
 pub use fields::Fields;
 pub use ipld_core::ipld::Ipld;
 pub use issuer::Issuer;
-pub use keys::{
-    CachedResolver, DidKeys, DidResolver, KeyError, KeySource, Purpose, ResolvedKeys, Resolvers,
-};
+pub use keys::{CachedResolver, DidKeys, DidResolver, KeyError, KeySource, Purpose, ResolvedKeys, Resolvers};
 pub use policy::{Policy, PolicyError, Selector, SelectorError, Verdict};
 pub use store::{DelegationStore, MemoryDelegations, StoreError};
 pub use time::{Clock, FixedClock, SystemClock, TimeError, Timestamp, in_time};

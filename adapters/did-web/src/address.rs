@@ -116,9 +116,8 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let within = |(range, prefix): &(Ipv4Addr, u32)| {
-        same_prefix(range.to_bits().into(), address.to_bits().into(), *prefix, 32)
-    };
+    let within =
+        |(range, prefix): &(Ipv4Addr, u32)| same_prefix(range.to_bits().into(), address.to_bits().into(), *prefix, 32);
     !SPECIAL_V4.iter().any(within)
 }
 

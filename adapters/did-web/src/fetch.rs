@@ -112,8 +112,7 @@ impl Fetcher {
         let mut body = response.into_body();
         let mut document = Vec::new();
         while let Some(frame) = body.frame().await {
-            let frame =
-                frame.map_err(|error| FetchError::Http { url: location.to_string(), detail: chain(&error) })?;
+            let frame = frame.map_err(|error| FetchError::Http { url: location.to_string(), detail: chain(&error) })?;
             let Some(data) = frame.data_ref() else { continue };
             // What the head says about the length is never relied on: this is.
             if data.len() > self.options.max_body.saturating_sub(document.len()) {

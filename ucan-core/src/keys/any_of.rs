@@ -16,7 +16,7 @@ pub(super) struct AnyOf {
 
 impl AnyOf {
     /// A verifier for all of `verifiers`, which are for `algorithm`; the single one itself.
-    pub(super) fn new(algorithm: SignatureAlgorithm, mut verifiers: Vec<Arc<dyn Verifier>>) -> Arc<dyn Verifier> {
+    pub(super) fn verifier(algorithm: SignatureAlgorithm, mut verifiers: Vec<Arc<dyn Verifier>>) -> Arc<dyn Verifier> {
         if verifiers.len() == 1
             && let Some(only) = verifiers.pop()
         {

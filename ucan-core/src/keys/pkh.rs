@@ -9,12 +9,10 @@ use crate::Did;
 
 /// The verifier of an account's signatures.
 pub(super) fn verifier(did: &Did, algorithm: SignatureAlgorithm) -> Result<Arc<dyn Verifier>, KeyError> {
-    let account = did.id().strip_prefix("eip155:").and_then(|account| account.split_once(":0x"));
-    let Some((chain, hex)) = account else {
-        // Other name spaces have other kinds of accounts.
-        return Err(KeyError::UnsupportedMethod { did: did.clone() });
-    };
-    let address = address(hex).filter(|_| is_chain(chain)).ok_or_else(|| KeyError::Malformed { did: did.clone() })?;
+    // Other name spaces have other kinds of accounts.
+    let account = did.id().strip_prefix("eip155:").ok_or_else(|| KeyError::UnsupportedMethod { did: did.clone() })?;
+    let address = account.split_once(":0x").filter(|(chain, _)| is_chain(chain)).and_then(|(_, hex)| address(hex));
+    let address = address.ok_or_else(|| KeyError::Malformed { did: did.clone() })?;
     if algorithm != SignatureAlgorithm::Eip191 {
         return Err(KeyError::WrongAlgorithm { did: did.clone(), algorithm });
     }
@@ -51,7 +49,9 @@ fn has_checksum(hex: &str) -> bool {
     use sha3::{Digest, Keccak256};
     let hash = Keccak256::digest(hex.to_ascii_lowercase());
     let digits = hash.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    hex.bytes().zip(digits).all(|(letter, digit)| letter.is_ascii_digit() || letter.is_ascii_uppercase() == (digit >= 8))
+    hex.bytes()
+        .zip(digits)
+        .all(|(letter, digit)| letter.is_ascii_digit() || letter.is_ascii_uppercase() == (digit >= 8))
 }
 
 /// Without the hash nobody can tell, and nothing is verified anyway.

@@ -123,7 +123,7 @@ impl KeySource for ResolvedKeys {
                 Err(error) => refused = error,
             }
         }
-        if usable.is_empty() { Err(refused) } else { Ok(AnyOf::new(algorithm, usable)) }
+        if usable.is_empty() { Err(refused) } else { Ok(AnyOf::verifier(algorithm, usable)) }
     }
 }
 
