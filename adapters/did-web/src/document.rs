@@ -202,8 +202,8 @@ fn multikey(kind: &str, text: &str) -> Result<Option<PublicKey>, MethodError> {
         // Other kinds spell their keys in their own ways.
         _ => return Ok(None),
     };
-    let key = Did::parse(&format!("did:key:{text}")).map_err(|_| MethodError::Multibase)?.public_key();
-    match key {
+    let did = Did::parse(&format!("did:key:{text}")).ok().filter(|did| did.fragment().is_none());
+    match did.ok_or(MethodError::Multibase)?.public_key() {
         Ok(key) if expected.is_some_and(|code| code != key.code()) => Err(MethodError::Kind),
         Ok(key) => Ok(Some(key)),
         // For agreeing on keys, for example.

@@ -8,8 +8,8 @@ use std::{io, net::IpAddr, sync::Arc, sync::Mutex, time::Duration};
 use common::{Reply, Server, document, fixed};
 use ipvm_did_web::{DidWeb, DidWebError, FetchError, LocationError, Lookup, Options, RootCertStore, SystemLookup};
 use ucan_core::{
-    CachedResolver, ChainErrorClass, Context, Delegation, Did, DidResolver, FixedClock, Ipld, Issuer, KeyError, Purpose,
-    Request, ResolvedKeys, Resolvers, Timestamp, Token, validate,
+    CachedResolver, ChainErrorClass, Context, Delegation, Did, DidResolver, FixedClock, Ipld, Issuer, KeyError,
+    Purpose, Request, ResolvedKeys, Resolvers, Timestamp, Token, validate,
 };
 use varsig::{SecretKey, SignatureAlgorithm};
 
@@ -259,9 +259,8 @@ async fn a_name_that_moves_is_looked_at_again() {
 async fn what_does_not_answer_at_one_address_may_do_so_at_another() {
     let server = Server::start(|_, _| Reply::Status(404)).await;
     let lookup = fixed(&[("a.test", &["127.0.0.3", "127.0.0.1"])]);
-    let resolver = with_lookup(&server, Arc::new(lookup), |options| {
-        options.with_allowed_network("127.0.0.3/32".parse().unwrap())
-    });
+    let resolver =
+        with_lookup(&server, Arc::new(lookup), |options| options.with_allowed_network("127.0.0.3/32".parse().unwrap()));
     // The server listens on 127.0.0.1 only.
     assert!(matches!(failure(&resolver, &server.did("a.test")).await, FetchError::Status { status: 404, .. }));
 }

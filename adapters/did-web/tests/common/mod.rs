@@ -26,17 +26,17 @@ use ucan_core::{Did, FixedClock, Timestamp};
 use varsig::PublicKey;
 
 /// Some time in 2026.
-pub fn clock() -> FixedClock {
+pub(crate) fn clock() -> FixedClock {
     FixedClock(Timestamp::from_secs(1_767_225_600).unwrap())
 }
 
-pub fn fixed(table: &[(&str, &[&str])]) -> FixedLookup {
+pub(crate) fn fixed(table: &[(&str, &[&str])]) -> FixedLookup {
     let parse = |addresses: &[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect();
     FixedLookup(table.iter().map(|(name, addresses)| ((*name).to_owned(), parse(addresses))).collect::<HashMap<_, _>>())
 }
 
 /// A document with one key.
-pub fn document(did: &str, key: &PublicKey, relationships: &[&str]) -> String {
+pub(crate) fn document(did: &str, key: &PublicKey, relationships: &[&str]) -> String {
     let text = Did::from_public_key(key).id().to_owned();
     let method = json!({"id": "#key", "type": "Multikey", "controller": did, "publicKeyMultibase": text});
     let mut document = json!({"id": did, "verificationMethod": [method]});
@@ -47,7 +47,7 @@ pub fn document(did: &str, key: &PublicKey, relationships: &[&str]) -> String {
 }
 
 #[derive(Clone)]
-pub enum Reply {
+pub(crate) enum Reply {
     Whole(Vec<u8>),
     Redirect(String),
     Status(u16),
@@ -66,11 +66,11 @@ pub enum Reply {
 }
 
 impl Reply {
-    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self::Whole(body.into())
     }
 
-    pub fn redirect(to: &str) -> Self {
+    pub(crate) fn redirect(to: &str) -> Self {
         Self::Redirect(to.to_owned())
     }
 
@@ -124,7 +124,7 @@ impl Reply {
 }
 
 /// A server on 127.0.0.1, with a certificate for `a.test`, `b.test` and `localhost`. It stops when it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     port: u16,
     certificate: CertificateDer<'static>,
     requests: Arc<AtomicUsize>,
@@ -133,7 +133,7 @@ pub struct Server {
 
 impl Server {
     /// Answers requests: given the `Host` header and the path.
-    pub async fn start(handler: impl Fn(&str, &str) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(handler: impl Fn(&str, &str) -> Reply + Send + Sync + 'static) -> Self {
         let names = ["a.test", "b.test", "localhost"].map(str::to_owned).to_vec();
         let signed = rcgen::generate_simple_self_signed(names).unwrap();
         let certificate = signed.cert.der().clone();
@@ -165,20 +165,20 @@ impl Server {
     }
 
     /// The `did:web` of a host here, with a path.
-    pub fn did(&self, host_and_path: &str) -> Did {
+    pub(crate) fn did(&self, host_and_path: &str) -> Did {
         let (host, path) = host_and_path.split_once(':').unwrap_or((host_and_path, ""));
         let colon = if path.is_empty() { "" } else { ":" };
         format!("did:web:{host}%3A{}{colon}{path}", self.port).parse().unwrap()
     }
 
-    pub fn roots(&self) -> RootCertStore {
+    pub(crate) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         roots
     }
 
     /// How many requests there were.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 }
