@@ -182,6 +182,10 @@ mod tests {
             SignatureAlgorithm::Ed25519
         }
 
+        fn public_key(&self) -> &[u8] {
+            &[]
+        }
+
         fn verify(&self, _: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
             self.0.fetch_add(1, Ordering::Relaxed);
             if signature.first() == Some(&1) { Ok(()) } else { Err(VerifyError::Mismatch) }
