@@ -137,6 +137,10 @@ impl Verifier for Remembering {
         self.inner.algorithm()
     }
 
+    fn public_key(&self) -> &[u8] {
+        self.inner.public_key()
+    }
+
     fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
         // The length keeps the two parts apart.
         let hash = Sha256::new()
@@ -176,6 +180,10 @@ mod tests {
     impl Verifier for Counting {
         fn algorithm(&self) -> SignatureAlgorithm {
             SignatureAlgorithm::Ed25519
+        }
+
+        fn public_key(&self) -> &[u8] {
+            b""
         }
 
         fn verify(&self, _: &[u8], signature: &[u8]) -> Result<(), VerifyError> {

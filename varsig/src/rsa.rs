@@ -81,10 +81,7 @@ impl SigningKey {
     /// # Errors
     ///
     /// When the algorithm is not one of RSA, the length is not accepted, or `fill` gives nothing that leads to a key.
-    pub fn generate(
-        algorithm: SignatureAlgorithm,
-        fill: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Self, SecretKeyError> {
+    pub fn generate(algorithm: SignatureAlgorithm, fill: &mut dyn FnMut(&mut [u8])) -> Result<Self, SecretKeyError> {
         let length = usize::from(length(algorithm)?);
         if !MODULUS.contains(&(8 * length)) {
             return Err(PublicKeyError::ModulusSize { bits: 8 * length }.into());

@@ -48,10 +48,7 @@ impl SecretKey {
     /// # Errors
     ///
     /// When the algorithm has no software keys here, or `fill` gives nothing usable.
-    pub fn generate(
-        algorithm: SignatureAlgorithm,
-        fill: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Self, SecretKeyError> {
+    pub fn generate(algorithm: SignatureAlgorithm, fill: &mut dyn FnMut(&mut [u8])) -> Result<Self, SecretKeyError> {
         // Without any feature there is nothing to fill.
         let _ = &fill;
         match algorithm {
