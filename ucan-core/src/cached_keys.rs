@@ -183,7 +183,7 @@ mod tests {
         }
 
         fn public_key(&self) -> &[u8] {
-            &[]
+            b""
         }
 
         fn verify(&self, _: &[u8], signature: &[u8]) -> Result<(), VerifyError> {

@@ -48,6 +48,10 @@ impl Varsig {
                 decode::Error::Insufficient => HeaderError::Truncated,
                 _ => HeaderError::Varint { offset },
             })?;
+            // More than nine bytes are no varint in multiformats; a tenth could be written in many ways.
+            if rest.len() - tail.len() > 9 {
+                return Err(HeaderError::Varint { offset });
+            }
             rest = tail;
             Ok(value)
         };
@@ -123,7 +127,7 @@ pub enum HeaderError {
     /// The bytes end before the header does.
     #[error("the signature header ends early")]
     Truncated,
-    /// A varint is longer than it needs to be, or than 64 bits.
+    /// A varint is longer than it needs to be, or than nine bytes.
     #[error("the varint at byte {offset} of the signature header is not minimal or too large")]
     Varint {
         /// Where the varint starts.

@@ -76,15 +76,12 @@ impl SigningKey {
     /// A new key of the length that the algorithm names, with the exponent 65537, out of the randomness that `fill` gives: it
     /// writes over all of the bytes that it is handed.
     ///
-    /// This takes seconds.
+    /// This takes some tenths of a second for 2048 bits, and many seconds for 8192.
     ///
     /// # Errors
     ///
     /// When the algorithm is not one of RSA, the length is not accepted, or `fill` gives nothing that leads to a key.
-    pub fn generate(
-        algorithm: SignatureAlgorithm,
-        fill: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Self, SecretKeyError> {
+    pub fn generate(algorithm: SignatureAlgorithm, fill: &mut dyn FnMut(&mut [u8])) -> Result<Self, SecretKeyError> {
         let length = usize::from(length(algorithm)?);
         if !MODULUS.contains(&(8 * length)) {
             return Err(PublicKeyError::ModulusSize { bits: 8 * length }.into());
