@@ -145,6 +145,7 @@ impl Host {
         let name = text.to_ascii_lowercase();
         // `127.1` and `0x7f000001` are addresses to some readers and names to others.
         let last = name.rsplit('.').next().unwrap_or_default();
+        // A last label that is empty, after a dot at the end, is none of them: certificates and documents write names without it.
         let numeric = last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
         if numeric || !matches!(ServerName::try_from(name.as_str()), Ok(ServerName::DnsName(_))) {
             return Err(LocationError::Host);
@@ -249,6 +250,7 @@ mod tests {
             ("did:web:2130706433", Host),
             ("did:web:example.0x1", Host),
             ("did:web:a..b", Host),
+            ("did:web:a.b.", Host),
             ("did:web:-a.b", Host),
             ("did:web:a%2Fb", Host),
             ("did:web:a%40b", Host),
