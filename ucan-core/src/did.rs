@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::text::excerpt;
+use varsig::PublicKey;
+
+use crate::{KeyError, text::excerpt};
 
 /// A principal's identifier: `did:<method>:<id>`, with a fragment where the writer gave one.
 ///
@@ -54,12 +56,53 @@ impl Did {
         Ok(Self(text.into()))
     }
 
+    /// The longest `did:key` that is read, in bytes without the scheme and the method: an RSA key of 8192 bits takes some 1,500,
+    /// and decoding base58 takes quadratic time.
+    const MAX_KEY_LENGTH: usize = 2048;
+
+    /// The `did:key` of a public key (did:key method, "Format").
+    ///
+    /// ```
+    /// use ucan_core::Did;
+    /// use varsig::PublicKey;
+    ///
+    /// let did: Did = "did:key:zDnaerDaTF5BXEavCrfRZEk316dpbLsfPDZ3WJ5hRTPFU2169".parse()?;
+    /// let key = did.public_key()?;
+    /// assert_eq!((key.code(), key.as_bytes().len()), (0x1200, 33));
+    /// assert_eq!(Did::from_public_key(&key), did);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_public_key(key: &PublicKey) -> Self {
+        Self::of_multicodec(&key.to_multicodec())
+    }
+
     /// The `did:key` of an Ed25519 public key.
+    #[cfg(feature = "ed25519")]
     pub fn from_ed25519(key: &varsig::ed25519::VerifyingKey) -> Self {
-        let mut bytes = vec![0xed, 0x01];
-        bytes.extend_from_slice(key.as_bytes());
-        let text = multibase::encode(multibase::Base::Base58Btc, bytes);
-        Self(format!("did:key:{text}").into())
+        Self::of_multicodec(&[&[0xed, 0x01], key.as_bytes().as_slice()].concat())
+    }
+
+    fn of_multicodec(key: &[u8]) -> Self {
+        Self(format!("did:key:{}", multibase::encode(multibase::Base::Base58Btc, key)).into())
+    }
+
+    /// The public key of a `did:key`, read strictly: base58btc, a minimal varint, the code of a key that can sign, and as many
+    /// bytes as such a key has. Whether they are a key is seen when a verifier is made of them.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::UnsupportedMethod`] for another method; [`KeyError::Malformed`] or [`KeyError::BadKey`] when what follows is no
+    /// key.
+    pub fn public_key(&self) -> Result<PublicKey, KeyError> {
+        if self.method() != "key" {
+            return Err(KeyError::UnsupportedMethod { did: self.clone() });
+        }
+        let text = self.id();
+        let (_, bytes) = (text.starts_with('z') && text.len() <= Self::MAX_KEY_LENGTH)
+            .then(|| multibase::decode(text).ok())
+            .flatten()
+            .ok_or_else(|| KeyError::Malformed { did: self.clone() })?;
+        PublicKey::from_multicodec(&bytes).map_err(|source| KeyError::BadKey { did: self.clone(), source })
     }
 
     /// The identifier as it was written.
@@ -183,12 +226,5 @@ mod tests {
         }
         assert!(Did::parse(&format!("did:x:{}", "a".repeat(5000))).is_err());
         assert_eq!(Did::parse("did:web:a:b#c").unwrap().id(), "a:b");
-    }
-
-    #[test]
-    fn an_ed25519_key_has_its_published_did() {
-        // did:key method, test vector for Ed25519: the seed is all zero bytes.
-        let key = varsig::ed25519::SigningKey::from_seed(&[0; 32]).verifying_key();
-        assert_eq!(Did::from_ed25519(&key).as_str(), "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp");
     }
 }

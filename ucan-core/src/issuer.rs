@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use varsig::{Signer, ed25519::SigningKey};
+use varsig::{PublicKey, SecretKey, Signer};
 
 use crate::Did;
 
@@ -27,8 +27,29 @@ impl Issuer {
         Self { did, signer }
     }
 
+    /// The `did:key` principal of a software key of any algorithm.
+    ///
+    /// ```
+    /// use ucan_core::Issuer;
+    /// use varsig::{SecretKey, SignatureAlgorithm};
+    ///
+    /// let key = SecretKey::generate(SignatureAlgorithm::Es256, &mut |bytes| bytes.fill(7))?;
+    /// let alice = Issuer::from_key(key);
+    /// assert!(alice.did().as_str().starts_with("did:key:zDn"));
+    /// # Ok::<(), varsig::SecretKeyError>(())
+    /// ```
+    pub fn from_key(key: SecretKey) -> Self {
+        Self::from_signer(&key.public_key(), key.into_signer())
+    }
+
+    /// The `did:key` principal of a public key whose signer is somewhere else, in a hardware module for example.
+    pub fn from_signer(key: &PublicKey, signer: Arc<dyn Signer>) -> Self {
+        Self::new(Did::from_public_key(key), signer)
+    }
+
     /// The `did:key` principal of an Ed25519 key.
-    pub fn ed25519(key: SigningKey) -> Self {
+    #[cfg(feature = "ed25519")]
+    pub fn ed25519(key: varsig::ed25519::SigningKey) -> Self {
         Self::new(Did::from_ed25519(&key.verifying_key()), Arc::new(key))
     }
 

@@ -36,7 +36,7 @@ pub use envelope::{Envelope, SignError, tag};
 pub use fields::{Fields, Shape};
 pub use ipld_core::ipld::Ipld;
 pub use issuer::Issuer;
-pub use keys::{DidKeys, KeyError, KeySource, Purpose};
+pub use keys::{CachedResolver, DidKeys, DidResolver, KeyError, KeySource, Purpose, ResolvedKeys, Resolvers};
 pub use memo::{CachedKeys, SignatureMemo};
 pub use policy::{Lint, LintKind, Policy, PolicyError, Selector, SelectorError, Verdict};
 pub use store::{DelegationStore, MemoryDelegations, StoreError};

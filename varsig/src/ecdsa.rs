@@ -1,14 +1,12 @@
 //! What the software keys of the ECDSA curves have in common: one macro, from which each curve's module is made.
 
 /// How often randomness is asked for before a source that gives nothing usable is given up. A good source fails once in 2^32 times.
-#[cfg(any(feature = "p256", feature = "p384", feature = "p521", feature = "secp256k1"))]
 pub(crate) const ATTEMPTS: usize = 64;
 
 /// Makes `SigningKey` and `VerifyingKey` of a curve.
 ///
 /// `secret`, `public` and `signature` are lengths in bytes, `first` is the bits that the first byte of a secret key can have, and
 /// `high_s` is whether a signature whose `s` is in the upper half of its range is accepted.
-#[cfg(any(feature = "p256", feature = "p384", feature = "p521", feature = "secp256k1"))]
 macro_rules! ecdsa_keys {
     (
         $curve:ident, $algorithm:ident, secret: $secret:literal, public: $public:literal, signature: $signature:literal,
@@ -169,5 +167,4 @@ macro_rules! ecdsa_keys {
     };
 }
 
-#[cfg(any(feature = "p256", feature = "p384", feature = "p521", feature = "secp256k1"))]
 pub(crate) use ecdsa_keys;

@@ -7,6 +7,7 @@ extern crate std;
 
 mod algorithm;
 mod async_signer;
+#[cfg(any(feature = "p256", feature = "p384", feature = "p521", feature = "secp256k1"))]
 mod ecdsa;
 #[cfg(feature = "ed25519")]
 pub mod ed25519;

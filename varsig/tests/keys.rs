@@ -1,15 +1,9 @@
 //! Keys in and out: what is stored, what is shown, what is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::{
-    pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-};
-
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
-use varsig::{AsyncSigner, PublicKey, PublicKeyError, SecretKey, SecretKeyError, SignatureAlgorithm};
+use varsig::{PublicKey, PublicKeyError, SecretKey, SecretKeyError, SignatureAlgorithm};
 
 fn hex(text: &str) -> Vec<u8> {
     HEXLOWER.decode(text.as_bytes()).unwrap()
@@ -159,6 +153,14 @@ fn what_is_no_public_key_is_refused() {
 #[cfg(feature = "ed25519")]
 #[test]
 fn every_signer_can_be_waited_for() {
+    use std::{
+        pin::pin,
+        sync::Arc,
+        task::{Context, Poll, Waker},
+    };
+
+    use varsig::AsyncSigner;
+
     let key = SecretKey::generate(SignatureAlgorithm::Ed25519, &mut |bytes| bytes.fill(1)).unwrap();
     let public = key.public_key();
     let signer: Arc<dyn AsyncSigner> = Arc::new(key.into_signer());
