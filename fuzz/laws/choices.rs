@@ -8,8 +8,26 @@ use varsig::ed25519::SigningKey;
 
 /// Strings that mean something somewhere: keys, operators of patterns, what DAG-JSON reserves.
 const TEXTS: [&str; 20] = [
-    "a", "b", "", "aa", "ab", "abc", "é", "*", "a*", "*a*", "\\*", "\\", "/", "bytes", "\"", "ok", "error", "\u{0}",
-    "\u{1f600}", "a*b*c",
+    "a",
+    "b",
+    "",
+    "aa",
+    "ab",
+    "abc",
+    "é",
+    "*",
+    "a*",
+    "*a*",
+    "\\*",
+    "\\",
+    "/",
+    "bytes",
+    "\"",
+    "ok",
+    "error",
+    "\u{0}",
+    "\u{1f600}",
+    "a*b*c",
 ];
 
 /// Integers at the ends of ranges, all of which DAG-CBOR has.

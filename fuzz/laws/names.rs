@@ -91,7 +91,7 @@ fn one_did(text: &str) {
             }
         }
     }
-    assert!(keys <= 4, "a key serves one algorithm (or, on secp256k1, two)");
+    assert!(keys <= 4, "a key serves both purposes, with one algorithm, or on secp256k1 with two");
 }
 
 /// A command is its segments, and covers what begins with all of them and nothing else.

@@ -14,10 +14,10 @@ const SMALL: usize = 1024;
 /// What is read is written back unchanged, is judged alike every time, and as the plainest reading of the specification says;
 /// `not` inverts; a verdict that was reached while values were pending stands whatever they turn out to be.
 pub fn policy(data: &[u8]) {
-    if let Some((policy, args)) = split(data) {
-        if let (Ok(policy), Ok(args)) = (dagcbor::decode(policy), dagcbor::decode(args)) {
-            judge(&policy, &args, &mut Choices::new(data), data.len() <= SMALL);
-        }
+    if let Some((policy, args)) = split(data)
+        && let (Ok(policy), Ok(args)) = (dagcbor::decode(policy), dagcbor::decode(args))
+    {
+        judge(&policy, &args, &mut Choices::new(data), data.len() <= SMALL);
     }
     let mut choices = Choices::new(data);
     let args = Ipld::Map(choices.map(3));
@@ -61,9 +61,7 @@ fn resolve(value: &Ipld, choices: &mut Choices<'_>) -> Ipld {
     match value {
         Ipld::Link(_) => choices.value(2),
         Ipld::List(list) => Ipld::List(list.iter().map(|item| resolve(item, choices)).collect()),
-        Ipld::Map(map) => {
-            Ipld::Map(map.iter().map(|(key, value)| (key.clone(), resolve(value, choices))).collect())
-        }
+        Ipld::Map(map) => Ipld::Map(map.iter().map(|(key, value)| (key.clone(), resolve(value, choices))).collect()),
         other => other.clone(),
     }
 }
@@ -96,11 +94,8 @@ pub fn selector(data: &[u8]) {
 fn selects(selector: &Selector, value: &Ipld) {
     let found = selector.select(value);
     assert_eq!(found, selector.select(value));
-    let statement = vec![
-        Ipld::String("==".to_owned()),
-        Ipld::String(selector.to_string()),
-        found.clone().unwrap_or(Ipld::Null),
-    ];
+    let statement =
+        vec![Ipld::String("==".to_owned()), Ipld::String(selector.to_string()), found.clone().unwrap_or(Ipld::Null)];
     let policy = Policy::parse(&Ipld::List(vec![Ipld::List(statement)])).expect("a well-formed policy is read");
     assert_eq!(policy.matches(value), found.is_some());
 }

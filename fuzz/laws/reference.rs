@@ -251,9 +251,7 @@ fn order(a: &Ipld, b: &Ipld) -> Option<Ordering> {
         (Ipld::Integer(a), Ipld::Integer(b)) => Some(a.cmp(b)),
         (Ipld::Float(a), Ipld::Float(b)) => a.partial_cmp(b),
         // Integers have at most 65 bits here, and a cast that is out of range saturates.
-        (Ipld::Integer(a), Ipld::Float(b)) => {
-            Some(a.cmp(&(b.trunc() as i128)).then(0.0_f64.partial_cmp(&b.fract())?))
-        }
+        (Ipld::Integer(a), Ipld::Float(b)) => Some(a.cmp(&(b.trunc() as i128)).then(0.0_f64.partial_cmp(&b.fract())?)),
         (Ipld::Float(_), Ipld::Integer(_)) => order(b, a).map(Ordering::reverse),
         _ => None,
     }

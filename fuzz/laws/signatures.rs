@@ -78,7 +78,8 @@ fn compare(key: &[u8; 32], message: &[u8], signature: &[u8]) {
     let accepted = ours.verify(message, signature).is_ok();
     assert_eq!(accepted, strict, "key {key:02x?}, message {message:02x?}, signature {signature:02x?}");
     if accepted {
-        let point = signature.first_chunk().map(|bytes| CompressedEdwardsY(*bytes)).and_then(|point| point.decompress());
+        let point =
+            signature.first_chunk().map(|bytes| CompressedEdwardsY(*bytes)).and_then(|point| point.decompress());
         assert!(point.is_some_and(|point| !point.is_small_order() && point.compress().0 == signature[..32]));
     }
 }
@@ -86,8 +87,8 @@ fn compare(key: &[u8; 32], message: &[u8], signature: &[u8]) {
 fn plus_order(response: [u8; 32]) -> [u8; 32] {
     // 2^252 + 27742317777372353535851937790883648493, little endian.
     const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0,
-        0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let mut carry = 0;
     let mut sum = [0; 32];

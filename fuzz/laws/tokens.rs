@@ -17,7 +17,7 @@ pub fn token(data: &[u8]) {
     let mut choices = Choices::new(data);
     let changed = if choices.flag() { change_bytes(&mut choices) } else { change_values(&mut choices) };
     read(&changed);
-    if originals().iter().any(|original| *original == changed) {
+    if originals().contains(&changed) {
         assert!(verifies(&changed), "what was signed verifies");
     } else {
         assert!(!verifies(&changed), "a token that nobody signed verifies: {changed:02x?}");
@@ -134,8 +134,9 @@ fn change_values(choices: &mut Choices<'_>) -> Vec<u8> {
 }
 
 /// What the fields of tokens are called, and what stands in them.
-const FIELDS: [&str; 16] =
-    ["iss", "aud", "sub", "cmd", "pol", "nonce", "exp", "nbf", "meta", "args", "prf", "iat", "cause", "h", "out", "run"];
+const FIELDS: [&str; 16] = [
+    "iss", "aud", "sub", "cmd", "pol", "nonce", "exp", "nbf", "meta", "args", "prf", "iat", "cause", "h", "out", "run",
+];
 const NAMES: [&str; 10] = [
     "did:web:example.com",
     "did:key:z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp",
@@ -179,7 +180,14 @@ fn read(bytes: &[u8]) {
         let again = again.expect("as decode");
         let fields = |it: &Delegation| {
             let subject = it.subject().cloned();
-            (it.audience().clone(), subject, it.command().clone(), it.policy().clone(), it.nonce().to_vec(), it.not_before())
+            (
+                it.audience().clone(),
+                subject,
+                it.command().clone(),
+                it.policy().clone(),
+                it.nonce().to_vec(),
+                it.not_before(),
+            )
         };
         assert_eq!(fields(&delegation), fields(&again));
         shell(delegation.envelope(), bytes);
