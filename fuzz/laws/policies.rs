@@ -21,7 +21,7 @@ pub fn policy(data: &[u8]) {
     }
     let mut choices = Choices::new(data);
     let args = Ipld::Map(choices.map(3));
-    let statements: Vec<_> = (0..choices.below(3)).map(|_| Statement::build(&mut choices, 3)).collect();
+    let statements: Vec<_> = (0..choices.below(3)).map(|_| Statement::build(&mut choices, &args, 3)).collect();
     let source = Ipld::List(statements.iter().map(Statement::to_ipld).collect());
     let policy = Policy::parse(&source).expect("a well-formed policy is read");
     let expected = statements.iter().all(|statement| statement.holds(&args));
@@ -83,8 +83,8 @@ pub fn selector(data: &[u8]) {
         }
     }
     let mut choices = Choices::new(data);
-    let path = Path::build(&mut choices);
     let value = choices.value(4);
+    let path = Path::build(&mut choices, &value);
     let selector = Selector::parse(&path.text).expect("a well-formed selector is read");
     assert_eq!(selector.select(&value), path.select(&value), "{selector} of {value:?}");
     selects(&selector, &value);

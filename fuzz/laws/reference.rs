@@ -35,10 +35,16 @@ pub(crate) enum Statement {
 }
 
 impl Path {
-    pub(crate) fn build(choices: &mut Choices<'_>) -> Self {
+    /// A path that leads somewhere in a value more often than not.
+    pub(crate) fn build(choices: &mut Choices<'_>, value: &Ipld) -> Self {
         let mut path = Self { segments: Vec::new(), text: String::new() };
+        let mut at = value.clone();
         for _ in 0..choices.below(5) {
-            let segment = match choices.below(6) {
+            let key = match &at {
+                Ipld::Map(map) if !map.is_empty() => map.keys().nth(choices.below(map.len())),
+                _ => None,
+            };
+            let segment = match choices.below(8) {
                 0 => Segment::Index(choices.pick(&[0, 1, -1, 2, -2, 7, -7, i64::MAX, i64::MIN])),
                 1 => {
                     let ends = [None, Some(0), Some(1), Some(-1), Some(2), Some(-3), Some(i64::MAX), Some(i64::MIN)];
@@ -46,8 +52,10 @@ impl Path {
                     Segment::Slice(if to.is_none() { from.or(Some(0)) } else { from }, to)
                 }
                 2 => Segment::Values,
-                _ => Segment::Key(choices.text()),
+                3 => Segment::Key(choices.text()),
+                _ => key.map_or(Segment::Index(0), |key| Segment::Key(key.clone())),
             };
+            at = step(&segment, &at).unwrap_or(Ipld::Null);
             let dot = choices.flag() || path.text.is_empty();
             let optional = choices.flag();
             path.write(&segment, dot);
@@ -157,32 +165,50 @@ fn members(value: &Ipld) -> Option<Vec<Ipld>> {
 }
 
 impl Statement {
-    pub(crate) fn build(choices: &mut Choices<'_>, depth: usize) -> Self {
+    /// A statement that is near to the truth about a value.
+    pub(crate) fn build(choices: &mut Choices<'_>, value: &Ipld, depth: usize) -> Self {
         let kinds = if depth == 0 { 5 } else { 10 };
-        let inner = |choices: &mut Choices<'_>| Box::new(Self::build(choices, depth - 1));
-        let several = |choices: &mut Choices<'_>| {
-            (0..choices.below(4)).map(|_| Self::build(choices, depth - 1)).collect::<Vec<_>>()
-        };
-        match choices.below(kinds) {
-            0 | 1 => Self::Equal(Path::build(choices), choices.value(2)),
-            2 => Self::NotEqual(Path::build(choices), choices.value(2)),
+        let kind = choices.below(kinds);
+        if let 5..=7 = kind {
+            let inner = |choices: &mut Choices<'_>| Self::build(choices, value, depth - 1);
+            let count = choices.below(4);
+            return match kind {
+                5 => Self::And((0..count).map(|_| inner(choices)).collect()),
+                6 => Self::Or((0..count).map(|_| inner(choices)).collect()),
+                _ => Self::Not(Box::new(inner(choices))),
+            };
+        }
+        let path = Path::build(choices, value);
+        let found = path.select(value);
+        let member = found.as_ref().and_then(members).and_then(|members| members.into_iter().last());
+        let inner =
+            |choices: &mut Choices<'_>| Box::new(Self::build(choices, member.as_ref().unwrap_or(value), depth - 1));
+        match kind {
+            0 | 1 => Self::Equal(path, near(found, choices)),
+            2 => Self::NotEqual(path, near(found, choices)),
             3 => {
-                let operator = choices.pick(&["<", "<=", ">", ">="]);
-                let path = Path::build(choices);
-                let number =
-                    if choices.flag() { Ipld::Integer(choices.integer()) } else { Ipld::Float(choices.float()) };
-                Self::Compare(operator, path, number)
+                let number = match near(found, choices) {
+                    number @ (Ipld::Integer(_) | Ipld::Float(_)) => number,
+                    _ => Ipld::Integer(choices.integer()),
+                };
+                Self::Compare(choices.pick(&["<", "<=", ">", ">="]), path, number)
             }
             4 => {
-                let path = Path::build(choices);
-                let pattern = (0..choices.below(6)).map(|_| choices.pick(&["*", "\\*", "a", "b", "\\", "ab", "é"]));
-                Self::Like(path, pattern.collect())
+                let pattern = match found {
+                    // The text itself, some of it as a star.
+                    Some(Ipld::String(text)) if choices.flag() => {
+                        let part = |char: char| if choices.rarely(3) { "*".to_owned() } else { char.to_string() };
+                        text.chars().map(part).collect()
+                    }
+                    _ => {
+                        let parts = choices.below(6);
+                        (0..parts).map(|_| choices.pick(&["*", "\\*", "a", "b", "\\", "ab", "é"])).collect()
+                    }
+                };
+                Self::Like(path, pattern)
             }
-            5 => Self::And(several(choices)),
-            6 => Self::Or(several(choices)),
-            7 => Self::Not(inner(choices)),
-            8 => Self::All(Path::build(choices), inner(choices)),
-            _ => Self::Any(Path::build(choices), inner(choices)),
+            8 => Self::All(path, inner(choices)),
+            _ => Self::Any(path, inner(choices)),
         }
     }
 
@@ -231,6 +257,30 @@ impl Statement {
                 None => false,
             },
         }
+    }
+}
+
+/// The value that was found, as it is or with another number in its place; or any other.
+fn near(found: Option<Ipld>, choices: &mut Choices<'_>) -> Ipld {
+    match (choices.below(4), found) {
+        (0, Some(found)) => found,
+        (1 | 2, Some(found)) => shift(&found, choices),
+        _ => choices.value(2),
+    }
+}
+
+/// Numbers as the other kind of number, or beside themselves.
+fn shift(value: &Ipld, choices: &mut Choices<'_>) -> Ipld {
+    match value {
+        Ipld::Integer(integer) if choices.flag() => Ipld::Float(*integer as f64),
+        Ipld::Integer(integer) => Ipld::Integer((integer + 1).min(u64::MAX.into())),
+        Ipld::Float(float) if choices.flag() && float.abs() < 1e19 => {
+            Ipld::Integer((*float as i128).clamp(-(1 << 64), u64::MAX.into()))
+        }
+        Ipld::Float(float) => Ipld::Float(Some(float.next_up()).filter(|next| next.is_finite()).unwrap_or(*float)),
+        Ipld::List(list) => Ipld::List(list.iter().map(|item| shift(item, choices)).collect()),
+        Ipld::Map(map) => Ipld::Map(map.iter().map(|(key, value)| (key.clone(), shift(value, choices))).collect()),
+        other => other.clone(),
     }
 }
 

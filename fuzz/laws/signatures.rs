@@ -17,7 +17,8 @@ pub fn ed25519(data: &[u8]) {
     let mut choices = Choices::new(data);
     let torsion = |choices: &mut Choices<'_>| EIGHT_TORSION[choices.below(8)];
     let secret = Scalar::from(choices.number::<u64>());
-    let nonce = Scalar::from(choices.number::<u64>());
+    // Without a nonce, the point of the signature is one of small order.
+    let nonce = if choices.flag() { Scalar::from(choices.number::<u64>()) } else { Scalar::ZERO };
     let (key_torsion, nonce_torsion) = (torsion(&mut choices), torsion(&mut choices));
     let mut key = (&secret * ED25519_BASEPOINT_TABLE + key_torsion).compress().to_bytes();
     let mut point = (&nonce * ED25519_BASEPOINT_TABLE + nonce_torsion).compress().to_bytes();
