@@ -99,7 +99,7 @@ impl KeySource for DidKeys {
         }
         let (_, bytes) = multibase::decode(text).map_err(|_| malformed())?;
         let (code, key) = unsigned_varint::decode::u64(&bytes).map_err(|_| malformed())?;
-        if key_code(algorithm) != Some(code) {
+        if algorithm.public_key_code() != code {
             return Err(KeyError::WrongAlgorithm { did: did.clone(), algorithm });
         }
         varsig::verifier(algorithm, key).map_err(|source| match source {
@@ -107,22 +107,6 @@ impl KeySource for DidKeys {
             source => KeyError::BadKey { did: did.clone(), source },
         })
     }
-}
-
-/// The multicodec of the public keys of an algorithm.
-fn key_code(algorithm: SignatureAlgorithm) -> Option<u64> {
-    Some(match algorithm {
-        SignatureAlgorithm::Ed25519 => 0xed,
-        SignatureAlgorithm::Ed448 => 0x1203,
-        SignatureAlgorithm::Es256 => 0x1200,
-        SignatureAlgorithm::Es384 => 0x1201,
-        SignatureAlgorithm::Es512 => 0x1202,
-        SignatureAlgorithm::Es256K | SignatureAlgorithm::Eip191 => 0xe7,
-        SignatureAlgorithm::Rs256 { .. } | SignatureAlgorithm::Rs384 { .. } | SignatureAlgorithm::Rs512 { .. } => {
-            0x1205
-        }
-        _ => return None,
-    })
 }
 
 /// Why there is no verifier for a principal.

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 pub mod block;
+pub mod car;
 mod chain;
 mod command;
+mod container;
 pub mod dagcbor;
 pub mod dagjson;
 mod delegation;
@@ -25,6 +27,9 @@ pub use chain::{
 };
 pub use cid::Cid;
 pub use command::{Command, CommandError};
+pub use container::{
+    Container, ContainerContents, ContainerEncoding, ContainerError, ContainerLimits, GzipError, RefusedToken,
+};
 pub use delegation::{Delegation, DelegationBuilder};
 pub use did::{Did, DidError};
 pub use envelope::{Envelope, SignError, tag};

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use varsig::{HeaderError, PayloadEncoding, VerifyError};
+use varsig::{HeaderError, PayloadEncoding, SignatureAlgorithm, VerifyError};
 
 use crate::{Did, Envelope, KeyError, KeySource, PolicyError, Purpose, dagcbor};
 
@@ -72,6 +72,14 @@ pub fn verify<T: Token>(token: T, keys: &dyn KeySource) -> Result<Verified<T>, S
     Ok(Verified(token))
 }
 
+/// What is signed when a token is signed with an algorithm: its DAG-CBOR, which EIP-191 wraps once more.
+pub(crate) fn encoding(algorithm: SignatureAlgorithm) -> PayloadEncoding {
+    match algorithm {
+        SignatureAlgorithm::Eip191 => PayloadEncoding::Eip191DagCbor,
+        _ => PayloadEncoding::DagCbor,
+    }
+}
+
 /// What [`verify`] does, for tokens of any kind.
 pub(crate) fn check_signature(token: &dyn Token, keys: &dyn KeySource) -> Result<(), SignatureError> {
     let memo = keys.memo();
@@ -80,7 +88,7 @@ pub(crate) fn check_signature(token: &dyn Token, keys: &dyn KeySource) -> Result
     }
     let envelope = token.envelope();
     let header = envelope.header();
-    if header.encoding() != PayloadEncoding::DagCbor {
+    if header.encoding() != encoding(header.algorithm()) {
         return Err(SignatureError::Encoding(header.encoding()));
     }
     let verifier = keys.verifier(token.issuer(), header.algorithm(), token.purpose())?;

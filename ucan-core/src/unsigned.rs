@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use varsig::{PayloadEncoding, Signature, SignatureAlgorithm, Varsig};
+use varsig::{Signature, SignatureAlgorithm, Varsig};
 
-use crate::{Ipld, dagcbor::Writer, envelope::SignError};
+use crate::{Ipld, dagcbor::Writer, envelope::SignError, token::encoding};
 
 /// A token that is complete but for its signature, for keys that are elsewhere: a hardware module, a key service, a browser.
 ///
@@ -38,7 +38,7 @@ impl Unsigned {
     ///
     /// [`SignError::Encode`] when the payload holds what DAG-CBOR cannot say.
     pub fn new(tag: &str, payload: BTreeMap<String, Ipld>, algorithm: SignatureAlgorithm) -> Result<Self, SignError> {
-        let header = Varsig::new(algorithm, PayloadEncoding::DagCbor);
+        let header = Varsig::new(algorithm, encoding(algorithm));
         let mut signed = Writer::default();
         signed.map(2);
         signed.text("h");

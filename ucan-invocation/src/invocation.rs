@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ucan_core::{
-    Authority, ChainError, Cid, Command, Context, Delegation, Did, Envelope, Fields, Ipld, Issuer, Purpose, Request,
-    Shape, SignError, SignatureError, TimeError, Timestamp, Token, TokenError, Verified, in_time, tag, validate,
-    verify,
+    Authority, ChainError, ChainErrorClass, Cid, Command, Context, Delegation, Did, Envelope, Fields, Ipld, Issuer,
+    Purpose, Request, Shape, SignError, SignatureError, TimeError, Timestamp, Token, TokenError, Verified, in_time,
+    tag, validate, verify,
 };
 
 use crate::{InvocationId, Task};
@@ -221,9 +221,16 @@ pub fn authorize(
         command: invocation.command(),
         args: invocation.task().args_value(),
     };
-    let authority = validate(&request, &chain, context)?;
-    if !invocation.executor().same_principal(executor) {
-        return Err(InvocationError::Misaddressed { to: invocation.executor().clone(), receiver: executor.clone() });
+    let addressed = invocation.executor().same_principal(executor);
+    let misaddressed =
+        || InvocationError::Misaddressed { to: invocation.executor().clone(), receiver: executor.clone() };
+    let authority = match validate(&request, &chain, context) {
+        // Revocation is looked at after everything else has passed.
+        Err(error) if error.class == ChainErrorClass::Revoked && !addressed => return Err(misaddressed()),
+        result => result?,
+    };
+    if !addressed {
+        return Err(misaddressed());
     }
     Ok(Authorized { invocation, authority })
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod attested;
 mod effect;
 mod handler;
 mod ids;
@@ -11,6 +12,7 @@ mod receipt;
 mod store;
 mod task;
 
+pub use attested::{AttestError, Attested, attest};
 pub use effect::EffectClass;
 pub use handler::{Call, CallError, Completion, Config, Handler, Reexecutor, Router};
 pub use ids::{InstructionId, InvocationId, ReceiptId, TaskId};

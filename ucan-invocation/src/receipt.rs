@@ -35,22 +35,14 @@ impl Receipt {
     }
 
     fn from_invocation(invocation: Invocation) -> Result<Self, ReceiptError> {
-        if invocation.command().as_str() != RECEIPT_COMMAND {
-            return Err(ReceiptError::NotAReceipt { command: invocation.command().to_string() });
-        }
+        let (ran, outcome) = statement(&invocation)?;
         let issuer = invocation.issuer();
         if !issuer.same_principal(invocation.subject())
             || invocation.audience().is_some_and(|aud| !aud.same_principal(issuer))
         {
             return Err(ReceiptError::Issuer);
         }
-        let args = invocation.args();
-        if let Some(key) = args.keys().find(|key| !matches!(key.as_str(), "out" | "ran" | "run")) {
-            return Err(ReceiptError::UnknownArgument(key.clone()));
-        }
-        let Some(Ipld::Link(ran)) = args.get("ran") else { return Err(ReceiptError::Argument("ran")) };
-        let outcome = args.get("out").and_then(Outcome::from_ipld).ok_or(ReceiptError::Argument("out"))?;
-        Ok(Self { ran: TaskId::new(*ran), outcome, invocation })
+        Ok(Self { ran, outcome, invocation })
     }
 
     /// The id of the receipt: the hash of its bytes.
@@ -100,6 +92,20 @@ impl Receipt {
     pub fn expiration(&self) -> Option<Timestamp> {
         self.invocation.expiration()
     }
+}
+
+/// What a receipt states, whoever issued it: the task, and what came of it.
+pub(crate) fn statement(invocation: &Invocation) -> Result<(TaskId, Outcome), ReceiptError> {
+    if invocation.command().as_str() != RECEIPT_COMMAND {
+        return Err(ReceiptError::NotAReceipt { command: invocation.command().to_string() });
+    }
+    let args = invocation.args();
+    if let Some(key) = args.keys().find(|key| !matches!(key.as_str(), "out" | "ran" | "run")) {
+        return Err(ReceiptError::UnknownArgument(key.clone()));
+    }
+    let Some(Ipld::Link(ran)) = args.get("ran") else { return Err(ReceiptError::Argument("ran")) };
+    let outcome = args.get("out").and_then(Outcome::from_ipld).ok_or(ReceiptError::Argument("out"))?;
+    Ok((TaskId::new(*ran), outcome))
 }
 
 impl Token for Receipt {
@@ -190,4 +196,15 @@ pub enum ReceiptError {
     /// An argument that receipts do not have.
     #[error("the receipt has an unknown argument {0:?}")]
     UnknownArgument(String),
+}
+
+impl ReceiptError {
+    /// The name of the error in the conformance protocol.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Token(error) => error.name(),
+            _ => "MalformedToken",
+        }
+    }
 }

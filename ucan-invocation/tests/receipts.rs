@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use ucan_core::{Command, DidKeys, Ipld, Issuer, block, verify};
-use ucan_invocation::{Failure, Invocation, Outcome, RECEIPT_COMMAND, Receipt, ReceiptError, TaskId};
+use ucan_core::{ChainErrorClass, Command, Context, Delegation, DidKeys, Ipld, Issuer, Timestamp, block, verify};
+use ucan_invocation::{
+    AttestError, Failure, Invocation, Outcome, RECEIPT_COMMAND, Receipt, ReceiptError, TaskId, attest,
+};
 use varsig::ed25519::SigningKey;
 
 fn issuer(byte: u8) -> Issuer {
@@ -68,6 +70,35 @@ fn failures_are_named() {
     assert_eq!(read.outcome(), &outcome);
     assert_eq!(read.outcome().failure_name(), Some("OutOfFuel"));
     assert_eq!(read.outcome().failure_message(), Some("too little"));
+}
+
+#[test]
+fn somebody_else_issues_a_receipt_only_with_proofs() {
+    let [executor, worker] = [1, 2].map(issuer);
+    let command = Command::parse(RECEIPT_COMMAND).unwrap();
+    let args = BTreeMap::from([
+        ("out".to_owned(), Outcome::Ok(Ipld::Null).to_ipld()),
+        ("ran".to_owned(), Ipld::Link(ran().into())),
+    ]);
+    let sign = |proofs| {
+        Invocation::builder(executor.did().clone(), command.clone(), args.clone()).proofs(proofs).sign(&worker).unwrap()
+    };
+    let may = Delegation::builder(worker.did().clone(), Some(executor.did().clone()), command.clone());
+    let may = may.sign(&executor).unwrap();
+    let context = Context::new(Timestamp::EPOCH, &DidKeys);
+    let check = |token: &Invocation| attest(token.clone(), None, &|_| Some(may.clone()), &context);
+
+    let (alone, proven) = (sign(vec![]), sign(vec![*may.cid()]));
+    match check(&alone).unwrap_err() {
+        AttestError::Chain(error) => assert_eq!((error.class, error.proof), (ChainErrorClass::InvalidClaim, None)),
+        other => panic!("{other}"),
+    }
+    let attested = check(&proven).unwrap();
+    assert_eq!((attested.executor(), attested.ran(), attested.expired()), (executor.did(), &ran(), false));
+    assert_eq!(attested.authority().proofs(), [*may.cid()]);
+    // What is stored and trusted as a receipt is still the executor's own.
+    let stored = Receipt::decode(ucan_core::Token::envelope(&proven).bytes());
+    assert!(matches!(stored, Err(ReceiptError::Issuer)));
 }
 
 proptest! {

@@ -23,14 +23,22 @@ fn token(base64: &str) -> Vec<u8> {
     BASE64_NOPAD.decode(base64.as_bytes()).unwrap()
 }
 
+fn part<'a>(case: &'a Ipld, key: &str) -> &'a Ipld {
+    match case.get(key) {
+        Ok(Some(part)) => part,
+        _ => panic!("no {key}"),
+    }
+}
+
 #[test]
 fn invocations_of_ucan_1_0_0() {
     let cases = cases(include_str!("../../fixtures/ucan/chains.json"));
     assert_eq!(cases.len(), 20);
     for case in cases {
         let name = text(&case, "name");
-        let Ok(Some(Ipld::Integer(now))) = case.get("now") else { panic!("{name}: no time") };
-        let Ok(Some(Ipld::List(proofs))) = case.get("proofs") else { panic!("{name}: no proofs") };
+        let request = part(&case, "request");
+        let Ipld::Integer(now) = part(request, "now") else { panic!("{name}: no time") };
+        let Ipld::List(proofs) = part(request, "proofs") else { panic!("{name}: no proofs") };
         let proofs: Vec<Delegation> = proofs
             .iter()
             .map(|proof| match proof {
@@ -40,13 +48,16 @@ fn invocations_of_ucan_1_0_0() {
             .collect();
         let find = |cid: &Cid| proofs.iter().find(|proof| proof.cid() == cid).cloned();
         let context = Context::new(Timestamp::from_secs(u64::try_from(*now).unwrap()).unwrap(), &DidKeys);
-        let invocation = Invocation::decode(token(text(&case, "invocation"))).unwrap();
+        let invocation = Invocation::decode(token(text(request, "token"))).unwrap();
         let executor = invocation.executor().clone();
-        let found = match authorize(invocation, &executor, &find, &context) {
-            Ok(_) => "ok",
-            Err(error) => error.name(),
-        };
-        assert_eq!(found, text(&case, "expect"), "{name}");
+        match (authorize(invocation, &executor, &find, &context), case.get("error")) {
+            (Ok(authorized), _) => {
+                let task = authorized.invocation().task().id().unwrap().to_string();
+                assert_eq!(task, text(part(&case, "ok"), "task"), "{name}");
+            }
+            (Err(error), Ok(Some(expected))) => assert_eq!(error.name(), text(expected, "name"), "{name}"),
+            (Err(error), _) => panic!("{name}: {error}"),
+        }
     }
 }
 
@@ -54,18 +65,18 @@ fn invocations_of_ucan_1_0_0() {
 fn ids_of_tasks_and_instructions() {
     for case in cases(include_str!("../../fixtures/invocation/tasks.json")) {
         let name = text(&case, "name");
-        let Ok(Some(Ipld::Map(args))) = case.get("args") else { panic!("{name}: no args") };
-        let Ok(Some(Ipld::Bytes(nonce))) = case.get("nonce") else { panic!("{name}: no nonce") };
-        let subject = Did::parse(text(&case, "sub")).unwrap();
-        let command = Command::parse(text(&case, "cmd")).unwrap();
-        let task = Task::new(subject, command, args.clone(), nonce.clone());
-        assert_eq!(task.id().unwrap().to_string(), text(&case, "task"), "{name}");
+        let (request, expected) = (part(&case, "request"), part(&case, "ok"));
+        let Ipld::Map(args) = part(request, "args") else { panic!("{name}: no args") };
+        let subject = Did::parse(text(request, "sub")).unwrap();
+        let command = Command::parse(text(request, "cmd")).unwrap();
+        let task = Task::new(subject, command, args.clone(), token(text(request, "nonce")));
+        assert_eq!(task.id().unwrap().to_string(), text(expected, "cid"), "{name}");
         assert_eq!(Task::from_block(&task.to_block().unwrap()).unwrap(), task, "{name}");
-        match case.get("instruction") {
-            Ok(Some(Ipld::Null)) => assert_eq!(task.instruction(), Err(TaskError::Pending), "{name}"),
+        match part(expected, "instruction") {
+            Ipld::Null => assert_eq!(task.instruction(), Err(TaskError::Pending), "{name}"),
             _ => {
                 let instruction = task.instruction().unwrap().id().unwrap();
-                assert_eq!(instruction.to_string(), text(&case, "instruction"), "{name}");
+                assert_eq!(instruction.to_string(), text(expected, "instruction"), "{name}");
             }
         }
     }

@@ -1,11 +1,15 @@
 //! Ed25519 software keys: RFC 8032 signing, strict verification.
 
-use std::fmt;
+use alloc::vec::Vec;
+use core::fmt;
 
 use ed25519_dalek::{Signer as _, Verifier as _};
 use zeroize::Zeroizing;
 
-use crate::{PublicKeyError, SignError, Signature, SignatureAlgorithm, Signer, Verifier, VerifyError};
+use crate::{
+    PublicKeyError, SecretKeyError, SignError, Signature, SignatureAlgorithm, Signer, Verifier, VerifyError,
+    secret_key::SoftwareKey, text::Hex,
+};
 
 /// A secret key, wiped from memory when it is dropped.
 ///
@@ -18,9 +22,31 @@ impl SigningKey {
         Self(ed25519_dalek::SigningKey::from_bytes(seed))
     }
 
+    /// The key that a seed stands for, whose length is still to be checked.
+    ///
+    /// # Errors
+    ///
+    /// When there are not 32 bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SecretKeyError> {
+        let seed = bytes.try_into().map_err(|_| SecretKeyError::Length { expected: 32, got: bytes.len() })?;
+        Ok(Self::from_seed(seed))
+    }
+
+    /// A new key, out of the randomness that `fill` gives: it writes over all of the bytes that it is handed.
+    pub fn generate(fill: &mut dyn FnMut(&mut [u8])) -> Self {
+        let mut seed = Zeroizing::new([0; 32]);
+        fill(seed.as_mut_slice());
+        Self::from_seed(&seed)
+    }
+
     /// The seed, for storing the key.
     pub fn seed(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The seed, as the secret keys of other algorithms give theirs.
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(self.0.as_bytes().to_vec())
     }
 
     /// The public key.
@@ -42,6 +68,16 @@ impl Signer for SigningKey {
 
     fn try_sign(&self, message: &[u8]) -> Result<Signature, SignError> {
         Ok(Signature::from(self.0.sign(message).to_vec()))
+    }
+}
+
+impl SoftwareKey for SigningKey {
+    fn secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        self.to_bytes()
+    }
+
+    fn public_bytes(&self) -> &[u8] {
+        self.0.as_ref().as_bytes()
     }
 }
 
@@ -79,11 +115,15 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// When they are not a point of the curve, or one of small order.
+    /// When they are not a point of the curve, not the only spelling of it, or one of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, PublicKeyError> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| PublicKeyError::NotAPoint)?;
         if key.is_weak() {
             return Err(PublicKeyError::Weak);
+        }
+        // RFC 8032 refuses y above the field's prime; the library reduces it.
+        if key.to_edwards().compress().as_bytes() != bytes {
+            return Err(PublicKeyError::NotAPoint);
         }
         Ok(Self(key))
     }
@@ -96,11 +136,7 @@ impl VerifyingKey {
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("VerifyingKey(")?;
-        for byte in self.as_bytes() {
-            write!(f, "{byte:02x}")?;
-        }
-        f.write_str(")")
+        f.debug_tuple("VerifyingKey").field(&Hex(self.as_bytes())).finish()
     }
 }
 
@@ -122,5 +158,40 @@ impl Verifier for VerifyingKey {
             return Err(VerifyError::Mismatch);
         }
         self.0.verify(message, &signature).map_err(|_| VerifyError::Mismatch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_points_of_small_order_are_what_the_curve_says() {
+        for (index, bytes) in SMALL_ORDER.iter().enumerate() {
+            let point = ed25519_dalek::VerifyingKey::from_bytes(bytes).unwrap();
+            assert!(point.is_weak(), "{index}");
+            assert!(!SMALL_ORDER[..index].contains(bytes), "{index}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_accepted_where_strict_verification_accepts_it() {
+        let key = SigningKey::from_seed(&[3; 32]);
+        let public = key.verifying_key();
+        for message in 0..20_u8 {
+            let good = key.try_sign(&[message]).unwrap().into_bytes();
+            let changed = (0..64).map(|at| {
+                let mut bytes = good.clone();
+                bytes[at] ^= 1 << (message % 8);
+                bytes
+            });
+            let small = SMALL_ORDER.iter().map(|point| [&point[..], &good[32..]].concat());
+            for bytes in changed.chain(small).chain([good.clone()]) {
+                let strict = ed25519_dalek::Signature::from_slice(&bytes).unwrap();
+                let strict = public.0.verify_strict(&[message], &strict).is_ok();
+                assert_eq!(public.verify(&[message], &bytes).is_ok(), strict);
+                assert_eq!(strict, bytes == good);
+            }
+        }
     }
 }

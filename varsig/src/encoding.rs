@@ -1,10 +1,20 @@
 //! The registry of payload encodings.
 
-use std::fmt;
+use core::{fmt, str::FromStr};
+
+use crate::UnknownName;
 
 /// How the payload was turned into the bytes that were signed: the last part of a Varsig header.
 ///
 /// Under EIP-191 ("personal sign") the bytes of the inner encoding are wrapped once more before they are signed.
+///
+/// ```
+/// use varsig::PayloadEncoding;
+///
+/// assert_eq!(PayloadEncoding::DagCbor.to_string(), "DAG-CBOR");
+/// assert_eq!("EIP191+DAG-CBOR".parse(), Ok(PayloadEncoding::Eip191DagCbor));
+/// assert_eq!(PayloadEncoding::Eip191DagCbor.inner(), PayloadEncoding::DagCbor);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PayloadEncoding {
@@ -27,52 +37,83 @@ use PayloadEncoding::{DagCbor, DagJson, Eip191DagCbor, Eip191DagJson, Eip191Raw,
 /// The segment that wraps another encoding in EIP-191.
 const EIP191: u64 = 0xe191;
 
-/// Plain form, the form under EIP-191, name of the plain form, code.
-const TABLE: [(PayloadEncoding, PayloadEncoding, &str, u64); 3] = [
-    (Raw, Eip191Raw, "RAW", 0x5f),
-    (DagCbor, Eip191DagCbor, "DAG-CBOR", 0x71),
-    (DagJson, Eip191DagJson, "DAG-JSON", 0x0129),
-];
+const ALL: [PayloadEncoding; 6] = [Raw, DagCbor, DagJson, Eip191Raw, Eip191DagCbor, Eip191DagJson];
 
 impl PayloadEncoding {
-    /// Whether the payload is wrapped in EIP-191, and the code and name of what is wrapped.
-    fn row(self) -> (bool, u64, &'static str) {
-        let (wrapped, row) = match self {
-            Raw => (false, 0),
-            DagCbor => (false, 1),
-            DagJson => (false, 2),
-            Eip191Raw => (true, 0),
-            Eip191DagCbor => (true, 1),
-            Eip191DagJson => (true, 2),
-        };
-        let (_, _, name, code) = TABLE[row];
-        (wrapped, code, name)
+    /// The table: the name, and the segments of the header.
+    fn row(self) -> (&'static str, &'static [u64]) {
+        match self {
+            Raw => ("RAW", &[0x5f]),
+            DagCbor => ("DAG-CBOR", &[0x71]),
+            DagJson => ("DAG-JSON", &[0x0129]),
+            Eip191Raw => ("EIP191+RAW", &[EIP191, 0x5f]),
+            Eip191DagCbor => ("EIP191+DAG-CBOR", &[EIP191, 0x71]),
+            Eip191DagJson => ("EIP191+DAG-JSON", &[EIP191, 0x0129]),
+        }
+    }
+
+    /// Whether EIP-191 wraps the encoded payload.
+    pub fn is_eip191(self) -> bool {
+        self.inner() != self
+    }
+
+    /// What EIP-191 wraps; any other encoding is itself.
+    #[must_use]
+    pub fn inner(self) -> Self {
+        match self {
+            Eip191Raw => Raw,
+            Eip191DagCbor => DagCbor,
+            Eip191DagJson => DagJson,
+            plain => plain,
+        }
     }
 
     /// The encoding's segments, in the order of the header.
-    pub(crate) fn segments(self) -> impl Iterator<Item = u64> {
-        let (wrapped, code, _) = self.row();
-        wrapped.then_some(EIP191).into_iter().chain([code])
+    pub(crate) fn segments(self) -> &'static [u64] {
+        self.row().1
     }
 
     /// Reads an encoding from the segments that `next` gives; the code that is not registered otherwise.
     pub(crate) fn from_segments<E>(mut next: impl FnMut() -> Result<u64, E>) -> Result<Result<Self, u64>, E> {
         let first = next()?;
-        let code = if first == EIP191 { next()? } else { first };
-        let row = TABLE.iter().find(|(.., known)| *known == code);
-        Ok(match row {
-            Some((_, wrapped, ..)) if first == EIP191 => Ok(*wrapped),
-            Some((plain, ..)) => Ok(*plain),
-            None => Err(code),
-        })
+        let found = if first == EIP191 {
+            let code = next()?;
+            (code, ALL.into_iter().find(|encoding| encoding.segments() == [EIP191, code]))
+        } else {
+            (first, ALL.into_iter().find(|encoding| encoding.segments() == [first]))
+        };
+        let (code, encoding) = found;
+        Ok(encoding.ok_or(code))
     }
 }
 
 impl fmt::Display for PayloadEncoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.row() {
-            (true, _, name) => write!(f, "EIP191+{name}"),
-            (false, _, name) => f.write_str(name),
+        f.write_str(self.row().0)
+    }
+}
+
+impl FromStr for PayloadEncoding {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        ALL.into_iter().find(|encoding| encoding.row().0 == name).ok_or_else(|| UnknownName::new(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn every_row_is_its_own_encoding() {
+        for encoding in ALL {
+            let mut segments = encoding.segments().iter().copied();
+            let read = PayloadEncoding::from_segments(|| segments.next().ok_or(()));
+            assert_eq!(read, Ok(Ok(encoding)));
+            assert_eq!(encoding.to_string().parse(), Ok(encoding));
         }
     }
 }

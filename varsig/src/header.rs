@@ -1,6 +1,7 @@
 //! The header and its codec.
 
-use std::fmt;
+use alloc::vec::Vec;
+use core::fmt;
 
 use unsigned_varint::{decode, encode};
 
@@ -47,6 +48,10 @@ impl Varsig {
                 decode::Error::Insufficient => HeaderError::Truncated,
                 _ => HeaderError::Varint { offset },
             })?;
+            // More than nine bytes are no varint in multiformats; a tenth could be written in many ways.
+            if rest.len() - tail.len() > 9 {
+                return Err(HeaderError::Varint { offset });
+            }
             rest = tail;
             Ok(value)
         };
@@ -74,7 +79,7 @@ impl Varsig {
     pub fn encode(&self) -> Vec<u8> {
         let segments = [PREFIX, VERSION].into_iter().chain(self.algorithm.segments());
         let mut bytes = Vec::with_capacity(12);
-        for segment in segments.chain(self.encoding.segments()) {
+        for segment in segments.chain(self.encoding.segments().iter().copied()) {
             bytes.extend_from_slice(encode::u64(segment, &mut encode::u64_buffer()));
         }
         bytes
@@ -88,6 +93,24 @@ impl Varsig {
     /// The encoding of the payload that was signed.
     pub fn encoding(&self) -> PayloadEncoding {
         self.encoding
+    }
+
+    /// The encoding of the bytes that a [`Verifier`](crate::Verifier) of this header's algorithm is to be given.
+    ///
+    /// An EIP-191 key wraps the message itself, and no other key does. A header in which algorithm and encoding disagree about
+    /// that (`EIP191 over DAG-CBOR`, `ES256K over EIP191+DAG-CBOR`) can be shown, but no key here checks what it describes:
+    /// nothing is returned for it.
+    ///
+    /// ```
+    /// use varsig::{PayloadEncoding::{DagCbor, Eip191DagCbor}, SignatureAlgorithm::{Ed25519, Eip191}, Varsig};
+    ///
+    /// assert_eq!(Varsig::new(Ed25519, DagCbor).message_encoding(), Some(DagCbor));
+    /// assert_eq!(Varsig::new(Eip191, Eip191DagCbor).message_encoding(), Some(DagCbor));
+    /// assert_eq!(Varsig::new(Eip191, DagCbor).message_encoding(), None);
+    /// ```
+    pub fn message_encoding(&self) -> Option<PayloadEncoding> {
+        let wraps = self.algorithm == SignatureAlgorithm::Eip191;
+        (wraps == self.encoding.is_eip191()).then(|| self.encoding.inner())
     }
 }
 
@@ -104,7 +127,7 @@ pub enum HeaderError {
     /// The bytes end before the header does.
     #[error("the signature header ends early")]
     Truncated,
-    /// A varint is longer than it needs to be, or than 64 bits.
+    /// A varint is longer than it needs to be, or than nine bytes.
     #[error("the varint at byte {offset} of the signature header is not minimal or too large")]
     Varint {
         /// Where the varint starts.
@@ -134,4 +157,15 @@ pub enum HeaderError {
         /// Where the first of them is.
         offset: usize,
     },
+}
+
+impl HeaderError {
+    /// The name of the error in the conformance protocol.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::UnknownAlgorithm { .. } | Self::UnknownEncoding { .. } => "UnsupportedAlgorithm",
+            Self::Varint { .. } => "NonCanonical",
+            _ => "MalformedToken",
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Signatures, and the traits of those who make and check them.
 
-use std::{fmt, sync::Arc};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::fmt;
 
-use crate::SignatureAlgorithm;
+use crate::{SignatureAlgorithm, text::Hex};
 
 /// The bytes of a signature; what they mean is in the header that goes with them.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -34,11 +35,7 @@ impl AsRef<[u8]> for Signature {
 
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signature(")?;
-        for byte in &self.0 {
-            write!(f, "{byte:02x}")?;
-        }
-        f.write_str(")")
+        f.debug_tuple("Signature").field(&Hex(&self.0)).finish()
     }
 }
 
@@ -66,11 +63,14 @@ pub trait Signer: fmt::Debug + Send + Sync {
 ///
 /// The implementer refuses every signature that has more than one accepted spelling, as far as its algorithm allows, and
 /// never guesses an algorithm from the length of anything.
+///
+/// Two verifiers with equal [`algorithm`](Self::algorithm) and [`public_key`](Self::public_key) accept the same signatures, for
+/// as long as they exist, so that whoever remembers what was verified can remember it by these.
 pub trait Verifier: fmt::Debug + Send + Sync {
     /// The algorithm of the signatures that this verifier can check.
     fn algorithm(&self) -> SignatureAlgorithm;
 
-    /// The key's bytes.
+    /// The bytes of the public key, which say which key it is.
     fn public_key(&self) -> &[u8];
 
     /// Checks a signature over a message.
@@ -136,4 +136,11 @@ pub enum VerifyError {
     /// The signature is not one of this key over this message, or not in the strict form.
     #[error("the signature does not match")]
     Mismatch,
+}
+
+impl VerifyError {
+    /// The name of the error in the conformance protocol.
+    pub fn name(&self) -> &'static str {
+        "InvalidSignature"
+    }
 }

@@ -1,5 +1,6 @@
 //! What the command line says, and who carries it out.
 
+mod conformance;
 mod display;
 mod run;
 mod show;
@@ -45,6 +46,8 @@ enum Command {
     Verify(verify::Verify),
     /// Prints a stored token, task, receipt or workflow as DAG-JSON.
     Show(show::Show),
+    /// Answers conformance requests, JSON lines from standard input (docs/conformance.md).
+    Conformance(conformance::Conformance),
 }
 
 /// What came of a command: the exit status, where it was carried out.
@@ -95,6 +98,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::Run(run) => run.carry_out(open, json).await,
         Command::Verify(verify) => verify.carry_out(&open()?, json).await,
         Command::Show(show) => show.carry_out(&open()?).await,
+        Command::Conformance(conformance) => conformance.carry_out(),
     }
 }
 

@@ -161,6 +161,15 @@ impl<'a> Reader<'a> {
         Ok(Entries { left, previous: None })
     }
 
+    /// Enters a list, whose items the caller reads one by one: as many as are returned.
+    pub(crate) fn list(&mut self, expected: &'static str) -> Result<usize, DecodeError> {
+        let head = self.head()?;
+        if head.major != LIST {
+            return Err(DecodeError { offset: head.offset, kind: Kind::Expected(expected) });
+        }
+        self.count(&head, 0, 1)
+    }
+
     /// Reads a text string without copying it, if one comes next.
     pub(crate) fn text_if(&mut self) -> Result<Option<&'a str>, DecodeError> {
         if self.peek() != Some(TEXT) {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::Ipld;
+use crate::{Cid, Ipld};
 
 /// The order of map keys: shorter ones first, bytewise among equally long ones.
 pub(crate) fn canonical_order(a: &str, b: &str) -> Ordering {
@@ -45,6 +45,18 @@ impl Writer {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    pub(crate) fn link(&mut self, cid: &Cid) {
+        self.head(6, 42);
+        let cid = cid.to_bytes();
+        self.head(2, cid.len() as u64 + 1);
+        self.bytes.push(0);
+        self.bytes.extend_from_slice(&cid);
+    }
+
+    pub(crate) fn unsigned(&mut self, integer: u64) {
+        self.head(0, integer);
+    }
+
     pub(crate) fn value(&mut self, value: &Ipld) -> Result<(), EncodeError> {
         match value {
             Ipld::Null => self.bytes.push(0xf6),
@@ -77,13 +89,7 @@ impl Writer {
                     self.value(value)?;
                 }
             }
-            Ipld::Link(cid) => {
-                self.head(6, 42);
-                let cid = cid.to_bytes();
-                self.head(2, cid.len() as u64 + 1);
-                self.bytes.push(0);
-                self.bytes.extend_from_slice(&cid);
-            }
+            Ipld::Link(cid) => self.link(cid),
         }
         Ok(())
     }
