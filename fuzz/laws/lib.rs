@@ -5,7 +5,9 @@
 
 mod chains;
 mod choices;
+mod containers;
 mod data;
+mod keys;
 mod names;
 mod policies;
 mod reference;
@@ -13,7 +15,9 @@ mod signatures;
 mod tokens;
 
 pub use chains::chain;
+pub use containers::{car, container};
 pub use data::{dagcbor, dagjson};
+pub use keys::{key, signature};
 pub use names::{command, did, varsig};
 pub use policies::{policy, selector};
 pub use signatures::ed25519;
@@ -23,15 +27,19 @@ pub use tokens::token;
 pub type Law = (&'static str, fn(&[u8]));
 
 /// Every law.
-pub const LAWS: [Law; 10] = [
+pub const LAWS: [Law; 14] = [
+    ("car", car),
     ("chain", chain),
     ("command", command),
+    ("container", container),
     ("dagcbor", dagcbor),
     ("dagjson", dagjson),
     ("did", did),
     ("ed25519", ed25519),
+    ("key", key),
     ("policy", policy),
     ("selector", selector),
+    ("signature", signature),
     ("token", token),
     ("varsig", varsig),
 ];

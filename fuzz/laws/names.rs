@@ -6,7 +6,7 @@ use varsig::{PayloadEncoding, SignatureAlgorithm, Varsig, ed25519::VerifyingKey}
 use super::choices::Choices;
 
 /// One of each algorithm; those with parameters with a common one.
-const ALGORITHMS: [SignatureAlgorithm; 10] = [
+pub(crate) const ALGORITHMS: [SignatureAlgorithm; 12] = [
     SignatureAlgorithm::Ed25519,
     SignatureAlgorithm::Ed448,
     SignatureAlgorithm::Es256,
@@ -17,6 +17,8 @@ const ALGORITHMS: [SignatureAlgorithm; 10] = [
     SignatureAlgorithm::Rs256 { key_length: 256 },
     SignatureAlgorithm::Rs384 { key_length: 384 },
     SignatureAlgorithm::Rs512 { key_length: 512 },
+    SignatureAlgorithm::Bls12381G1,
+    SignatureAlgorithm::Bls12381G2,
 ];
 
 const ENCODINGS: [PayloadEncoding; 6] = [

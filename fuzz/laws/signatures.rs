@@ -69,7 +69,9 @@ pub fn ed25519(data: &[u8]) {
 }
 
 fn compare(key: &[u8; 32], message: &[u8], signature: &[u8]) {
-    let reference = ed25519_dalek::VerifyingKey::from_bytes(key).ok().filter(|key| !key.is_weak());
+    // A point is refused as a key in any spelling but the one that it is written in.
+    let canonical = CompressedEdwardsY(*key).decompress().is_some_and(|point| point.compress().0 == *key);
+    let reference = ed25519_dalek::VerifyingKey::from_bytes(key).ok().filter(|key| canonical && !key.is_weak());
     let ours = ed25519::VerifyingKey::from_bytes(key);
     assert_eq!(ours.is_ok(), reference.is_some(), "key {key:02x?}");
     let (Ok(ours), Some(reference)) = (ours, reference) else { return };
