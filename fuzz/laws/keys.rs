@@ -70,22 +70,55 @@ fn unsigned(choices: &mut Choices<'_>, mut number: Vec<u8>) -> Vec<u8> {
 }
 
 fn der(choices: &mut Choices<'_>, tag: u8, content: &[u8]) -> Vec<u8> {
+    if !choices.rarely(16) {
+        return written(tag, content);
+    }
     let [.., high, low] = content.len().to_be_bytes();
-    let shortest = match content.len() {
-        0..=0x7f => 0,
-        0x80..=0xff => 1,
-        _ => 2,
+    let lengths = [vec![low], vec![0x81, low], vec![0x82, high, low], vec![0x83, 0, high, low], vec![0x80]];
+    [&[tag], &choices.pick_ref(&lengths)[..], content].concat()
+}
+
+/// An element whose length is in its shortest form.
+fn written(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [.., high, low] = content.len().to_be_bytes();
+    match (high, low) {
+        (0, 0..0x80) => [&[tag, low], content].concat(),
+        (0, _) => [&[tag, 0x81, low], content].concat(),
+        _ => [&[tag, 0x82, high, low], content].concat(),
+    }
+}
+
+/// The content of the first element and what follows it, whatever form its length has.
+fn element(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let [_, first, rest @ ..] = bytes else { panic!("an element has a tag and a length") };
+    let (length, rest) = match usize::from(*first) {
+        short @ 0..0x80 => (short, rest),
+        long => {
+            let (digits, rest) = rest.split_at(long - 0x80);
+            (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
+        }
     };
-    let length = match if choices.rarely(16) { 2 } else { shortest } {
-        0 => vec![low],
-        1 => vec![0x81, low],
-        _ => vec![0x82, high, low],
-    };
-    [&[tag], &length[..], content].concat()
+    rest.split_at(length)
+}
+
+/// An RSA key is written in DER as shortly as can be: two numbers above zero, and nothing else.
+fn shortest(der_key: &[u8]) {
+    let (sequence, after) = element(der_key);
+    let (modulus, rest) = element(sequence);
+    let (exponent, end) = element(rest);
+    assert!(after.is_empty() && end.is_empty());
+    for number in [modulus, exponent] {
+        assert!(!matches!(number, [] | [0] | [0, 0..0x80, ..] | [0x80..=0xff, ..]), "{number:02x?}");
+    }
+    let again = [written(2, modulus), written(2, exponent)].concat();
+    assert_eq!(written(0x30, &again), der_key);
 }
 
 fn public(key: &PublicKey) {
     let did = did_of(key);
+    if key.code() == (SignatureAlgorithm::Rs256 { key_length: 256 }).public_key_code() {
+        shortest(key.as_bytes());
+    }
     for algorithm in ALGORITHMS {
         match key.verifier(algorithm) {
             Ok(verifier) => {
@@ -118,15 +151,16 @@ fn did_of(key: &PublicKey) -> Did {
     Did::parse(&format!("did:key:{text}")).expect("base58 may stand in a DID")
 }
 
-/// One key of every algorithm that can sign here, and what it made of [`MESSAGE`].
+/// One key of every algorithm that can sign here, and its signatures of [`MESSAGES`].
 pub(crate) struct Known {
     pub(crate) issuer: Issuer,
     algorithm: SignatureAlgorithm,
     verifier: Arc<dyn Verifier>,
-    signature: Vec<u8>,
+    signatures: Vec<Vec<u8>>,
 }
 
-const MESSAGE: &[u8] = b"what was signed";
+/// Several, so that the signatures have all that half of them have.
+const MESSAGES: [&[u8]; 6] = [b"", b"1", b"2", b"3", b"4", b"5"];
 
 pub(crate) fn known() -> &'static [Known] {
     static KNOWN: OnceLock<Vec<Known>> = OnceLock::new();
@@ -154,9 +188,10 @@ fn know(algorithm: SignatureAlgorithm) -> Option<Known> {
     let key = key.ok()?;
     let public = key.public_key();
     let signer: Arc<dyn Signer> = key.into_signer();
-    let signature = signer.try_sign(MESSAGE).expect("a software key signs").into_bytes();
+    let signatures =
+        MESSAGES.map(|message| signer.try_sign(message).expect("a software key signs").into_bytes()).into();
     let verifier = public.verifier(algorithm).expect("a key that signs verifies");
-    Some(Known { issuer: Issuer::new(did_of(&public), signer), algorithm, verifier, signature })
+    Some(Known { issuer: Issuer::new(did_of(&public), signer), algorithm, verifier, signatures })
 }
 
 /// What is accepted is the signature that was made, or the one other spelling that its algorithm has, for the message that was
@@ -165,11 +200,17 @@ pub fn signature(data: &[u8]) {
     let mut choices = Choices::new(data);
     let known = known();
     let signed = choices.pick_ref(known);
-    assert!(signed.verifier.verify(MESSAGE, &signed.signature).is_ok());
-    let mut message = MESSAGE.to_vec();
-    let mut signature = signed.signature.clone();
+    let number = choices.below(MESSAGES.len());
+    let (original, made) = (MESSAGES[number], &signed.signatures[number][..]);
+    assert!(signed.verifier.verify(original, made).is_ok());
+    let (mut message, mut signature) = (original.to_vec(), made.to_vec());
     for _ in 0..=choices.below(3) {
-        match choices.below(8) {
+        match choices.below(9) {
+            8 => {
+                if let Some(last) = signature.last_mut() {
+                    *last = choices.byte() % 64;
+                }
+            }
             0 => message = choices.bytes(20),
             1 => signature = respell(signed.algorithm, &signature).unwrap_or_default(),
             2 => signature = beyond(signed.algorithm, signed.verifier.public_key(), &signature),
@@ -193,10 +234,12 @@ pub fn signature(data: &[u8]) {
             }
         }
     }
-    for other in known {
+    // Everybody is asked now and then: it takes long.
+    let everybody = choices.rarely(8);
+    for other in known.iter().filter(|other| everybody || other.algorithm == signed.algorithm) {
         let accepted = other.verifier.verify(&message, &signature).is_ok();
-        let same_key = other.algorithm == signed.algorithm && message == MESSAGE;
-        let right = same_key && is_spelling_of(signed.algorithm, &signed.signature, &signature);
+        let same_key = other.algorithm == signed.algorithm && message == original;
+        let right = same_key && is_spelling_of(signed.algorithm, made, &signature);
         assert_eq!(accepted, right, "{} {} {signature:02x?}", signed.algorithm, other.algorithm);
     }
 }
