@@ -106,6 +106,18 @@ const fn point(hex: &[u8; 64]) -> [u8; 32] {
     bytes
 }
 
+/// The y of an encoded point, as its bytes, and without the sign of x.
+fn unsigned(point: &[u8; 32]) -> (&[u8], u8) {
+    let [y @ .., last] = point;
+    (y, last & 0x7f)
+}
+
+/// Whether the y of an encoded point is below the field's prime, 2^255 - 19.
+fn is_reduced(point: &[u8; 32]) -> bool {
+    let [first, rest @ .., last] = point;
+    *first < 0xed || last & 0x7f < 0x7f || rest.iter().any(|byte| *byte < 0xff)
+}
+
 /// A public key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct VerifyingKey(ed25519_dalek::VerifyingKey);
@@ -118,14 +130,12 @@ impl VerifyingKey {
     /// When they are not a point of the curve, not the only spelling of it, or one of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, PublicKeyError> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| PublicKeyError::NotAPoint)?;
-        if key.is_weak() {
-            return Err(PublicKeyError::Weak);
+        // The library reduces a y above the field's prime, and knows a zero with a sign; RFC 8032 refuses both. Both signs of the
+        // second are of small order.
+        if is_reduced(bytes) && !SMALL_ORDER.iter().any(|point| unsigned(point) == unsigned(bytes)) {
+            return Ok(Self(key));
         }
-        // RFC 8032 refuses y above the field's prime; the library reduces it.
-        if key.to_edwards().compress().as_bytes() != bytes {
-            return Err(PublicKeyError::NotAPoint);
-        }
-        Ok(Self(key))
+        Err(if key.is_weak() { PublicKeyError::Weak } else { PublicKeyError::NotAPoint })
     }
 
     /// The key's 32 bytes.
@@ -172,6 +182,43 @@ mod tests {
             assert!(point.is_weak(), "{index}");
             assert!(!SMALL_ORDER[..index].contains(bytes), "{index}");
         }
+    }
+
+    #[test]
+    fn a_key_has_one_spelling_and_is_not_of_small_order() {
+        let mut spellings: Vec<[u8; 32]> = SMALL_ORDER.to_vec();
+        // Every y from the prime on, and some below it.
+        spellings.extend((0xd0..=0xff).map(|first| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (first, 0x7f);
+            bytes
+        }));
+        spellings.extend((0..=40).map(|first| {
+            let mut bytes = [0; 32];
+            bytes[0] = first;
+            bytes
+        }));
+        spellings.extend((0..200).map(|seed| *SigningKey::from_seed(&[seed; 32]).verifying_key().as_bytes()));
+        let mut counts = [0; 3];
+        for mut bytes in spellings {
+            for _ in 0..2 {
+                bytes[31] ^= 0x80;
+                // What the library and the point itself say.
+                let expected = match ed25519_dalek::VerifyingKey::from_bytes(&bytes) {
+                    Err(_) => Err(PublicKeyError::NotAPoint),
+                    Ok(key) if key.is_weak() => Err(PublicKeyError::Weak),
+                    Ok(key) if key.to_edwards().compress().as_bytes() != &bytes => Err(PublicKeyError::NotAPoint),
+                    Ok(_) => Ok(()),
+                };
+                counts[match &expected {
+                    Ok(()) => 0,
+                    Err(PublicKeyError::Weak) => 1,
+                    Err(_) => 2,
+                }] += 1;
+                assert_eq!(VerifyingKey::from_bytes(&bytes).map(drop), expected, "{bytes:02x?}");
+            }
+        }
+        assert!(counts.iter().all(|count| *count > 10), "{counts:?}");
     }
 
     #[test]
