@@ -236,7 +236,8 @@ proptest! {
             prop_assert!(received.judge().is_err());
         }
         if let Ok(invocation) = Invocation::decode(change_one(received.invocation.envelope().bytes())) {
-            prop_assert!(Received { invocation, ..received }.judge().is_err());
+            let received = Received { invocation, ..received };
+            prop_assert!(received.judge().is_err());
         }
     }
 }
