@@ -74,8 +74,25 @@ impl Selector {
     }
 
     pub(super) fn resolve<'a, P: Pending + ?Sized>(&self, value: &'a Ipld, work: &Work<'_, P>) -> Selection<'a> {
-        let mut found = Found::Node(value);
-        for (segment, optional) in &self.segments {
+        let (mut node, mut segments) = (value, self.segments.as_slice());
+        // Names lead from map to map, and most selectors say nothing else.
+        let mut found = loop {
+            let (Ipld::Map(map), [(Segment::Key(key), _), rest @ ..]) = (node, segments) else {
+                break Found::Node(node);
+            };
+            if work.is_pending(node) {
+                return Selection::Pending;
+            }
+            if !work.spend(1 + key.len() / 16) {
+                return Selection::Failed;
+            }
+            segments = rest;
+            match map.get(key) {
+                Some(next) => node = next,
+                None => break Found::Null,
+            }
+        };
+        for (segment, optional) in segments {
             if found.is_pending(work) {
                 return Selection::Pending;
             }
