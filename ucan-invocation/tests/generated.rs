@@ -1,6 +1,8 @@
 //! The vectors that `examples/vectors` writes are those in the repository.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../examples/vectors/keys.rs"]
+mod keys;
 #[path = "../examples/vectors/kit.rs"]
 mod kit;
 #[path = "../examples/vectors/receipts.rs"]

@@ -27,6 +27,7 @@ pub(crate) fn files() -> Vec<(&'static str, String)> {
         ("receipts.json", super::receipts::file()),
         ("search.json", super::search::file()),
         ("signatures.json", super::signatures::file()),
+        ("keys.json", super::keys::file()),
     ]
 }
 

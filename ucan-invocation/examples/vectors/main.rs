@@ -9,6 +9,7 @@
     reason = "whoever runs it wants to see what is wrong"
 )]
 
+mod keys;
 mod kit;
 mod receipts;
 mod rules;
