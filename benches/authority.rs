@@ -112,10 +112,22 @@ fn chains() {
         }
     });
     row("six signatures verified and six tokens hashed, nothing else", bare, None);
+    let strict = best(4_000, |_| {
+        for ((token, verifier), bytes) in parts.iter().zip(&tokens) {
+            let envelope = token.envelope();
+            let key = verifier.public_key().try_into().unwrap();
+            let key = ed25519_dalek::VerifyingKey::from_bytes(black_box(key)).unwrap();
+            let signature = ed25519_dalek::Signature::from_slice(envelope.signature()).unwrap();
+            key.verify_strict(black_box(envelope.signed_bytes()), &signature).unwrap();
+            black_box(block::dag_cbor_cid(black_box(bytes)));
+        }
+    });
+    row("  the same by `verify_strict` of ed25519-dalek, keys read from bytes", strict, Some(bare));
     let peer = best(4_000, |_| drop(black_box(receive_by_peer(black_box(&tokens)))));
     row("decode and validate an invocation with 5 proofs, cold: pq-ucan", peer, Some(bare));
     let cold = best(4_000, |_| drop(black_box(receive(black_box(&tokens), &DidKeys, false))));
     row("  ours; at most 1.15 x the bare parts", cold, Some(bare));
+    row("  ours, against `verify_strict`", cold, Some(strict));
     row("  ours, against pq-ucan", cold, Some(peer));
     let both = best(4_000, |_| {
         drop(black_box(receive(black_box(&tokens), &CachedKeys::new(DidKeys), true)));
