@@ -53,8 +53,8 @@ pub fn chain(data: &[u8]) {
     let (command, args) = (choices.pick_ref(&world.commands), choices.pick_ref(&world.args));
     let request = Request { invoker: invoker.did(), subject: subject.did(), command, args };
     let mut ctx = Context::new(Timestamp::from_secs(NOW).expect("in range"), &world.keys);
-    let is_revoked = |cid: &Cid| revoked.contains(cid);
-    ctx.revoked = &is_revoked;
+    let is_revoked = |cid: &Cid, _: &Did| revoked.contains(cid);
+    ctx.revoked = Some(&is_revoked);
     ctx.pending = &|value| matches!(value, Ipld::Link(_));
 
     let mut best = None;

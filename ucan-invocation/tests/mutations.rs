@@ -92,9 +92,9 @@ impl Chain {
 impl Received {
     /// The error's name and the proof that it is about.
     fn judge(&self) -> Result<(), (&'static str, Option<usize>)> {
-        let revoked = |cid: &Cid| self.revoked.as_ref() == Some(cid);
+        let revoked = |cid: &Cid, _: &Did| self.revoked.as_ref() == Some(cid);
         let mut context = Context::new(time(NOW).unwrap(), &DidKeys);
-        context.revoked = &revoked;
+        context.revoked = Some(&revoked);
         let at = |cid: &Cid| self.invocation.proofs().iter().position(|proof| proof == cid);
         let proofs = |cid: &Cid| at(cid).and_then(|at| self.proofs.get(at)).cloned();
         match authorize(self.invocation.clone(), &self.executor, &proofs, &context) {

@@ -26,7 +26,7 @@ pub(super) fn invocation(request: &Request<'_>) -> Answer {
     let proofs = at_hand(&named, proofs)?;
     let context = Context {
         skew,
-        revoked: &|cid| revoked.contains(cid),
+        revoked: Some(&|cid, _| revoked.contains(cid)),
         pending: &|value| Await::recognise(value).is_some(),
         ..Context::new(now, &DidKeys)
     };

@@ -1,7 +1,7 @@
 //! The rules that a single delegation has to keep, whatever its place in a chain.
 
 use super::{ChainErrorClass as Class, Context, Request};
-use crate::{Delegation, TimeError, in_time, policy::Budget, verify};
+use crate::{Delegation, Did, TimeError, Token, in_time, policy::Budget, verify};
 
 /// A rule that is broken, and how.
 pub(super) type Broken = (Class, String);
@@ -55,15 +55,23 @@ pub(super) fn policy(
     judged.map_err(|what| (Class::MatchError, format!("the arguments violate {what}")))
 }
 
-pub(super) fn revocation(grant: &Delegation, ctx: &Context<'_>) -> Result<(), Broken> {
-    use crate::Token;
-
-    if (ctx.revoked)(grant.cid()) || (ctx.revoked)(&grant.envelope().signed_cid()) {
-        if let Some(memo) = ctx.keys.memo() {
-            memo.forget(grant.cid());
+/// Whether any of those who may has revoked a delegation.
+pub(super) fn revocation<'a>(
+    grant: &Delegation,
+    by: impl IntoIterator<Item = &'a Did>,
+    ctx: &Context<'_>,
+) -> Result<(), Broken> {
+    let Some(revoked) = ctx.revoked else {
+        return Ok(());
+    };
+    let names = [*grant.cid(), grant.envelope().signed_cid()];
+    match by.into_iter().find(|by| names.iter().any(|name| revoked(name, by))) {
+        Some(by) => {
+            if let Some(memo) = ctx.keys.memo() {
+                memo.forget(grant.cid());
+            }
+            Err((Class::Revoked, format!("{} has been revoked by {by}", grant.cid())))
         }
-        Err((Class::Revoked, format!("{} has been revoked", grant.cid())))
-    } else {
-        Ok(())
+        None => Ok(()),
     }
 }

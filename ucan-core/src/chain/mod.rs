@@ -44,8 +44,11 @@ pub struct Context<'a> {
     pub skew: u64,
     /// Where public keys come from.
     pub keys: &'a dyn KeySource,
-    /// Whether the token with a CID, or the signed part with it, has been revoked.
-    pub revoked: &'a (dyn Fn(&Cid) -> bool + Sync),
+    /// Whether a principal has revoked the token with a CID, or the signed part with it; none when nothing is revoked.
+    ///
+    /// Of each proof it is asked about those who may revoke it in this chain: its own issuer, and those of the proofs above it, the
+    /// subject among them (UCAN Revocation, "Scope").
+    pub revoked: Option<&'a (dyn Fn(&Cid, &Did) -> bool + Sync)>,
     /// Whether a value in the arguments stands for one that is not known yet.
     pub pending: &'a (dyn Fn(&Ipld) -> bool + Sync),
 }
@@ -56,7 +59,7 @@ impl<'a> Context<'a> {
 
     /// A time and keys, with the usual skew; nothing is revoked and nothing pending.
     pub fn new(now: Timestamp, keys: &'a dyn KeySource) -> Self {
-        Self { now, skew: Self::SKEW, keys, revoked: &|_| false, pending: &|_| false }
+        Self { now, skew: Self::SKEW, keys, revoked: None, pending: &|_| false }
     }
 }
 

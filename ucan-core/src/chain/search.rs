@@ -11,7 +11,7 @@ use super::{
     checks::{self, Broken},
     validate::authority,
 };
-use crate::{Delegation, Timestamp, policy::Budget};
+use crate::{Delegation, Did, Timestamp, policy::Budget};
 
 /// How many signatures are verified in one search. Anybody can put any number of delegations into somebody's way.
 const SIGNATURES: usize = 4096;
@@ -23,7 +23,9 @@ const SIGNATURES: usize = 4096;
 /// for pending values, even to a shorter one.
 ///
 /// Delegations are looked for from the invoker towards the subject, each principal once, so that cycles end and the work
-/// grows with the number of delegations; chains are at most 64 long. Only signatures that matter are verified, and
+/// grows with the number of delegations; chains are at most 64 long. What the issuer of a delegation or the subject has revoked is
+/// passed over; where somebody between them has, chains through that principal are, and a detour that leads through one who was
+/// reached already is not looked for. Only signatures that matter are verified, and
 /// only the policies of what is properly signed are judged, within ten million steps for all of them together.
 ///
 /// ```
@@ -207,7 +209,8 @@ impl<'a> ProofSearch<'a> {
             // has signed, or what has ended, must not take from the work that all policies share.
             checks::subject(grant, request)?;
             checks::command(grant, request)?;
-            checks::revocation(grant, ctx)?;
+            // Whoever else may revoke it depends on the chain.
+            checks::revocation(grant, [grant.issuer(), request.subject], ctx)?;
             checks::time(grant, ctx)?;
             match self.signatures.get().checked_sub(1) {
                 Some(left) => self.signatures.set(left),
@@ -254,20 +257,26 @@ impl<'a> ProofSearch<'a> {
             }
             let issuer = candidate.grant.issuer().principal();
             if issuer == subject && candidate.grant.subject().is_some() {
-                let mut proofs = vec![number];
-                let mut at = holder;
-                while let Some((_, Some(next))) = self.walk.reached.get(at) {
-                    proofs.push(*next);
-                    at = self.candidates[*next].grant.audience().principal();
-                }
-                return Some(proofs);
+                return Some([number].into_iter().chain(self.way_to(holder)).collect());
             }
-            if !self.walk.reached.contains_key(issuer) {
+            if !self.walk.reached.contains_key(issuer) && !self.has_revoked(candidate.grant.issuer(), holder) {
                 self.walk.reached.insert(issuer.into(), (distance + 1, Some(number)));
                 self.walk.queue.push_back(issuer.into());
             }
         }
         None
+    }
+
+    /// Whether somebody has revoked a delegation on the way from the invoker to the holder.
+    fn has_revoked(&self, by: &Did, holder: &str) -> bool {
+        let revoked = |number: usize| checks::revocation(&self.candidates[number].grant, [by], &self.ctx).is_err();
+        self.ctx.revoked.is_some() && self.way_to(holder).any(revoked)
+    }
+
+    /// The delegations on the way from a principal that was reached down to the invoker.
+    fn way_to(&self, holder: &str) -> impl Iterator<Item = usize> {
+        let step = |holder: &str| self.walk.reached.get(holder).and_then(|(_, by)| *by);
+        std::iter::successors(step(holder), move |number| step(self.candidates[*number].grant.audience().principal()))
     }
 
     /// What is missing, when there is no chain.

@@ -214,17 +214,59 @@ fn revocation_is_seen_last_and_under_both_names() {
     let root = grant(&bob, Some(&alice)).sign(&alice).unwrap();
     let wish = Wish::new(&bob, &alice);
     for name in [*root.cid(), root.envelope().signed_cid()] {
-        let revoked = move |cid: &Cid| *cid == name;
-        let ctx = Context { revoked: &revoked, ..context() };
+        let revoked = |cid: &Cid, by: &Did| *cid == name && by == alice.did();
+        let ctx = Context { revoked: Some(&revoked), ..context() };
         let error = validate(&wish.request(), std::slice::from_ref(&root), &ctx).unwrap_err();
         assert_eq!((error.class, error.proof), (Class::Revoked, Some(0)));
-        let late = Context { now: at(NOW), revoked: &revoked, ..context() };
+        let late = Context { now: at(NOW), revoked: Some(&revoked), ..context() };
         let expired = grant(&bob, Some(&alice)).expiration(at(1)).sign(&alice).unwrap();
         let error = validate(&wish.request(), &[expired], &late).unwrap_err();
         assert_eq!(error.class, Class::Expired);
         let error = search(&wish.request(), std::slice::from_ref(&root), &ctx).unwrap_err();
         assert!(error.to_string().ends_with("which has been revoked"), "{error}");
     }
+}
+
+#[test]
+fn whoever_issued_a_proof_or_one_above_it_may_revoke_it_and_nobody_else() {
+    let [alice, bob, carol, dave, mallory] = [1, 2, 3, 4, 5].map(issuer);
+    let first = grant(&bob, Some(&alice)).sign(&alice).unwrap();
+    let second = grant(&carol, Some(&alice)).sign(&bob).unwrap();
+    let third = grant(&dave, None).sign(&carol).unwrap();
+    // What Mallory says of Carol changes nothing, although she has some authority of her own.
+    let aside = [grant(&mallory, Some(&alice)).sign(&alice).unwrap(), grant(&carol, None).sign(&mallory).unwrap()];
+    let wish = Wish::new(&dave, &alice);
+    let all = [&first, &second, &third, &aside[0], &aside[1]];
+    let outcome = |revoked: &Delegation, by: &Issuer| {
+        let revoked = |cid: &Cid, who: &Did| cid == revoked.cid() && who == by.did();
+        let ctx = Context { revoked: Some(&revoked), ..context() };
+        let chain = validate(&wish.request(), &owned(&[&first, &second, &third]), &ctx);
+        if let Err(error) = &chain {
+            assert_eq!(error.class, Class::Revoked);
+        }
+        let found = search(&wish.request(), &owned(&all), &ctx);
+        assert!(found.iter().all(|found| validate(&wish.request(), &proofs_of(found, &all), &ctx).is_ok()));
+        (chain.err().and_then(|error| error.proof), found.ok().map(|found| found.proofs().to_vec()))
+    };
+    let (whole, detour) = (cids(&[&first, &second, &third]), cids(&[&aside[0], &aside[1], &third]));
+    let mut found_whole = 0;
+    for (place, proof) in [&first, &second, &third].into_iter().enumerate() {
+        for (who, by) in [&alice, &bob, &carol, &dave, &mallory].into_iter().enumerate() {
+            let (refused, found) = outcome(proof, by);
+            assert_eq!(refused, (who <= place).then_some(place), "{place} by {who}");
+            match found {
+                Some(found) if found == whole => found_whole += usize::from(refused.is_none()),
+                Some(found) => assert_eq!(found, detour),
+                None => assert!(place == 2 && (who == 0 || who == 2), "{place} by {who}"),
+            }
+        }
+    }
+    assert!(found_whole > 0);
+}
+
+fn proofs_of(authority: &Authority, among: &[&Delegation]) -> Vec<Delegation> {
+    let by_cid = |cid: &Cid| among.iter().find(|grant| grant.cid() == cid).map(|grant| (*grant).clone());
+    authority.proofs().iter().filter_map(by_cid).collect()
 }
 
 #[test]

@@ -166,7 +166,8 @@ impl Report {
         }
         if self.errors.is_empty() {
             for (index, proof) in proofs.iter().enumerate() {
-                self.note(index, Rule::Revocation, decided(checks::revocation(proof, ctx)))?;
+                let issuers = proofs.iter().take(index + 1).map(|above| above.issuer());
+                self.note(index, Rule::Revocation, decided(checks::revocation(proof, issuers, ctx)))?;
             }
         }
         ControlFlow::Continue(())
