@@ -253,7 +253,7 @@ pub(crate) fn is_spelling_of(algorithm: SignatureAlgorithm, made: &[u8], other: 
         }
         // Some wallets write 0 and 1 for 27 and 28.
         SignatureAlgorithm::Eip191 => match (made.split_last(), other.split_last()) {
-            (Some((id, made)), Some((other_id, other))) => made == other && *other_id + 27 == *id,
+            (Some((id, made)), Some((other_id, other))) => made == other && other_id.checked_add(27) == Some(*id),
             _ => false,
         },
         _ => false,
