@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -7,8 +6,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, Issuer, KeySource, Token};
 use ucan_invocation::{
-    Await, BlockStore, Durability, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore, Router,
-    Task, TaskId, authorize,
+    Await, BlockStore, Durability, Entropy, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore,
+    Router, Task, TaskId, authorize,
 };
 use ucan_pipeline::resolve;
 
@@ -21,12 +20,6 @@ use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunReport, StepRepo
 /// self: [Command]}`: the workflow, the delegations that it may use, and the commands that it may use on the invoker's
 /// own resources.
 pub const RUN_COMMAND: &str = "/ipvm/run";
-
-/// A source of random bytes. Libraries take it from their host, so that tests can hand in one that repeats itself.
-pub trait Entropy: fmt::Debug + Send + Sync {
-    /// Fills `buffer` with random bytes.
-    fn fill(&self, buffer: &mut [u8]);
-}
 
 /// What an engine is made of. Every part can be another.
 #[derive(Clone, Debug)]

@@ -16,7 +16,7 @@ mod verify;
 
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
 pub use document::{Document, DocumentError, TaskDocument, VERSION};
-pub use engine::{Engine, Entropy, Parts, RUN_COMMAND, RunRequest};
+pub use engine::{Engine, Parts, RUN_COMMAND, RunRequest};
 pub use error::{BadTask, Missing, RunError, Unauthorized};
 pub use event::{Event, How, RunReport, StepReport};
 pub use journal::{Entry, Journal, MemoryJournal};
@@ -24,4 +24,5 @@ pub use plan::{Plan, PlanError, Step};
 pub use planner::Planner;
 pub use shape::ShapeError;
 pub use trust::Trust;
+pub use ucan_invocation::Entropy;
 pub use verify::{Verification, VerifyError};

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ucan_core::{Authority, Cid, Command, Context, Delegation, Did, Ipld, NoChain, Request};
 
-use crate::{EffectClass, Failure, Outcome, Task, TaskError, TaskId};
+use crate::{Authorized, EffectClass, Failure, Outcome, Task, TaskError, TaskId};
 
 /// How a task is asked to be run: limits and the like. Read by its handler, and never part of its identity.
 pub type Config = BTreeMap<String, Ipld>;
 
 /// A task whose authority has been checked: the only thing that a [`Handler`] accepts.
 ///
-/// There is no way to make one but [`Call::authorize`], so that nothing runs unless a chain of delegations from the
+/// There is no way to make one but [`Call::authorize`] and [`Call::of`], so that nothing runs unless a chain of delegations from the
 /// task's subject to the invoker covered its command and these very arguments.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -44,6 +44,18 @@ impl Call {
             return Err(TaskError::Pending.into());
         }
         Ok(Self { id, task, config, authority })
+    }
+
+    /// The call that an invocation asks for, whose own proofs were found to cover it.
+    ///
+    /// # Errors
+    /// [`CallError::Task`] where the task waits for another, or a policy cannot be judged before one is done.
+    pub fn of(authorized: &Authorized, config: Config) -> Result<Self, CallError> {
+        let (task, authority) = (authorized.invocation().task(), authorized.authority());
+        if task.is_pending() || authority.undecided() {
+            return Err(TaskError::Pending.into());
+        }
+        Ok(Self { id: task.id()?, task: task.clone(), config, authority: authority.clone() })
     }
 
     /// The id of the resolved task: an idempotency key for handlers that reach outside.
@@ -168,6 +180,12 @@ impl Router {
     /// Lets `handler` do `command`, and all below it, for tasks on `subject`.
     pub fn insert(&mut self, subject: Did, command: Command, handler: Arc<dyn Handler>) {
         self.routes.push(Route { subject, command, handler });
+    }
+
+    /// Whether anything is done here on `subject`.
+    #[must_use]
+    pub fn serves(&self, subject: &Did) -> bool {
+        self.routes.iter().any(|route| route.subject.same_principal(subject))
     }
 
     /// The handler for tasks of `command` on `subject`: that of the longest command that covers it, and of equal ones the

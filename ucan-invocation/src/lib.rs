@@ -2,6 +2,8 @@
 
 mod attested;
 mod effect;
+mod entropy;
+mod executor;
 mod handler;
 mod ids;
 mod invocation;
@@ -9,11 +11,16 @@ mod memory;
 mod outcome;
 mod promise;
 mod receipt;
+mod replay;
+mod revocation;
 mod store;
 mod task;
+mod transport;
 
 pub use attested::{AttestError, Attested, attest};
 pub use effect::EffectClass;
+pub use entropy::Entropy;
+pub use executor::{ExecuteError, Executor, ExecutorParts};
 pub use handler::{Call, CallError, Completion, Config, Handler, Reexecutor, Router};
 pub use ids::{InstructionId, InvocationId, ReceiptId, TaskId};
 pub use invocation::{Authorized, Invocation, InvocationBuilder, InvocationError, authorize};
@@ -21,5 +28,8 @@ pub use memory::{MemoryBlocks, MemoryReceipts};
 pub use outcome::{Failure, Outcome};
 pub use promise::{Await, Branch, is_pending, promises, visit};
 pub use receipt::{RECEIPT_COMMAND, Receipt, ReceiptBuilder, ReceiptError};
+pub use replay::{Claim, MemoryReplayGuard, ReplayGuard};
+pub use revocation::{MemoryRevocations, REVOKE_COMMAND, Revocation, RevocationError, RevocationStore, Revoked};
 pub use store::{BlockStore, Durability, Filing, ReceiptStore};
 pub use task::{Instruction, Task, TaskError};
+pub use transport::{InProcess, Transport, TransportError};

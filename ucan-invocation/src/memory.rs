@@ -79,6 +79,6 @@ impl ReceiptStore for MemoryReceipts {
 }
 
 /// Nothing that is done under these locks can leave the maps half changed, so a panic elsewhere does not spoil them.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
