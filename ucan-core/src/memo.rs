@@ -64,8 +64,9 @@ impl SignatureMemo {
         is_its_key(token.issuer()) && self.recalls_key(token, &[0; 32])
     }
 
-    /// Whether a token's signature is known to be good by this key.
-    pub fn recalls_with(&self, token: &dyn Token, verifier: &dyn Verifier) -> bool {
+    /// Whether a token's signature is known to be good by this key. Of a `did:key` there is only one, so that nobody looks at
+    /// which was given.
+    pub(crate) fn recalls_with(&self, token: &dyn Token, verifier: &dyn Verifier) -> bool {
         self.recalls_key(token, &key_id(token, verifier))
     }
 
@@ -186,21 +187,35 @@ impl<K: Eq + std::hash::Hash, V: Clone> Recent<K, V> {
 }
 
 /// Another source of keys, with a [memory](SignatureMemo) of the signatures that its keys have made.
+///
+/// The memory can outlive the source, and serve several at once: keys that are fetched for every request anew still find what was
+/// verified before, unless they have changed. All sources of one memory have to agree on which principals with a `did:key` there
+/// are: what one of them let through is found by all.
+///
+/// ```
+/// use std::sync::Arc;
+/// use ucan_core::{CachedKeys, ResolvedKeys, SignatureMemo};
+///
+/// let memo = Arc::new(SignatureMemo::default());
+/// // For each request, after `ResolvedKeys::fetch`:
+/// let keys = CachedKeys::with_memo(ResolvedKeys::default(), memo.clone());
+/// # let _ = keys;
+/// ```
 #[derive(Debug)]
 pub struct CachedKeys<K> {
     inner: K,
-    memo: SignatureMemo,
+    memo: Arc<SignatureMemo>,
 }
 
 impl<K: KeySource> CachedKeys<K> {
     /// Remembers what keys of `inner` have signed.
     pub fn new(inner: K) -> Self {
-        Self { inner, memo: SignatureMemo::default() }
+        Self { inner, memo: Arc::default() }
     }
 
-    /// The same, with a memory that is there already.
-    pub fn with_memo(inner: K, memo: SignatureMemo) -> Self {
-        Self { inner, memo }
+    /// The same, with a memory that is there already, and may be shared with other sources.
+    pub fn with_memo(inner: K, memo: impl Into<Arc<SignatureMemo>>) -> Self {
+        Self { inner, memo: memo.into() }
     }
 
     /// What is remembered.
@@ -338,6 +353,30 @@ mod tests {
         set(1);
         verify(&signed, &keys).unwrap();
         assert_eq!(checks(&keys), 2);
+    }
+
+    #[test]
+    fn a_memory_outlives_the_keys_of_one_request() {
+        let (memo, counted) = (Arc::new(SignatureMemo::default()), Arc::new(AtomicUsize::new(0)));
+        let key = |seed| SigningKey::from_seed(&[seed; 32]);
+        let web = Issuer::new("did:web:example.com".parse().unwrap(), Arc::new(key(1)));
+        let (signed, own) = (token(&web, 0), token(&issuer(3), 0));
+        let request = |seed| {
+            let others = RwLock::new(Some(key(seed).verifying_key()));
+            let fresh = Counting { checks: counted.clone(), others, ..Counting::default() };
+            CachedKeys::with_memo(fresh, memo.clone())
+        };
+        let checks = || counted.load(Ordering::Relaxed);
+        verify(&signed, &request(1)).unwrap();
+        verify(&own, &request(1)).unwrap();
+        assert_eq!(checks(), 2);
+        verify(&signed, &request(1)).unwrap();
+        verify(&own, &request(1)).unwrap();
+        assert_eq!(checks(), 2, "unchanged");
+        assert!(verify(&signed, &request(2)).is_err());
+        assert_eq!(checks(), 3, "changed");
+        verify(&own, &request(2)).unwrap();
+        assert_eq!(checks(), 3, "nobody changes the key of a `did:key`");
     }
 
     #[test]

@@ -50,6 +50,7 @@ fn key(seed: u8) -> PublicKey {
 struct Table {
     keys: BTreeMap<String, Vec<PublicKey>>,
     asked: Mutex<Vec<(String, Purpose)>>,
+    together: Mutex<Vec<usize>>,
     now: AtomicUsize,
     most: AtomicUsize,
 }
@@ -75,6 +76,15 @@ impl DidResolver for Table {
         self.now.fetch_sub(1, Ordering::SeqCst);
         let keys = self.keys.get(did.as_str()).cloned();
         keys.ok_or_else(|| KeyError::Unresolved { did: did.clone(), detail: "not in the table".to_owned() })
+    }
+
+    async fn resolve_all(&self, questions: &[(&Did, Purpose)]) -> Vec<Result<Vec<PublicKey>, KeyError>> {
+        self.together.lock().unwrap().push(questions.len());
+        let mut answers = Vec::new();
+        for (did, purpose) in questions {
+            answers.push(self.resolve(did, *purpose).await);
+        }
+        answers
     }
 }
 
@@ -183,7 +193,9 @@ fn the_number_of_principals_is_bounded() {
     let dids: Vec<Did> = (0..200).map(|number| did(&format!("did:web:a{number}"))).collect();
     let table = Table::default();
     let keys = wait(ResolvedKeys::fetch(&table, dids.iter().map(|did| (did, DELEGATION))));
-    assert_eq!(table.asked().len(), ResolvedKeys::MAX_PRINCIPALS);
+    let asked: Vec<String> = table.asked().into_iter().map(|(did, _)| did).collect();
+    let first: Vec<&str> = dids.iter().take(ResolvedKeys::MAX_PRINCIPALS).map(Did::as_str).collect();
+    assert_eq!(asked, first, "who comes first is asked for first, whatever comes after");
     assert_eq!(keys.errors().count(), 200);
     assert_eq!(table.most.load(Ordering::SeqCst), 8, "a few at the same time");
 }
@@ -192,6 +204,7 @@ fn the_number_of_principals_is_bounded() {
 fn methods_have_their_resolvers() {
     let table: Arc<dyn DidResolver> = Arc::new(Table::new(&[("did:web:a", &[key(1)])]));
     let resolvers = Resolvers::new().with("web", table.clone()).with("key", table);
+    assert_eq!(resolvers.methods().collect::<Vec<_>>(), ["web"], "nobody asks one for `key`");
     let own = Did::from_public_key(&key(3));
     let resolve = |did: &Did| wait(resolvers.resolve(did, DELEGATION));
     assert_eq!(resolve(&did("did:web:a")), Ok(vec![key(1)]));
@@ -200,6 +213,79 @@ fn methods_have_their_resolvers() {
         assert!(matches!(resolve(&did(unknown)), Err(KeyError::UnsupportedMethod { .. })), "{unknown}");
     }
     assert_eq!(wait(DidKeys.resolve(&own, INVOCATION)), Ok(vec![key(3)]));
+}
+
+#[test]
+fn what_is_about_one_principal_is_asked_together() {
+    let fragments: Vec<Did> = (0..100).map(|number| did(&format!("did:web:a#k{number}"))).collect();
+    let rows: Vec<(&str, &[PublicKey])> = fragments.iter().map(|did| (did.as_str(), &[][..])).collect();
+    let (b, table) = (did("did:web:b"), Arc::new(Table::new(&rows)));
+    let questions = || fragments.iter().take(50).map(|did| (did, DELEGATION)).chain([(&b, DELEGATION)]);
+    let more = fragments.iter().skip(50).map(|did| (did, INVOCATION));
+    let resolvers: Arc<dyn DidResolver> = Arc::new(Resolvers::new().with("web", table.clone()));
+    let cached = CachedResolver::new(resolvers, Arc::new(HandClock::default()), 60);
+    let keys = wait(ResolvedKeys::fetch(&cached, questions().chain(more.clone())));
+    let together = || std::mem::take(&mut *table.together.lock().unwrap());
+    assert_eq!(together(), [100, 1]);
+    assert_eq!(keys.errors().map(|(did, ..)| did).collect::<Vec<_>>(), [&b]);
+    // Of what is remembered, nothing is asked again.
+    table.asked();
+    let once = did("did:web:a");
+    wait(ResolvedKeys::fetch(&cached, more.chain([(&once, DELEGATION)])));
+    assert_eq!(table.asked(), [("did:web:a".to_owned(), DELEGATION)]);
+}
+
+#[test]
+fn each_question_has_its_own_answer() {
+    let rows: [(&str, &[PublicKey]); 3] =
+        [("did:web:a", &[key(1)]), ("did:web:a#x", &[key(2)]), ("did:web:a#y", &[key(3)])];
+    let cached = CachedResolver::new(Table::new(&rows), Arc::new(HandClock::default()), 60);
+    let dids = ["did:web:a#y", "did:web:a", "did:web:a#z", "did:web:a#x"].map(did);
+    // The second time, some answers are remembered and others are not.
+    wait(cached.resolve(&dids[1], DELEGATION)).unwrap();
+    let questions = dids.each_ref().map(|did| (did, DELEGATION));
+    let answers = wait(cached.resolve_all(&questions));
+    let keys: Vec<Option<Vec<PublicKey>>> = answers.into_iter().map(Result::ok).collect();
+    assert_eq!(keys, [Some(vec![key(3)]), Some(vec![key(1)]), None, Some(vec![key(2)])]);
+}
+
+/// Answers less than it is asked.
+#[derive(Debug)]
+struct Terse;
+
+#[async_trait]
+impl DidResolver for Terse {
+    async fn resolve(&self, _: &Did, _: Purpose) -> Result<Vec<PublicKey>, KeyError> {
+        Ok(vec![key(1)])
+    }
+
+    async fn resolve_all(&self, _: &[(&Did, Purpose)]) -> Vec<Result<Vec<PublicKey>, KeyError>> {
+        vec![Ok(vec![key(1)])]
+    }
+}
+
+#[test]
+fn what_is_not_answered_is_an_error() {
+    let (a, b) = (did("did:web:a#x"), did("did:web:a#y"));
+    let cached = CachedResolver::new(Terse, Arc::new(HandClock::default()), 60);
+    for resolver in [&Terse as &dyn DidResolver, &cached] {
+        let keys = wait(ResolvedKeys::fetch(resolver, [(&a, DELEGATION), (&b, DELEGATION)]));
+        assert_eq!(keys.errors().map(|(did, ..)| did).collect::<Vec<_>>(), [&b]);
+    }
+}
+
+#[test]
+fn accounts_that_are_no_key_have_a_resolver() {
+    let solana = "did:pkh:solana:4sGjMW1sUnHzSxGspuhpqLDx6wiyjNtZ:CKg5d12Jhpej1JqtmxLJgaFqqeYjxgPqToJ4LBdvG9Ev";
+    let ethereum = "did:pkh:eip155:1:0xde709f2102306220921060314715629080e2fb77";
+    let table = Arc::new(Table::new(&[(solana, &[key(1)]), (ethereum, &[key(1)])]));
+    let resolvers = Resolvers::new().with("pkh", table.clone());
+    let (solana, ethereum) = (did(solana), did(ethereum));
+    let keys = wait(ResolvedKeys::fetch(&resolvers, [(&solana, DELEGATION), (&ethereum, DELEGATION)]));
+    assert_eq!(table.asked(), [(solana.to_string(), DELEGATION)]);
+    assert!(keys.verifier(&solana, Ed25519, DELEGATION).is_ok());
+    assert!(matches!(keys.verifier(&ethereum, Ed25519, DELEGATION), Err(KeyError::WrongAlgorithm { .. })));
+    assert!(wait(resolvers.resolve(&ethereum, DELEGATION)).is_err(), "nobody else says what the key is");
 }
 
 /// A clock that is set by hand.

@@ -8,6 +8,9 @@ use std::{
 
 /// A range of addresses, such as `10.1.0.0/16` or `fd00::/8`.
 ///
+/// It has one spelling: no bits are set after the prefix, whose length is a decimal number, and IPv4 addresses are written as
+/// such. Another one would match less, or something else, than its writer thinks.
+///
 /// ```
 /// use ipvm_did_web::Network;
 ///
@@ -15,6 +18,8 @@ use std::{
 /// assert!(intranet.contains("10.1.2.3".parse()?));
 /// assert!(!intranet.contains("10.2.0.0".parse()?));
 /// assert!("10.1.0.0/33".parse::<Network>().is_err());
+/// assert!("10.1.2.0/16".parse::<Network>().is_err());
+/// assert!("::ffff:10.1.0.0/112".parse::<Network>().is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,14 +59,21 @@ impl FromStr for Network {
     type Err = NetworkError;
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
-        let (address, prefix) = text.split_once('/').ok_or(NetworkError)?;
+        let (address, digits) = text.split_once('/').ok_or(NetworkError)?;
         let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
-        let prefix = prefix.parse().map_err(|_| NetworkError)?;
-        let bits = if address.is_ipv4() { 32 } else { 128 };
-        if prefix > bits {
+        let prefix: u32 = digits.parse().map_err(|_| NetworkError)?;
+        let (bits, ones) = match address {
+            IpAddr::V4(address) => (32, address.to_bits().into()),
+            IpAddr::V6(address) => (128, address.to_bits()),
+        };
+        // Nothing matches an IPv4 address that is written as IPv6: they are compared in their own form.
+        let is_mapped = address.to_canonical() != address;
+        if prefix > bits || prefix.to_string() != digits || is_mapped {
             return Err(NetworkError);
         }
-        Ok(Self { address, prefix })
+        // All bits are after a prefix of none.
+        let after = 1_u128.checked_shl(bits - prefix).map_or(u128::MAX, |bit| bit - 1);
+        if ones & after == 0 { Ok(Self { address, prefix }) } else { Err(NetworkError) }
     }
 }
 
@@ -73,7 +85,7 @@ impl fmt::Display for Network {
 
 /// A text that is not a range of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an address, `/` and the length of the prefix in bits")]
+#[error("expected an address, `/` and the length of the prefix in bits, after which no bits are set")]
 pub struct NetworkError;
 
 /// IPv4 that is not in the public Internet (the IANA registry of special-purpose addresses).
@@ -107,9 +119,27 @@ const GLOBAL_V6: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0);
 const SIX_TO_FOUR: Ipv6Addr = Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0);
 const NAT64: Ipv6Addr = Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0);
 
+/// The IPv4 address that an IPv6 address stands for: mapped, by the well-known prefix of NAT64, or 6to4; any other is itself.
+pub(crate) fn stands_for(address: IpAddr) -> IpAddr {
+    let address = match address.to_canonical() {
+        IpAddr::V4(address) => return address.into(),
+        IpAddr::V6(address) => address,
+    };
+    let within = |range: Ipv6Addr, prefix| same_prefix(range.to_bits(), address.to_bits(), prefix, 128);
+    let embedded = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)).into();
+    let [_, b, c, .., g, h] = address.segments();
+    if within(NAT64, 96) {
+        embedded(g, h)
+    } else if within(SIX_TO_FOUR, 16) {
+        embedded(b, c)
+    } else {
+        address.into()
+    }
+}
+
 /// Whether an address is in the public Internet. One that stands for an IPv4 address is what that address is.
 pub(crate) fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
+    match stands_for(address) {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
     }
@@ -123,15 +153,6 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let within = |range: Ipv6Addr, prefix| same_prefix(range.to_bits(), address.to_bits(), prefix, 128);
-    let [.., g, h] = address.segments();
-    let [_, b, c, ..] = address.segments();
-    let embedded = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
-    if within(NAT64, 96) {
-        return is_public_v4(embedded(g, h));
-    }
-    if within(SIX_TO_FOUR, 16) {
-        return is_public_v4(embedded(b, c));
-    }
     within(GLOBAL_V6, 3) && !SPECIAL_V6.iter().any(|(range, prefix)| within(*range, *prefix))
 }
 
@@ -238,8 +259,33 @@ mod tests {
         assert!(!contains("127.0.0.1/32", "127.0.0.2"));
         let one = Network::from("::ffff:127.0.0.1".parse::<IpAddr>().unwrap());
         assert_eq!(one.to_string(), "127.0.0.1/32");
-        for bad in ["", "10.0.0.0", "10.0.0.0/", "/8", "10.0.0.0/33", "::/129", "10.0.0/8", "x/8", "10.0.0.0/-1"] {
+        for bad in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/",
+            "/8",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "x/8",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/08",
+            "10.0.0.0/8 ",
+            "10.0.0.1/8",
+            "10.0.0.1/31",
+            "1.0.0.0/0",
+            "fd00::1/8",
+            "::1/0",
+            "::1/127",
+            "::ffff:10.0.0.0/104",
+            "::ffff:10.0.0.1/128",
+            "::ffff:0:0/96",
+        ] {
             assert_eq!(bad.parse::<Network>(), Err(NetworkError), "{bad}");
+        }
+        for good in ["0.0.0.0/0", "10.0.0.1/32", "10.0.0.2/31", "::/0", "8000::/1", "::1/128", "::2/127"] {
+            assert_eq!(good.parse::<Network>().unwrap().to_string(), good);
         }
     }
 }

@@ -17,11 +17,11 @@ use rustls::{
     pki_types::{ServerName, UnixTime},
     time_provider::TimeProvider,
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use ucan_core::Clock;
 
-use crate::{Location, LocationError, Lookup, Options, address::is_public, location::Host};
+use crate::{Location, LocationError, Lookup, Options, location::Host, text::excerpt};
 
 /// The most that the head of an answer may take up, in bytes.
 const HEAD: usize = 16 << 10;
@@ -34,6 +34,7 @@ pub(crate) struct Fetcher {
     tls: Arc<ClientConfig>,
     lookup: Arc<dyn Lookup>,
     options: Options,
+    places: Semaphore,
 }
 
 impl Fetcher {
@@ -47,13 +48,19 @@ impl Fetcher {
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         // A session that could be resumed would be state that one request leaves for the next.
         tls.resumption = Resumption::disabled();
-        Ok(Self { tls: Arc::new(tls), lookup, options })
+        let places = Semaphore::new(options.max_concurrent.clamp(1, Semaphore::MAX_PERMITS));
+        Ok(Self { tls: Arc::new(tls), lookup, options, places })
     }
 
     /// The document at a location, or where redirects lead from there.
     pub(crate) async fn fetch(&self, location: Location) -> Result<Vec<u8>, FetchError> {
         let deadline = self.options.deadline;
-        timeout(deadline, self.follow(location)).await.unwrap_or(Err(FetchError::Deadline { deadline }))
+        let fetch = async {
+            // Nobody closes the semaphore.
+            let _place = self.places.acquire().await.ok();
+            self.follow(location).await
+        };
+        timeout(deadline, fetch).await.unwrap_or(Err(FetchError::Deadline { deadline }))
     }
 
     async fn follow(&self, mut location: Location) -> Result<Vec<u8>, FetchError> {
@@ -61,7 +68,7 @@ impl Fetcher {
             match self.request(&location).await? {
                 Answer::Document(document) => return Ok(document),
                 Answer::Redirect(to) => {
-                    let redirected = |source| FetchError::Redirect { from: location.to_string(), source };
+                    let redirected = |source| FetchError::Redirect { from: url(&location), source };
                     location = location.redirect(&to).map_err(redirected)?;
                 }
             }
@@ -70,14 +77,14 @@ impl Fetcher {
     }
 
     async fn request(&self, location: &Location) -> Result<Answer, FetchError> {
-        let failed = |error: hyper::Error| FetchError::Http { url: location.to_string(), detail: chain(&error) };
+        let failed = |error: hyper::Error| FetchError::http(location, &error);
         let request = Request::get(location.path())
             .header(header::HOST, location.authority())
             .header(header::ACCEPT, "application/did, application/did+ld+json, application/did+json, application/json")
             .header(header::USER_AGENT, concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .header(header::CONNECTION, "close")
             .body(Empty::<Bytes>::new())
-            .map_err(|error| FetchError::Http { url: location.to_string(), detail: error.to_string() })?;
+            .map_err(|error| FetchError::http(location, &error))?;
         let stream = TokioIo::new(self.connect(location).await?);
         let (mut sender, connection) =
             http1::Builder::new().max_buf_size(HEAD).handshake(stream).await.map_err(failed)?;
@@ -107,12 +114,12 @@ impl Fetcher {
                 let to = response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
                 return Ok(Answer::Redirect(to.unwrap_or_default().to_owned()));
             }
-            _ => return Err(FetchError::Status { url: location.to_string(), status: status.as_u16() }),
+            _ => return Err(FetchError::Status { url: url(location), status: status.as_u16() }),
         }
         let mut body = response.into_body();
         let mut document = Vec::new();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| FetchError::Http { url: location.to_string(), detail: chain(&error) })?;
+            let frame = frame.map_err(|error| FetchError::http(location, &error))?;
             let Some(data) = frame.data_ref() else { continue };
             // What the head says about the length is never relied on: this is.
             if data.len() > self.options.max_body.saturating_sub(document.len()) {
@@ -124,23 +131,28 @@ impl Fetcher {
     }
 
     async fn connect(&self, location: &Location) -> Result<TlsStream<TcpStream>, FetchError> {
-        let failed = |detail| FetchError::Connect { host: location.authority(), detail };
+        let failed =
+            |detail: String| FetchError::Connect { host: excerpt(location.authority()), detail: excerpt(detail) };
         let name = match location.host() {
             Host::Name(name) => ServerName::try_from(name.clone()).map_err(|error| failed(error.to_string()))?,
             Host::Address(address) => ServerName::from(*address),
         };
         let addresses = self.addresses(location).await?;
-        // A host that does not answer at one address leaves time for the others.
         let patience = self.options.deadline / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut detail = "it has no address".to_owned();
+        let mut others = addresses.len();
         for address in addresses {
-            match timeout(patience, TcpStream::connect(SocketAddr::new(address, location.port()))).await {
-                Ok(Ok(stream)) => {
-                    let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await;
-                    return stream.map_err(|error| failed(error.to_string()));
-                }
+            let attempt = async {
+                let stream = TcpStream::connect(SocketAddr::new(address, location.port())).await?;
+                TlsConnector::from(self.tls.clone()).connect(name.clone(), stream).await
+            };
+            // A host that does not answer at one address leaves time for the others; the last one may take what is left.
+            others -= 1;
+            let patience = if others > 0 { patience } else { Duration::MAX };
+            match timeout(patience, attempt).await {
+                Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => detail = error.to_string(),
-                Err(_) => detail = format!("no answer from {address} within {patience:?}"),
+                Err(_) => detail = format!("no answer within {patience:?}"),
             }
         }
         Err(failed(detail))
@@ -156,13 +168,10 @@ impl Fetcher {
                 .lookup
                 .lookup(name)
                 .await
-                .map_err(|error| FetchError::Lookup { host: name.clone(), detail: error.to_string() })?,
+                .map_err(|error| FetchError::Lookup { host: excerpt(name), detail: excerpt(error.to_string()) })?,
         };
-        let allowed = |address: IpAddr| {
-            is_public(address) || self.options.allowed.iter().any(|network| network.contains(address))
-        };
-        if let Some(address) = addresses.iter().copied().find(|address| !allowed(*address)) {
-            return Err(FetchError::NotPublic { host: location.host().to_string(), address });
+        if let Some(address) = addresses.iter().copied().find(|address| !self.options.permit(*address)) {
+            return Err(FetchError::NotPublic { host: excerpt(location.host().to_string()), address });
         }
         addresses.truncate(ADDRESSES);
         Ok(addresses)
@@ -184,6 +193,11 @@ impl TimeProvider for CertificateTime {
     }
 }
 
+/// A location in an error.
+fn url(location: &Location) -> String {
+    excerpt(location.to_string())
+}
+
 /// An error with all its causes.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -197,6 +211,9 @@ fn chain(error: &dyn Error) -> String {
 }
 
 /// Why a document could not be fetched.
+///
+/// The details are for whoever operates the resolver, not for whoever sent the identifier: they tell what is reachable from here.
+/// What hosts have said about themselves is cut after some 120 characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -214,8 +231,9 @@ pub enum FetchError {
         /// What went wrong.
         detail: String,
     },
-    /// The host has an address that is not in the public Internet, nor in an allowed network.
-    #[error("{host} is at {address}, which is not a public address")]
+    /// The host has an address that is not in the public Internet nor in an allowed network, or is in a refused one. The text of
+    /// the error does not say which.
+    #[error("{host} has an address that is not public")]
     NotPublic {
         /// The host.
         host: String,
@@ -272,4 +290,10 @@ pub enum FetchError {
         /// The time that there was.
         deadline: Duration,
     },
+}
+
+impl FetchError {
+    fn http(location: &Location, error: &dyn Error) -> Self {
+        Self::Http { url: url(location), detail: excerpt(chain(error)) }
+    }
 }

@@ -1,7 +1,7 @@
 //! Keys that are written as JSON Web Keys (RFC 7517, 7518, 8037, 8812).
 
 use data_encoding::BASE64URL_NOPAD;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use varsig::{PublicKey, PublicKeyError};
 
 /// What is read of a JSON Web Key. Its `kty` is required; everything else depends on that.
@@ -13,9 +13,17 @@ pub(crate) struct Jwk {
     y: Option<String>,
     n: Option<String>,
     e: Option<String>,
-    /// The secret part of every kind of key, or the whole of a symmetric one.
-    d: Option<serde::de::IgnoredAny>,
-    k: Option<serde::de::IgnoredAny>,
+    /// The secret parts of every kind of key, and the whole of a symmetric one.
+    d: Option<IgnoredAny>,
+    p: Option<IgnoredAny>,
+    q: Option<IgnoredAny>,
+    dp: Option<IgnoredAny>,
+    dq: Option<IgnoredAny>,
+    qi: Option<IgnoredAny>,
+    oth: Option<IgnoredAny>,
+    #[serde(rename = "priv")]
+    private: Option<IgnoredAny>,
+    k: Option<IgnoredAny>,
     #[serde(rename = "use")]
     usage: Option<String>,
     key_ops: Option<Vec<String>>,
@@ -29,11 +37,17 @@ const ED25519: u64 = 0xed;
 const RSA: u64 = 0x1205;
 
 impl Jwk {
+    /// Whether it holds more than a public key.
+    pub(crate) fn has_secret(&self) -> bool {
+        let Self { d, p, q, dp, dq, qi, oth, private, k, .. } = self;
+        [d, p, q, dp, dq, qi, oth, private, k].into_iter().any(Option::is_some)
+    }
+
     /// The public key; nothing if it is not for signatures, or of a kind that makes none that tokens can have.
     ///
     /// Of `y` only the lowest bit is used: with `x`, it names the one point of the curve that both belong to, if there is one.
     pub(crate) fn public_key(&self) -> Result<Option<PublicKey>, JwkError> {
-        if self.d.is_some() || self.k.is_some() {
+        if self.has_secret() {
             return Err(JwkError::Secret);
         }
         let for_others = self.usage.as_deref().is_some_and(|usage| usage != "sig");
@@ -180,6 +194,13 @@ mod tests {
         let member = |name| Err(JwkError::Member { name });
         assert_eq!(read(json!({"kty": "OKP", "crv": "Ed25519", "x": x, "d": x})), Err(JwkError::Secret));
         assert_eq!(read(json!({"kty": "oct", "k": x})), Err(JwkError::Secret));
+        for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "priv"] {
+            for jwk in [json!({"kty": "RSA", "n": x, "e": "AQAB"}), json!({"kty": "AKP"}), json!({"kty": "new"})] {
+                let mut jwk = jwk;
+                jwk[name] = json!([x]);
+                assert_eq!(read(jwk), Err(JwkError::Secret), "{name}");
+            }
+        }
         assert_eq!(read(json!({"kty": "OKP", "crv": "Ed25519"})), member("x"));
         assert_eq!(read(json!({"kty": "OKP", "crv": "Ed25519", "x": &x[1..]})), member("x"));
         assert_eq!(read(json!({"kty": "OKP", "crv": "Ed25519", "x": format!("{x}=")})), member("x"));

@@ -8,6 +8,7 @@ mod location;
 mod lookup;
 mod options;
 mod resolver;
+mod text;
 
 pub use address::{Network, NetworkError};
 pub use document::{Document, DocumentError, MethodError};

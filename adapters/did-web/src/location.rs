@@ -305,8 +305,23 @@ mod tests {
             ("https://b.example:/", Port),
             ("https://b.example:099999/", Port),
         ] {
-            let got = to(text);
-            assert!(got == Err(error) || got == Err(Redirect), "{text} {got:?}");
+            assert_eq!(to(text), Err(error), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        /// What a redirect leads to is an `https` URL that means the same when it is read again.
+        #[test]
+        fn redirects_have_one_meaning(
+            text in "(https?:)?(//)?([a-z0-9.:@\\[\\]%-]{0,12}|1\\.2\\.3\\.4|\\[::1\\])(:[0-9]{0,5})?(/[ -~ä]{0,12})?",
+        ) {
+            let from = Location::of(&"did:web:a.example:x".parse().unwrap()).unwrap();
+            if let Ok(location) = from.redirect(&text) {
+                let url = location.to_string();
+                proptest::prop_assert!(url.starts_with("https://"));
+                proptest::prop_assert!(!location.authority().contains('@'));
+                proptest::prop_assert_eq!(from.redirect(&url), Ok(location));
+            }
         }
     }
 }

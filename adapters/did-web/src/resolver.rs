@@ -10,8 +10,9 @@ use crate::{Document, DocumentError, FetchError, Location, LocationError, Lookup
 
 /// Finds the keys of `did:web` principals in the documents that they publish.
 ///
-/// It keeps nothing: each question fetches the document anew, over a connection of its own. `ucan_core::CachedResolver` around it
-/// remembers answers for a while.
+/// It keeps nothing: each time that it is asked, it fetches the document anew, over a connection of its own; questions that are
+/// asked together, as `ucan_core::ResolvedKeys` does, share one document. `ucan_core::CachedResolver` around it remembers answers
+/// for a while.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -25,16 +26,17 @@ use crate::{Document, DocumentError, FetchError, Location, LocationError, Lookup
 #[derive(Debug)]
 pub struct DidWeb {
     fetcher: Fetcher,
+    clock: Arc<dyn Clock>,
 }
 
 impl DidWeb {
-    /// A resolver that judges certificates by a clock and finds addresses by a lookup.
+    /// A resolver that judges certificates and keys by a clock and finds addresses by a lookup.
     ///
     /// # Errors
     ///
     /// When TLS cannot be set up.
     pub fn new(clock: Arc<dyn Clock>, lookup: Arc<dyn Lookup>, options: Options) -> Result<Self, FetchError> {
-        Ok(Self { fetcher: Fetcher::new(clock, lookup, options)? })
+        Ok(Self { fetcher: Fetcher::new(clock.clone(), lookup, options)?, clock })
     }
 
     /// Fetches the document of a principal, and reads it. Fragments are ignored.
@@ -47,16 +49,31 @@ impl DidWeb {
         let json = self.fetcher.fetch(Location::of(did)?).await?;
         Ok(Document::parse(did, &json)?)
     }
+
+    /// What a document, or the lack of one, says about a question.
+    fn answer(&self, document: &Result<Document, DidWebError>, did: &Did, purpose: Purpose) -> Keys {
+        match document {
+            Ok(document) => document.keys(did, purpose, self.clock.now()),
+            Err(DidWebError::Location(LocationError::Method)) => Err(KeyError::UnsupportedMethod { did: did.clone() }),
+            Err(error) => Err(KeyError::Unresolved { did: did.clone(), detail: error.to_string() }),
+        }
+    }
 }
+
+type Keys = Result<Vec<PublicKey>, KeyError>;
 
 #[async_trait]
 impl DidResolver for DidWeb {
-    async fn resolve(&self, did: &Did, purpose: Purpose) -> Result<Vec<PublicKey>, KeyError> {
-        let document = self.document(did).await.map_err(|error| match error {
-            DidWebError::Location(LocationError::Method) => KeyError::UnsupportedMethod { did: did.clone() },
-            error => KeyError::Unresolved { did: did.clone(), detail: error.to_string() },
-        })?;
-        document.keys(did, purpose)
+    async fn resolve(&self, did: &Did, purpose: Purpose) -> Keys {
+        self.answer(&self.document(did).await, did, purpose)
+    }
+
+    async fn resolve_all(&self, questions: &[(&Did, Purpose)]) -> Vec<Keys> {
+        let Some((principal, _)) = questions.first() else {
+            return Vec::new();
+        };
+        let document = self.document(principal).await;
+        questions.iter().map(|(did, purpose)| self.answer(&document, did, *purpose)).collect()
     }
 }
 

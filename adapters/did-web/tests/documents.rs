@@ -3,7 +3,7 @@
 
 use ipvm_did_web::{Document, DocumentError, JwkError, MethodError};
 use serde_json::{Value, json};
-use ucan_core::{Did, KeyError, Purpose};
+use ucan_core::{Did, KeyError, Purpose, Timestamp};
 
 const DID: &str = "did:web:example.com";
 const ED25519: &str = "z6MkiTBz1ymuepAQ4HEHYSF1H8quG5GLVVQR3djdX3mDooWp";
@@ -22,11 +22,15 @@ fn read(document: &Value) -> Result<Document, DocumentError> {
     Document::parse(&did(DID), document.to_string().as_bytes())
 }
 
-/// The keys that `who` has for delegations and for invocations, as Multikeys.
+/// The keys that `who` has for delegations and for invocations in 1970, as Multikeys.
 fn keys(document: &Value, who: &str) -> [Vec<String>; 2] {
+    keys_at(document, who, Timestamp::EPOCH)
+}
+
+fn keys_at(document: &Value, who: &str, now: Timestamp) -> [Vec<String>; 2] {
     let document = read(document).unwrap();
     [Purpose::Delegation, Purpose::Invocation].map(|purpose| {
-        let keys = match document.keys(&did(who), purpose) {
+        let keys = match document.keys(&did(who), purpose, now) {
             Ok(keys) => keys,
             Err(KeyError::NotAuthorized { did, purpose: asked }) => {
                 assert_eq!((did.as_str(), asked), (who, purpose));
@@ -112,6 +116,164 @@ fn kinds_of_keys() {
         json!({"id": "#k", "type": "JsonWebKey", "controller": DID, "publicKeyJwk": jwk}),
     ] {
         assert_eq!(keys(&json!({"id": DID, "verificationMethod": [method]}), DID)[0], of(&[ED25519]), "{method}");
+    }
+    // The first example of secp256k1 in the did:key method.
+    let koblitz = json!({
+        "kty": "EC", "crv": "secp256k1",
+        "x": "h0wVx_2iDlOcblulc8E5iEw1EYh5n1RYtLQfeSTyNc0",
+        "y": "O2EATIGbu6DezKFptj5scAIRntgfecanVNXxat1rnwE",
+    });
+    let typed = |kind: &str, jwk: &Value| {
+        let method = json!({"id": "#k", "type": kind, "controller": DID, "publicKeyJwk": jwk});
+        json!({"id": DID, "verificationMethod": [method]})
+    };
+    let secp256k1 = of(&["zQ3shokFTS3brHcDQrn82RUDfCZESWL1ZdCEJwekUDPQiYBme"]);
+    assert_eq!(keys(&typed("EcdsaSecp256k1VerificationKey2019", &koblitz), DID)[0], secp256k1);
+    let error = read(&typed("EcdsaSecp256k1VerificationKey2019", &jwk)).unwrap_err();
+    assert!(matches!(error, DocumentError::Method { source: MethodError::Kind, .. }), "{error}");
+    for kind in ["X25519KeyAgreementKey2019", "Multikey", "Ed25519VerificationKey2020", "Unheard-of", "jsonwebkey"] {
+        assert_eq!(keys(&typed(kind, &jwk), DID)[0], of(&[]), "{kind}");
+    }
+}
+
+#[test]
+fn what_was_revoked_is_never_used() {
+    let mut document = json!({"id": DID, "verificationMethod": [method("#a", ED25519), method("#b", P256)]});
+    for value in
+        [json!("2020-01-01T00:00:00Z"), json!("9999-01-01T00:00:00Z"), json!("soon"), json!(false), json!(null)]
+    {
+        document["verificationMethod"][0]["revoked"] = value.clone();
+        assert_eq!(keys(&document, DID), [of(&[P256]), of(&[P256])], "{value}");
+        assert_eq!(keys(&document, "did:web:example.com#a"), [of(&[]), of(&[])], "{value}");
+    }
+    document["capabilityDelegation"] = json!(["#a"]);
+    assert_eq!(keys(&document, DID), [of(&[]), of(&[])], "although it is referred to");
+    let mut embedded = method("#c", ED25519);
+    embedded["revoked"] = json!("2020-01-01T00:00:00Z");
+    document["capabilityInvocation"] = json!([embedded, "#b"]);
+    assert_eq!(keys(&document, DID), [of(&[]), of(&[P256])]);
+    // Nobody looks at a key that is out of use, and its id is still taken.
+    embedded["publicKeyMultibase"] = json!("none");
+    document["capabilityInvocation"] = json!([embedded]);
+    assert!(read(&document).is_ok());
+    document["capabilityInvocation"] = json!([embedded, method("#c", P256)]);
+    assert_eq!(read(&document).unwrap_err(), DocumentError::Twice { id: "did:web:example.com#c".to_owned() });
+}
+
+#[test]
+fn what_expires_is_used_until_then() {
+    let at = |text| Timestamp::parse_rfc3339(text).unwrap();
+    let mut document = json!({"id": DID, "verificationMethod": [method("#a", ED25519), method("#b", P256)]});
+    document["verificationMethod"][0]["expires"] = json!("2026-01-01T01:00:00+01:00");
+    let (both, other) = (of(&[ED25519, P256]), of(&[P256]));
+    let count = |now| keys_at(&document, DID, at(now));
+    assert_eq!(count("2025-12-31T23:59:59Z"), [both.clone(), both]);
+    for late in ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "9999-01-01T00:00:00Z"] {
+        assert_eq!(count(late), [other.clone(), other.clone()], "{late}");
+    }
+    for unclear in
+        [json!("next year"), json!("2999-01-01"), json!(""), json!(32_503_680_000_u64), json!(null), json!({})]
+    {
+        document["verificationMethod"][0]["expires"] = unclear.clone();
+        assert_eq!(keys(&document, DID), [other.clone(), other.clone()], "{unclear}");
+    }
+}
+
+#[test]
+fn keys_for_agreeing_on_keys_sign_nothing() {
+    let mut document = json!({
+        "id": DID,
+        "verificationMethod": [method("#a", ED25519), method("#b", P256)],
+        "keyAgreement": ["#b"],
+    });
+    assert_eq!(keys(&document, DID), [of(&[ED25519]), of(&[ED25519])]);
+    assert_eq!(keys(&document, "did:web:example.com#b"), [of(&[]), of(&[])]);
+    for relationship in ["authentication", "assertionMethod"] {
+        let mut document = document.clone();
+        document[relationship] = json!(["did:web:example.com#b"]);
+        assert_eq!(keys(&document, DID)[0], of(&[ED25519, P256]), "{relationship}");
+    }
+    document["capabilityDelegation"] = json!(["#b"]);
+    assert_eq!(keys(&document, DID), [of(&[P256]), of(&[])], "what is stated counts");
+}
+
+#[test]
+fn ids_are_given_once() {
+    let base = json!({"id": DID, "verificationMethod": [method("#k", P256)]});
+    let other = "capabilityInvocation";
+    let twice = DocumentError::Twice { id: "did:web:example.com#k".to_owned() };
+    for name in ["authentication", "assertionMethod", "keyAgreement", "capabilityDelegation", other] {
+        let mut document = base.clone();
+        document[name] = json!([method("did:web:example.com#k", ED25519)]);
+        assert_eq!(read(&document).unwrap_err(), twice, "{name}, and listed");
+        // Also where one of them, or both, have no key of any use.
+        for kind in ["Multikey", "Unheard-of"] {
+            let mut embedded = method("#k", ED25519);
+            embedded["type"] = json!(kind);
+            let mut document = json!({"id": DID});
+            document[name] = json!([embedded]);
+            assert!(read(&document).is_ok());
+            let mut two = document.clone();
+            two[name] = json!([embedded, method("#k", P256)]);
+            assert_eq!(read(&two).unwrap_err(), twice, "{name}");
+            let name = if name == other { "capabilityDelegation" } else { other };
+            document[name] = json!([embedded]);
+            assert_eq!(read(&document).unwrap_err(), twice, "{name}");
+        }
+    }
+}
+
+#[test]
+fn published_secrets_spoil_the_document() {
+    let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let spoiled = |method: &Value| {
+        for document in [
+            json!({"id": DID, "verificationMethod": [method]}),
+            json!({"id": DID, "capabilityDelegation": [method]}),
+            json!({"id": DID, "authentication": [method]}),
+        ] {
+            match read(&document) {
+                Err(DocumentError::Method {
+                    source: MethodError::Secret | MethodError::Jwk(JwkError::Secret), ..
+                }) => {}
+                other => panic!("{method}: {other:?}"),
+            }
+        }
+    };
+    for name in ["secretKeyMultibase", "privateKeyMultibase", "secretKeyJwk", "privateKeyJwk"] {
+        let mut method = method("#k", ED25519);
+        assert!(read(&json!({"id": DID, "verificationMethod": [method]})).is_ok());
+        method[name] = json!({});
+        spoiled(&method);
+        method["type"] = json!("Unheard-of");
+        method["revoked"] = json!("2020-01-01T00:00:00Z");
+        method["controller"] = json!("did:web:other.example");
+        spoiled(&method);
+    }
+    for name in ["d", "p", "q", "dp", "dq", "qi", "oth", "priv", "k"] {
+        for kind in ["JsonWebKey", "Multikey", "Unheard-of"] {
+            let mut jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
+            jwk[name] = json!(x);
+            spoiled(&json!({"id": "#k", "type": kind, "controller": DID, "publicKeyJwk": jwk}));
+        }
+    }
+}
+
+#[test]
+fn little_is_quoted() {
+    let long = "\u{e4}".repeat(20_000);
+    let id = format!("#{}", "x".repeat(3000));
+    for document in [
+        json!({"id": long}),
+        json!({"id": DID, "verificationMethod": long}),
+        json!({"id": DID, "verificationMethod": [{"id": 1, "type": long}]}),
+        json!({"id": DID, "verificationMethod": [method(&long, P256)]}),
+        json!({"id": DID, "verificationMethod": [method(&id, P256), method(&id, P256)]}),
+        json!({"id": DID, "verificationMethod": [method(&id, &long)]}),
+        json!({"id": DID, "authentication": [long]}),
+    ] {
+        let text = read(&document).unwrap_err().to_string();
+        assert!(text.chars().count() < 300, "{text}");
     }
 }
 

@@ -3,13 +3,21 @@
 
 mod common;
 
-use std::{io, net::IpAddr, sync::Arc, sync::Mutex, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, TcpListener},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use common::{Reply, Server, document, fixed};
 use ipvm_did_web::{DidWeb, DidWebError, FetchError, LocationError, Lookup, Options, RootCertStore, SystemLookup};
 use ucan_core::{
     CachedResolver, ChainErrorClass, Context, Delegation, Did, DidResolver, FixedClock, Ipld, Issuer, KeyError,
-    Purpose, Request, ResolvedKeys, Resolvers, Timestamp, Token, validate,
+    KeySource, Purpose, Request, ResolvedKeys, Resolvers, Timestamp, Token, validate,
 };
 use varsig::{SecretKey, SignatureAlgorithm};
 
@@ -114,9 +122,18 @@ async fn a_body_that_ends_early_is_none() {
 
 #[tokio::test]
 async fn heads_are_bounded() {
-    let server = Server::start(|_, _| Reply::EndlessHead).await;
+    // More than 16 KiB, and less than what is too much for hyper.
+    for reply in [Reply::LongHead(17 << 10), Reply::EndlessHead] {
+        let server = Server::start(move |_, _| reply.clone()).await;
+        let resolver = resolver(&server, |options| options);
+        match failure(&resolver, &server.did("a.test")).await {
+            FetchError::Http { detail, .. } => assert_eq!(detail, "message head is too large"),
+            other => panic!("{other}"),
+        }
+    }
+    let server = Server::start(|_, _| Reply::LongHead(15 << 10)).await;
     let resolver = resolver(&server, |options| options);
-    assert!(matches!(failure(&resolver, &server.did("a.test")).await, FetchError::Http { .. }));
+    assert!(matches!(resolver.document(&server.did("a.test")).await, Err(DidWebError::Document(_))));
 }
 
 #[tokio::test]
@@ -128,20 +145,144 @@ async fn there_is_one_deadline_for_everything() {
         assert_eq!(failure(&resolver, &server.did("a.test")).await, FetchError::Deadline { deadline });
     }
 
-    /// Never answers.
-    #[derive(Debug)]
-    struct Never;
-
-    #[async_trait::async_trait]
-    impl Lookup for Never {
-        async fn lookup(&self, _: &str) -> io::Result<Vec<IpAddr>> {
-            std::future::pending().await
-        }
-    }
-
     let server = Server::start(|_, _| Reply::Silent).await;
-    let resolver = with_lookup(&server, Arc::new(Never), |options| options.with_deadline(deadline));
+    let lookup = Arc::new(Slow { pause: Duration::MAX, ..Slow::default() });
+    let resolver = with_lookup(&server, lookup, |options| options.with_deadline(deadline));
     assert_eq!(failure(&resolver, &server.did("a.test")).await, FetchError::Deadline { deadline });
+
+    // Connections are accepted by the system, and nobody says anything.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let resolver = self::resolver(&server, |options| options.with_deadline(deadline));
+    let did = format!("did:web:a.test%3A{port}").parse().unwrap();
+    assert_eq!(failure(&resolver, &did).await, FetchError::Deadline { deadline });
+}
+
+#[tokio::test]
+async fn an_address_without_tls_leaves_time_for_the_next() {
+    let server = Server::start(|_, _| Reply::Status(404)).await;
+    let _mute = TcpListener::bind(("127.0.0.3", server.port())).unwrap();
+    let lookup = fixed(&[("a.test", &["127.0.0.3", "127.0.0.1"])]);
+    let resolver = with_lookup(&server, Arc::new(lookup), |options| {
+        options.with_allowed_network("127.0.0.3/32".parse().unwrap()).with_deadline(Duration::from_secs(2))
+    });
+    assert!(matches!(failure(&resolver, &server.did("a.test")).await, FetchError::Status { status: 404, .. }));
+}
+
+/// Takes its time to find nothing, and counts.
+#[derive(Debug, Default)]
+struct Slow {
+    pause: Duration,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Lookup for Slow {
+    async fn lookup(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        tokio::time::sleep(self.pause).await;
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_few_documents_are_fetched_at_the_same_time() {
+    let server = Server::start(|_, _| Reply::Silent).await;
+    let fetch = |most: usize, pause, deadline| {
+        let lookup = Arc::new(Slow { pause, ..Slow::default() });
+        let limits = |options: Options| options.with_max_concurrent(most).with_deadline(deadline);
+        let resolver = Arc::new(with_lookup(&server, lookup.clone(), limits));
+        let dids = (0..6).map(|number| server.did(&format!("a.test:{number}")));
+        let tasks: Vec<_> = dids
+            .map(|did| (did, resolver.clone()))
+            .map(|(did, resolver)| tokio::spawn(async move { failure(&resolver, &did).await }))
+            .collect();
+        async move {
+            let mut errors = Vec::new();
+            for task in tasks {
+                errors.push(task.await.unwrap());
+            }
+            (lookup.most.load(Ordering::SeqCst), errors)
+        }
+    };
+    for (limit, most) in [(0, 1), (1, 1), (2, 2), (usize::MAX, 6)] {
+        let (counted, errors) = fetch(limit, Duration::from_millis(20), Duration::from_secs(10)).await;
+        assert_eq!(counted, most);
+        assert!(errors.iter().all(|error| matches!(error, FetchError::Connect { .. })), "{errors:?}");
+    }
+    // Whoever waits for a place does not wait longer than the deadline.
+    let (start, deadline) = (Instant::now(), Duration::from_millis(300));
+    let (_, errors) = fetch(1, Duration::MAX, deadline).await;
+    assert!(errors.iter().all(|error| *error == FetchError::Deadline { deadline }), "{errors:?}");
+    assert!(start.elapsed() < 3 * deadline);
+}
+
+#[tokio::test]
+async fn one_document_answers_all_questions_about_its_principal() {
+    let public = key(1).public_key();
+    let server = Server::start(move |host, _| {
+        Reply::ok(document(&format!("did:web:{}", host.replace(':', "%3A")), &public, &["capabilityDelegation"]))
+    })
+    .await;
+    let resolvers: Arc<dyn DidResolver> =
+        Arc::new(Resolvers::new().with("web", Arc::new(resolver(&server, |options| options))));
+    let cached = CachedResolver::new(resolvers, Arc::new(common::clock()), 60);
+    let alice = server.did("a.test");
+    let named = |fragment: &str| -> Did { format!("{alice}#{fragment}").parse().unwrap() };
+    let mut dids: Vec<Did> = (0..40).map(|number| named(&number.to_string())).collect();
+    dids.extend([named("key"), alice.clone()]);
+    let questions = || dids.iter().flat_map(|did| [(did, Purpose::Delegation), (did, Purpose::Invocation)]);
+    let keys = ResolvedKeys::fetch(&cached, questions()).await;
+    assert_eq!(server.requests(), 1);
+    assert_eq!(keys.errors().count(), 82, "all but two");
+    for did in dids.iter().skip(40) {
+        assert!(keys.verifier(did, SignatureAlgorithm::Es256, Purpose::Delegation).is_ok());
+    }
+    ResolvedKeys::fetch(&cached, dids.iter().skip(40).map(|did| (did, Purpose::Delegation))).await;
+    assert_eq!(server.requests(), 1, "remembered");
+}
+
+#[tokio::test]
+async fn keys_are_judged_by_the_clock() {
+    let public = key(1).public_key();
+    for (expires, usable) in [("2026-01-01T00:00:01Z", true), ("2026-01-01T00:00:00Z", false)] {
+        let public = public.clone();
+        let server = Server::start(move |host, _| {
+            let text = document(&format!("did:web:{}", host.replace(':', "%3A")), &public, &[]);
+            Reply::ok(text.replace(r##""id":"#key""##, &format!(r##""id":"#key","expires":"{expires}""##)))
+        })
+        .await;
+        let resolver = resolver(&server, |options| options);
+        assert_eq!(resolver.resolve(&server.did("a.test"), Purpose::Delegation).await.is_ok(), usable, "{expires}");
+    }
+}
+
+#[tokio::test]
+async fn errors_quote_little_and_no_addresses() {
+    let long = "x".repeat(5000);
+    let url = format!("https://a.test/{long}");
+    for reply in
+        [Reply::redirect(&url), Reply::redirect("https://10.11.12.13.example/"), Reply::ok(format!("{long:?}"))]
+    {
+        let server =
+            Server::start(move |_, path| if path.len() < 99 { reply.clone() } else { Reply::Status(500) }).await;
+        let lookup = fixed(&[("a.test", &["127.0.0.1"]), ("10.11.12.13.example", &["10.0.0.99"])]);
+        // The port of the server is not that of HTTPS, so that the first redirect finds nobody.
+        let resolver = with_lookup(&server, Arc::new(lookup), |options| options);
+        let error = resolver.resolve(&server.did("a.test"), Purpose::Delegation).await.unwrap_err().to_string();
+        assert!(error.len() < 500, "{error}");
+        assert!(!error.contains("10.0.0.99"), "{error}");
+    }
+    let server = Server::start(
+        move |_, path| if path.len() < 99 { Reply::redirect(&format!("/{long}")) } else { Reply::Status(500) },
+    )
+    .await;
+    match failure(&resolver(&server, |options| options), &server.did("a.test")).await {
+        FetchError::Status { url, status: 500 } => assert!(url.len() < 130, "{url}"),
+        other => panic!("{other}"),
+    }
 }
 
 #[tokio::test]

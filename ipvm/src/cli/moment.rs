@@ -21,7 +21,7 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         let moment = secs.and_then(|secs| now.as_secs().checked_add(secs)).and_then(Timestamp::from_secs);
         return moment.ok_or_else(|| format!("{text} is longer than a token can say; `never` is for ever"));
     }
-    rfc3339(text).ok_or_else(|| {
+    Timestamp::parse_rfc3339(text).ok_or_else(|| {
         format!("{text:?} is not a time; write a period (30d, 12h, 90m), or a date and time like 2027-01-31T12:00:00Z")
     })
 }
@@ -44,53 +44,6 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day = day - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     (year + era * 400 + u64::from(month <= 2), month, day)
-}
-
-fn rfc3339(text: &str) -> Option<Timestamp> {
-    let number = |from: usize, to: usize| -> Option<u64> {
-        let digits = text.get(from..to)?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-    };
-    let bytes = text.as_bytes();
-    let marks = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-    if !marks.iter().all(|(at, mark)| bytes.get(*at) == Some(mark))
-        || !matches!(bytes.get(10), Some(b'T' | b't' | b' '))
-    {
-        return None;
-    }
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    if year < 1970 || !(1..=12).contains(&month) || day < 1 || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    // Whatever is less than a second is cut off.
-    let rest = match text.get(19..)?.strip_prefix('.') {
-        Some(fraction) => {
-            let end = fraction.find(|char: char| !char.is_ascii_digit()).filter(|end| *end > 0)?;
-            fraction.get(end..)?
-        }
-        None => text.get(19..)?,
-    };
-    let ahead = match rest.as_bytes() {
-        [b'Z' | b'z'] => 0,
-        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let (hours, minutes) = (rest.get(1..3)?.parse::<i64>().ok()?, rest.get(4..6)?.parse::<i64>().ok()?);
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            (hours * 3600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }
-        }
-        _ => return None,
-    };
-    // The inverse of `civil`, in the same eras.
-    let (y, m) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let days = y / 400 * 146_097 + y % 400 * 365 + y % 400 / 4 - y % 400 / 100 + (153 * m + 2) / 5 + day - 1;
-    let days = days.checked_sub(719_468)?;
-    if civil(days) != (year, month, day) {
-        return None;
-    }
-    let secs = days * DAY + hour * 3600 + minute * 60 + second;
-    Timestamp::from_secs(secs.checked_add_signed(-ahead)?)
 }
 
 #[cfg(test)]

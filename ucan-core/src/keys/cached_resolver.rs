@@ -60,6 +60,15 @@ impl<R: DidResolver> CachedResolver<R> {
         let fresh = answer.at <= now && now <= answer.at.saturating_add(self.seconds);
         fresh.then(|| answer.keys.clone())
     }
+
+    fn remember(&self, question: (Did, Purpose), at: Timestamp, keys: &[PublicKey]) {
+        let mut answers = self.answers();
+        if answers.len() >= ANSWERS && !answers.contains_key(&question) {
+            let oldest = answers.iter().min_by_key(|(_, answer)| answer.at).map(|(question, _)| question.clone());
+            oldest.and_then(|oldest| answers.remove(&oldest));
+        }
+        answers.insert(question, Answer { at, keys: keys.to_vec() });
+    }
 }
 
 #[async_trait]
@@ -72,12 +81,32 @@ impl<R: DidResolver> DidResolver for CachedResolver<R> {
         // The time before the question: what changed while the answer was under way may not be in it.
         let at = self.clock.now();
         let keys = self.inner.resolve(did, purpose).await?;
-        let mut answers = self.answers();
-        if answers.len() >= ANSWERS && !answers.contains_key(&question) {
-            let oldest = answers.iter().min_by_key(|(_, answer)| answer.at).map(|(question, _)| question.clone());
-            oldest.and_then(|oldest| answers.remove(&oldest));
-        }
-        answers.insert(question, Answer { at, keys: keys.clone() });
+        self.remember(question, at, &keys);
         Ok(keys)
+    }
+
+    async fn resolve_all(&self, questions: &[(&Did, Purpose)]) -> Vec<Result<Vec<PublicKey>, KeyError>> {
+        let owned = |(did, purpose): &(&Did, Purpose)| ((*did).clone(), *purpose);
+        let mut answers: Vec<_> = questions.iter().map(|question| self.known(&owned(question)).map(Ok)).collect();
+        let is_open = |(_, answer): &(_, &Option<_>)| answer.is_none();
+        let open: Vec<_> =
+            questions.iter().copied().zip(&answers).filter(is_open).map(|(question, _)| question).collect();
+        if !open.is_empty() {
+            let at = self.clock.now();
+            let found = self.inner.resolve_all(&open).await;
+            let places = answers.iter_mut().filter(|answer| answer.is_none());
+            for ((place, question), answer) in places.zip(&open).zip(found) {
+                if let Ok(keys) = &answer {
+                    self.remember(owned(question), at, keys);
+                }
+                *place = Some(answer);
+            }
+        }
+        let missing = |(did, _): &(&Did, _)| KeyError::unanswered(did);
+        answers
+            .into_iter()
+            .zip(questions)
+            .map(|(answer, question)| answer.unwrap_or_else(|| Err(missing(question))))
+            .collect()
     }
 }

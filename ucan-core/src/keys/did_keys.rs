@@ -29,9 +29,13 @@ use crate::Did;
 pub struct DidKeys;
 
 impl DidKeys {
-    /// Whether principals of a method are their own key.
-    pub(super) fn knows(method: &str) -> bool {
-        matches!(method, "key" | "pkh")
+    /// Whether a principal is its own key, so that nobody has to be asked for it.
+    pub(super) fn knows(did: &Did) -> bool {
+        match did.method() {
+            "key" => true,
+            "pkh" => pkh::is_ethereum(did),
+            _ => false,
+        }
     }
 }
 

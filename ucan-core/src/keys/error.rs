@@ -59,3 +59,10 @@ pub enum KeyError {
         detail: String,
     },
 }
+
+impl KeyError {
+    /// A resolver that was asked several questions has answered fewer.
+    pub(super) fn unanswered(did: &Did) -> Self {
+        Self::Unresolved { did: did.clone(), detail: "its resolver did not answer".to_owned() }
+    }
+}

@@ -7,10 +7,17 @@ use varsig::{SignatureAlgorithm, Verifier};
 use super::KeyError;
 use crate::Did;
 
+/// The name space of Ethereum accounts. Others have other kinds of accounts.
+const ETHEREUM: &str = "eip155:";
+
+/// Whether a `did:pkh` is an account that is known here.
+pub(super) fn is_ethereum(did: &Did) -> bool {
+    did.id().starts_with(ETHEREUM)
+}
+
 /// The verifier of an account's signatures.
 pub(super) fn verifier(did: &Did, algorithm: SignatureAlgorithm) -> Result<Arc<dyn Verifier>, KeyError> {
-    // Other name spaces have other kinds of accounts.
-    let account = did.id().strip_prefix("eip155:").ok_or_else(|| KeyError::UnsupportedMethod { did: did.clone() })?;
+    let account = did.id().strip_prefix(ETHEREUM).ok_or_else(|| KeyError::UnsupportedMethod { did: did.clone() })?;
     let address = account.split_once(":0x").filter(|(chain, _)| is_chain(chain)).and_then(|(_, hex)| address(hex));
     let address = address.ok_or_else(|| KeyError::Malformed { did: did.clone() })?;
     if algorithm != SignatureAlgorithm::Eip191 {

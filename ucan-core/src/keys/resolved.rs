@@ -24,6 +24,10 @@ type Keys = Result<Vec<PublicKey>, KeyError>;
 /// written: `did:web:example.com#laptop` is another question than `did:web:example.com`, because a fragment names the one
 /// verification method whose key counts.
 ///
+/// They are the keys as they were when they were fetched, for ever: a principal that has replaced a stolen key, or revoked it, is
+/// not heard of any more. Make a new one for every validation; [`CachedResolver`](super::CachedResolver) keeps answers for a
+/// while and no longer, and [`CachedKeys`](crate::CachedKeys) can hand the memory of signatures on to the next one.
+///
 /// What could not be fetched is kept as an error of its principal. It is reported when a signature of that principal is to be
 /// checked, and by nothing else.
 ///
@@ -53,37 +57,50 @@ type Keys = Result<Vec<PublicKey>, KeyError>;
 pub struct ResolvedKeys(BTreeMap<(Did, Purpose), Keys>);
 
 impl ResolvedKeys {
-    /// How many principals are resolved for one set of keys. More than a chain of proofs can have are not.
+    /// How many questions are asked for one set of keys: distinct identifiers, as they were written, each with one purpose.
+    /// `did:web:a` for delegations, `did:web:a` for invocations and `did:web:a#k` for delegations are three. Principals that are
+    /// their own key take no place.
     pub const MAX_PRINCIPALS: usize = 128;
 
     /// How many keys of one algorithm a principal may have for a purpose. Every one of them may have to be tried.
     pub const MAX_KEYS: usize = 16;
 
-    /// Resolves each distinct principal and purpose once, a few at the same time.
+    /// Asks for each distinct identifier and purpose once, for all that are about one principal together, and about a few
+    /// principals at the same time.
+    ///
+    /// The questions are taken in the order in which they come, until there are [`MAX_PRINCIPALS`](Self::MAX_PRINCIPALS); the
+    /// others are errors. Put first what matters most: the proofs of a chain before what else was sent along.
     ///
     /// How long that may take is the resolvers' affair; whoever wants a bound for all of it stops waiting.
     pub async fn fetch<'a>(
         resolver: &dyn DidResolver,
         principals: impl IntoIterator<Item = (&'a Did, Purpose)>,
     ) -> Self {
-        let foreign = principals.into_iter().filter(|(did, _)| !DidKeys::knows(did.method()));
-        let wanted: BTreeSet<(&Did, Purpose)> = foreign.collect();
-        let wanted: Vec<_> = wanted.into_iter().collect();
+        let mut seen = BTreeSet::new();
+        let foreign = principals.into_iter().filter(|(did, _)| !DidKeys::knows(did));
+        let wanted: Vec<(&Did, Purpose)> = foreign.filter(|question| seen.insert(*question)).collect();
         let (wanted, surplus) = wanted.split_at(wanted.len().min(Self::MAX_PRINCIPALS));
         let mut known = BTreeMap::new();
-        for group in wanted.chunks(AT_ONCE) {
-            let resolve = |(did, purpose): &(&'a Did, Purpose)| resolver.resolve(did, *purpose);
-            let answers = all(group.iter().map(resolve).collect()).await;
-            known.extend(group.iter().map(|(did, purpose)| ((*did).clone(), *purpose)).zip(answers));
+        for groups in by_principal(wanted).chunks(AT_ONCE) {
+            let answers = all(groups.iter().map(|group| resolver.resolve_all(group)).collect()).await;
+            for (group, answers) in groups.iter().zip(answers) {
+                let mut answers = answers.into_iter();
+                for (did, purpose) in group {
+                    let keys = answers.next().unwrap_or_else(|| Err(KeyError::unanswered(did)));
+                    known.insert(((*did).clone(), *purpose), keys);
+                }
+            }
         }
         for (did, purpose) in surplus {
-            let detail = format!("more than {} principals have to be resolved", Self::MAX_PRINCIPALS);
+            let detail = format!("more than {} keys are asked for", Self::MAX_PRINCIPALS);
             known.insert(((*did).clone(), *purpose), Err(KeyError::Unresolved { did: (*did).clone(), detail }));
         }
         Self(known)
     }
 
     /// Adds the keys of a principal for a purpose, which were found in some other way.
+    ///
+    /// Those of principals that are their own key, `did:key:..` and `did:pkh:eip155:..`, are never looked at.
     pub fn insert(&mut self, did: Did, purpose: Purpose, keys: Result<Vec<PublicKey>, KeyError>) {
         self.0.insert((did, purpose), keys);
     }
@@ -101,7 +118,7 @@ impl KeySource for ResolvedKeys {
         algorithm: SignatureAlgorithm,
         purpose: Purpose,
     ) -> Result<Arc<dyn Verifier>, KeyError> {
-        if DidKeys::knows(did.method()) {
+        if DidKeys::knows(did) {
             return DidKeys.verifier(did, algorithm, purpose);
         }
         let unresolved = |detail: String| KeyError::Unresolved { did: did.clone(), detail };
@@ -125,6 +142,20 @@ impl KeySource for ResolvedKeys {
         }
         if usable.is_empty() { Err(refused) } else { Ok(AnyOf::verifier(algorithm, usable)) }
     }
+}
+
+/// Questions in groups about one principal each, in the order in which the principals come first.
+fn by_principal<'a>(questions: &[(&'a Did, Purpose)]) -> Vec<Vec<(&'a Did, Purpose)>> {
+    let mut places = BTreeMap::new();
+    let mut groups: Vec<Vec<(&Did, Purpose)>> = Vec::new();
+    for (did, purpose) in questions {
+        let place = *places.entry(did.principal()).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.push((did, *purpose)),
+            None => groups.push(vec![(did, *purpose)]),
+        }
+    }
+    groups
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -20,6 +20,9 @@ use crate::Did;
 /// An answer without keys is an error ([`KeyError::NotAuthorized`]). Whatever is fetched is bounded in size and in time: identifiers
 /// come out of tokens of strangers, before anything about them has been verified.
 ///
+/// Whoever fetches documents fetches one for all questions about its principal: [`resolve_all`](Self::resolve_all). Whoever wraps
+/// another resolver passes both methods on.
+///
 /// The caller asks anew when it wants to know anew: [`CachedResolver`](super::CachedResolver) remembers for a while.
 #[async_trait]
 pub trait DidResolver: fmt::Debug + Send + Sync {
@@ -29,6 +32,16 @@ pub trait DidResolver: fmt::Debug + Send + Sync {
     ///
     /// When the principal cannot be resolved, or has no key for the purpose.
     async fn resolve(&self, did: &Did, purpose: Purpose) -> Result<Vec<PublicKey>, KeyError>;
+
+    /// The answers to several questions about one principal, in their order: the identifiers differ in nothing but their
+    /// fragments. Unless the implementer knows better, they are asked one after the other.
+    async fn resolve_all(&self, questions: &[(&Did, Purpose)]) -> Vec<Result<Vec<PublicKey>, KeyError>> {
+        let mut answers = Vec::with_capacity(questions.len());
+        for (did, purpose) in questions {
+            answers.push(self.resolve(did, *purpose).await);
+        }
+        answers
+    }
 }
 
 #[async_trait]
@@ -36,9 +49,13 @@ impl<T: DidResolver + ?Sized> DidResolver for Arc<T> {
     async fn resolve(&self, did: &Did, purpose: Purpose) -> Result<Vec<PublicKey>, KeyError> {
         (**self).resolve(did, purpose).await
     }
+
+    async fn resolve_all(&self, questions: &[(&Did, Purpose)]) -> Vec<Result<Vec<PublicKey>, KeyError>> {
+        (**self).resolve_all(questions).await
+    }
 }
 
-/// Resolvers by the method of the principal. `did:key` is built in, and needs nobody.
+/// Resolvers by the method of the principal. Principals that are their own key ([`DidKeys`]) need none.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -73,11 +90,25 @@ impl Resolvers {
         Self::default()
     }
 
-    /// Adds the resolver of a method, in the place of the one that it had. That of `key` cannot be replaced.
+    /// Adds the resolver of a method, in the place of the one that it had.
+    ///
+    /// Nobody else says what the key of a principal is that is its own: one for `key` is not added at all, and one for `pkh` is
+    /// asked for all accounts except those of Ethereum (`did:pkh:eip155:..`).
     #[must_use]
     pub fn with(mut self, method: impl Into<String>, resolver: Arc<dyn DidResolver>) -> Self {
-        self.0.insert(method.into(), resolver);
+        let method = method.into();
+        if method != "key" {
+            self.0.insert(method, resolver);
+        }
         self
+    }
+
+    /// Who is asked about a principal.
+    fn of(&self, did: &Did) -> &dyn DidResolver {
+        match self.0.get(did.method()) {
+            Some(resolver) if !DidKeys::knows(did) => resolver,
+            _ => &DidKeys,
+        }
     }
 
     /// The methods that were added, sorted.
@@ -89,9 +120,13 @@ impl Resolvers {
 #[async_trait]
 impl DidResolver for Resolvers {
     async fn resolve(&self, did: &Did, purpose: Purpose) -> Result<Vec<PublicKey>, KeyError> {
-        match self.0.get(did.method()) {
-            Some(resolver) if did.method() != "key" => resolver.resolve(did, purpose).await,
-            _ => DidKeys.resolve(did, purpose).await,
+        self.of(did).resolve(did, purpose).await
+    }
+
+    async fn resolve_all(&self, questions: &[(&Did, Purpose)]) -> Vec<Result<Vec<PublicKey>, KeyError>> {
+        match questions.first() {
+            Some((did, _)) => self.of(did).resolve_all(questions).await,
+            None => Vec::new(),
         }
     }
 }

@@ -53,8 +53,10 @@ pub(crate) enum Reply {
     Status(u16),
     /// A body in chunks, for ever.
     Endless,
-    /// A header that never ends.
+    /// A header line that never ends.
     EndlessHead,
+    /// An empty document, after a header line of so many bytes.
+    LongHead(usize),
     /// A body of so many bytes, which ends where the connection does.
     WithoutLength(usize),
     /// Half of the body that its head promises.
@@ -99,10 +101,14 @@ impl Reply {
                 }
             }
             Self::EndlessHead => {
-                stream.write_all(b"HTTP/1.1 200 OK\r\n").await?;
+                stream.write_all(b"HTTP/1.1 200 OK\r\nx-more: ").await?;
                 loop {
-                    stream.write_all(b"x-more: and more, and more, and more, and more\r\n").await?;
+                    stream.write_all(b"and more, ").await?;
                 }
+            }
+            Self::LongHead(size) => {
+                let head = format!("HTTP/1.1 200 OK\r\nx-long: {}\r\ncontent-length: 2\r\n\r\n{{}}", "x".repeat(size));
+                stream.write_all(head.as_bytes()).await?;
             }
             Self::WithoutLength(size) => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
@@ -169,6 +175,10 @@ impl Server {
         let (host, path) = host_and_path.split_once(':').unwrap_or((host_and_path, ""));
         let colon = if path.is_empty() { "" } else { ":" };
         format!("did:web:{host}%3A{}{colon}{path}", self.port).parse().unwrap()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn roots(&self) -> RootCertStore {
