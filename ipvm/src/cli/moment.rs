@@ -47,10 +47,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
 }
 
 fn rfc3339(text: &str) -> Option<Timestamp> {
-    let number = |from: usize, to: usize| -> Option<u64> {
-        let digits = text.get(from..to)?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-    };
+    let number = |from, to| digits(text, from, to);
     let bytes = text.as_bytes();
     let marks = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
     if !marks.iter().all(|(at, mark)| bytes.get(*at) == Some(mark))
@@ -74,11 +71,11 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     let ahead = match rest.as_bytes() {
         [b'Z' | b'z'] => 0,
         [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let (hours, minutes) = (rest.get(1..3)?.parse::<i64>().ok()?, rest.get(4..6)?.parse::<i64>().ok()?);
+            let (hours, minutes) = (digits(rest, 1, 3)?, digits(rest, 4, 6)?);
             if hours > 23 || minutes > 59 {
                 return None;
             }
-            (hours * 3600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }
+            i64::try_from(hours * 3600 + minutes * 60).ok()? * if *sign == b'-' { -1 } else { 1 }
         }
         _ => return None,
     };
@@ -91,6 +88,12 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     }
     let secs = days * DAY + hour * 3600 + minute * 60 + second;
     Timestamp::from_secs(secs.checked_add_signed(-ahead)?)
+}
+
+/// A number in a text of which nothing but digits is a part: no sign either.
+fn digits(text: &str, from: usize, to: usize) -> Option<u64> {
+    let digits = text.get(from..to)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 #[cfg(test)]
@@ -148,6 +151,9 @@ mod tests {
             "2026-01-01T00:00:00",
             "2026-01-01T00:00:00.Z",
             "2026-01-01T00:00:00+1:00",
+            "2026-01-01T00:00:00+-1:00",
+            "2026-01-01T00:00:00++1:+5",
+            "2026-01-01T00:00:00-01:+5",
             "1969-12-31T00:00:00Z",
             "1970-01-01T00:00:00+00:01",
             "\u{e4}\u{e4}",
