@@ -101,7 +101,12 @@ impl Checker<'_> {
                      --proofs FILE may add: {error}"
                 ),
             ),
-            Err(Missing::TooMany) => Finding { aspect: "authority", ..self.too_many() },
+            Err(Missing::TooMany) => Finding::new(
+                "authority",
+                State::Unknown,
+                Some("LimitExceeded"),
+                format!("more than {CANDIDATES} delegations would have to be looked at; look at fewer tokens at once"),
+            ),
         }
     }
 
