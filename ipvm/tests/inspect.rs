@@ -267,6 +267,19 @@ fn what_cannot_be_judged_is_no_failure_unless_something_else_is() {
         assert_eq!(shell.inspect(&["asked"]).0, if state == "fails" { 1 } else { 4 });
     }
 
+    // Nor is a receipt by somebody who may or may not speak for the executor.
+    let ran = TaskId::new(block::dag_cbor_cid(b"a task"));
+    let by_alice = Receipt::builder(ran, Outcome::Ok(Ipld::Null)).sign(&alice, [7; 16]).unwrap();
+    let statement = Invocation::decode(by_alice.bytes()).unwrap();
+    let (root, leaf) = (grant(&alice, &web, "/"), leaf("/"));
+    let builder = Invocation::builder(alice.did().clone(), statement.command().clone(), statement.args().clone())
+        .nonce(vec![7; 16]);
+    let by_bob = builder.proofs(vec![*root.cid(), *leaf.cid()]).sign(&bob).unwrap();
+    shell.write("receipt", contained(&[by_bob.envelope().bytes(), root.bytes(), leaf.bytes()]));
+    let items = shell.inspected("receipt");
+    let receipts: Vec<_> = items.into_iter().filter(|item| item["kind"] == "receipt").collect();
+    assert_eq!(finding(&receipts, "issuer").0, "unknown", "{receipts:?}");
+
     // A policy about what a promise will give.
     let policy = ucan_core::Policy::parse(&dagjson::decode(br#"[["==", ".path", "a"]]"#).unwrap()).unwrap();
     let root = Delegation::builder(bob.did().clone(), Some(alice.did().clone()), "/file".parse().unwrap());
@@ -325,4 +338,13 @@ fn nothing_that_strangers_wrote_steers_a_terminal() {
     assert!(said(&["inspect", missing]).contains("cannot read no"));
     assert!(said(&["--json", "inspect", missing]).contains("\\u202e"));
     assert!(said(&["run", missing]).contains("cannot read no"));
+    // Errors quote what strangers wrote, too.
+    let mut payload = asked.envelope().payload();
+    payload.insert(hostile.to_owned(), Ipld::Null);
+    shell.write("broken", Envelope::sign(tag::INVOCATION, payload, &bob).unwrap().bytes());
+    for command in ["inspect", "verify"] {
+        let text = said(&[command, "broken"]);
+        assert!(text.contains("is not defined"), "{text}");
+        assert!(said(&["--json", command, "broken"]).contains("\\u202e"));
+    }
 }
