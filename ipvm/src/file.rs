@@ -1,6 +1,5 @@
 //! Files that are read up to a limit, and files that are made whole or not at all.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -56,10 +55,8 @@ fn bounded(source: impl Read, size: u64, limit: u64) -> io::Result<Vec<u8>> {
 pub fn write_new(path: &Path, content: &[u8], secret: bool) -> io::Result<()> {
     let mut suffix = [0; 8];
     SystemEntropy.fill(&mut suffix);
-    let mut name = OsString::from(".");
-    name.push(path.file_name().ok_or(io::ErrorKind::InvalidFilename)?);
-    name.push(format!(".{:016x}.new", u64::from_be_bytes(suffix)));
-    let temporary = path.with_file_name(name);
+    path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let temporary = path.with_file_name(format!(".{:016x}.new", u64::from_be_bytes(suffix)));
     let written = write_and_name(&temporary, path, content, secret);
     // It is there under the name that was asked for, or it is not wanted.
     let removed = fs::remove_file(&temporary);
@@ -90,10 +87,9 @@ fn write_and_name(temporary: &Path, path: &Path, content: &[u8], secret: bool) -
         }
         linked => linked?,
     }
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
+    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    let synced = File::open(parent).and_then(|folder| folder.sync_all());
+    synced.inspect_err(|_| drop(fs::remove_file(path)))
 }
 
 #[cfg(test)]

@@ -194,8 +194,12 @@ impl Delegate {
 
     fn write(&self, delegation: &Delegation, state: &Path, json: bool) -> Outcome {
         let mut files = Vec::new();
-        let content = self.format.of(delegation);
+        let mut content = self.format.of(delegation);
         if self.to_stdout() {
+            // On a terminal, the report is to begin on a line of its own.
+            if std::io::stdout().is_terminal() && !content.ends_with(b"\n") {
+                content.push(b'\n');
+            }
             write_out(&content).map_err(|error| format!("the delegation is not where it should be: {error}"))?;
         } else if let Some(path) =
             self.output.clone().or((!self.save).then(|| format!("{}.ucan", delegation.cid()).into()))
