@@ -36,7 +36,9 @@ fn judge(source: &Ipld, args: &Ipld, choices: &mut Choices<'_>, small: bool) {
     assert_eq!(matches, policy.matches(args));
     assert_eq!(policy.evaluate(args, &|_| false), if matches { Verdict::Satisfied } else { Verdict::Violated });
     assert!(!policy.is_empty() || matches);
-    let _ = policy.true_when_empty();
+    for lint in policy.lint() {
+        assert!(!lint.to_string().is_empty());
+    }
     if !small {
         return;
     }

@@ -7,6 +7,9 @@ use data_encoding::BASE64;
 use varsig::{SecretKey, SecretKeyError, SignatureAlgorithm};
 use zeroize::Zeroizing;
 
+/// How many bytes of a key file are read: the longest key, RSA of 8192 bits, has some 6,500 characters.
+pub(crate) const LONGEST: u64 = 16 << 10;
+
 /// The key as a line of text.
 pub(crate) fn encode(key: &SecretKey) -> Zeroizing<String> {
     let mut text = multibase::encode(multibase::Base::Base58Btc, &*key.to_multicodec());

@@ -7,10 +7,13 @@ use varsig::{SecretKey, SignatureAlgorithm};
 use zeroize::Zeroizing;
 
 use crate::keyfile;
-use crate::state::{StateError, is_set_up, issuer_of, lock, make_folder, read_key, write_new};
+use crate::state::{StateError, is_set_up, lock, make_folder, read_key, set_apart, write_new};
 
 /// How many characters the name of a key may have.
 const LONGEST_NAME: usize = 64;
+
+/// Words that mean something where the name of a key can stand.
+const RESERVED: [&str; 1] = ["powerline"];
 
 /// The keys in a state folder, by name: one file each, readable by its owner alone.
 ///
@@ -38,6 +41,18 @@ impl Keyring {
             return Err(StateError::KeyName { name: name.chars().take(LONGEST_NAME).collect() });
         }
         Ok(self.folder().join(format!("{name}.key")))
+    }
+
+    /// The file of a key that is not there yet.
+    fn new_file(&self, name: &str) -> Result<PathBuf, StateError> {
+        let path = self.file(name)?;
+        if RESERVED.contains(&name) {
+            return Err(StateError::ReservedName { name: name.to_owned() });
+        }
+        if path.symlink_metadata().is_ok() {
+            return Err(StateError::KeyExists { name: name.to_owned(), path });
+        }
+        Ok(path)
     }
 
     fn folder(&self) -> PathBuf {
@@ -71,7 +86,7 @@ impl Keyring {
     /// # Errors
     /// [`StateError`] where there is no such key, or its file cannot be used.
     pub fn issuer(&self, name: &str) -> Result<Issuer, StateError> {
-        Ok(issuer_of(self.secret(name)?))
+        Ok(Issuer::from_key(self.secret(name)?))
     }
 
     /// Makes a key. `random` fills a buffer with random bytes.
@@ -84,7 +99,7 @@ impl Keyring {
         algorithm: SignatureAlgorithm,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Issuer, StateError> {
-        let path = self.file(name)?;
+        let path = self.new_file(name)?;
         let unusable =
             |error: varsig::SecretKeyError| StateError::Key { path: path.clone(), problem: error.to_string() };
         self.add(name, SecretKey::generate(algorithm, random).map_err(unusable)?)
@@ -95,9 +110,9 @@ impl Keyring {
     /// # Errors
     /// [`StateError`] where there is one of that name, the text holds no key, or the file cannot be written.
     pub fn import(&self, name: &str, text: &str) -> Result<Issuer, StateError> {
-        let path = self.file(name)?;
-        let key = keyfile::decode(text);
-        self.add(name, key.map_err(|error| StateError::Key { path, problem: error.to_string() })?)
+        self.new_file(name)?;
+        let key = keyfile::decode(text).map_err(|error| StateError::Import { problem: error.to_string() })?;
+        self.add(name, key)
     }
 
     /// The secret key with a name, as text: multibase of its multicodec form.
@@ -119,15 +134,13 @@ impl Keyring {
     }
 
     fn add(&self, name: &str, key: SecretKey) -> Result<Issuer, StateError> {
-        let path = self.file(name)?;
         is_set_up(&self.state.join("FORMAT"))?;
+        set_apart(&self.state)?;
         make_folder(&self.folder())?;
         let _alone = lock(&self.state.join("SETUP"))?;
-        if path.symlink_metadata().is_ok() {
-            return Err(StateError::KeyExists { name: name.to_owned(), path });
-        }
+        let path = self.new_file(name)?;
         write_new(&path, keyfile::encode(&key).as_bytes(), true)?;
-        Ok(issuer_of(key))
+        Ok(Issuer::from_key(key))
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conformance;
+pub mod file;
 mod keyfile;
 mod keyring;
 mod node;
@@ -8,6 +9,6 @@ mod source;
 mod state;
 
 pub use keyring::Keyring;
-pub use node::{Node, NodeError, NodeOptions, OUTPUT};
+pub use node::{Node, NodeError, NodeOptions, OUTPUT, SystemEntropy};
 pub use source::{Source, SourceError};
 pub use state::{State, StateError};

@@ -102,8 +102,8 @@ fn advice(folder: &Path) -> String {
 }
 
 /// Random bytes of the operating system.
-#[derive(Debug)]
-struct SystemEntropy;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     #[expect(

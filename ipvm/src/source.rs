@@ -1,12 +1,13 @@
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use ipvm_workflow::{Document, DocumentError};
 use ucan_core::{Cid, Ipld, block, dagjson};
 use ucan_invocation::visit;
+
+use crate::file;
 
 /// A workflow in a file, with the blocks in files that it lists.
 ///
@@ -91,18 +92,11 @@ impl Source {
 
 /// Reads a file that a document names, which may be anything: only a regular one, and only so much of it.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    const LARGEST: u64 = 64 << 20;
     // Looked at before it is opened: opening can wait for ever, as on a pipe.
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
+    if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
-    if metadata.len() > LARGEST {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {LARGEST} bytes")));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    file::read_file(path, file::LARGEST)
 }
 
 fn listed<'a>(path: &Path, document: &'a Document) -> Result<Vec<&'a str>, SourceError> {

@@ -1,12 +1,12 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use ucan_core::{Command, Delegation, Did, Issuer, Policy, TokenError};
 use varsig::{SecretKey, SignatureAlgorithm};
 use zeroize::Zeroizing;
 
-use crate::keyfile;
+use crate::{file, keyfile};
 
 /// The format of the state folder that is read and written.
 const FORMAT: &str = "ipvm state 1\n";
@@ -83,6 +83,20 @@ pub enum StateError {
         /// The file.
         path: PathBuf,
     },
+    /// A name that means something else where the name of a key can stand.
+    #[error(
+        "{name:?} cannot be the name of a key, as `ipvm delegate --subject {name}` means something else; take another"
+    )]
+    ReservedName {
+        /// The name.
+        name: String,
+    },
+    /// A text from elsewhere holds no key.
+    #[error("there is no key in it that can be imported: {problem}")]
+    Import {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// There is no key of that name.
     #[error("there is no key {name:?} in {}; {}", .folder.display(), known_keys(.known, .name))]
     NoSuchKey {
@@ -116,6 +130,7 @@ impl State {
         let mut fresh = !is_set_up(&marker)?;
         let _alone;
         if fresh {
+            set_apart(folder)?;
             for part in ["keys", "delegations"] {
                 make_folder(&folder.join(part))?;
             }
@@ -130,7 +145,7 @@ impl State {
                 let made = made.map_err(|error| StateError::Setup(error.to_string()))?;
                 write_new(&path, keyfile::encode(&made).as_bytes(), true)?;
             }
-            Ok(issuer_of(read_key(&path)?))
+            Ok(Issuer::from_key(read_key(&path)?))
         };
         let state = Self {
             folder: folder.to_owned(),
@@ -172,10 +187,14 @@ impl State {
     /// [`StateError`] where it cannot be written.
     pub fn keep(folder: &Path, delegation: &Delegation) -> Result<PathBuf, StateError> {
         is_set_up(&folder.join("FORMAT"))?;
+        set_apart(folder)?;
         let delegations = folder.join("delegations");
         make_folder(&delegations)?;
         let path = delegations.join(format!("{}.ucan", delegation.cid()));
-        write_new(&path, delegation.bytes(), false)?;
+        // One of that name is this one.
+        if !path.exists() {
+            write_new(&path, delegation.bytes(), false)?;
+        }
         Ok(path)
     }
 
@@ -222,7 +241,7 @@ impl State {
         paths.sort();
         let mut delegations = Vec::new();
         for path in paths {
-            let bytes = fs::read(&path).map_err(failed(&path))?;
+            let bytes = file::read_file(&path, file::LARGEST).map_err(failed(&path))?;
             let delegation = Delegation::decode(bytes).map_err(|error| StateError::Delegation { path, error })?;
             if delegation.audience().same_principal(audience) {
                 delegations.push(delegation);
@@ -252,6 +271,20 @@ pub(crate) fn lock(path: &Path) -> Result<File, StateError> {
     lock().map_err(|source| StateError::Io { action: "lock", path: path.to_owned(), source })
 }
 
+/// Makes a state folder, unless it is there, and keeps it out of Git: keys are easily committed by accident.
+pub(crate) fn set_apart(folder: &Path) -> Result<(), StateError> {
+    // In a folder that was there, other files may be tracked.
+    if folder.exists() {
+        return Ok(());
+    }
+    make_folder(folder)?;
+    match write_new(&folder.join(".gitignore"), b"*\n", false) {
+        // Another process was faster.
+        Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        written => written,
+    }
+}
+
 /// Makes a folder, and those on the way to it, that nobody but its owner can look into.
 pub(crate) fn make_folder(path: &Path) -> Result<(), StateError> {
     let mut builder = DirBuilder::new();
@@ -279,13 +312,10 @@ pub(crate) fn read_key(path: &Path) -> Result<SecretKey, StateError> {
     }
     #[cfg(not(unix))]
     let _ = metadata;
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?);
-    keyfile::decode(&text).map_err(|problem| unusable(problem.to_string()))
-}
-
-/// The `did:key` principal of a key.
-pub(crate) fn issuer_of(key: SecretKey) -> Issuer {
-    Issuer::new(did_of(&key.public_key()), key.into_signer())
+    let bytes = file::read_file(path, keyfile::LONGEST).map_err(|error| unusable(error.to_string()))?;
+    let bytes = Zeroizing::new(bytes);
+    let text = str::from_utf8(&bytes).map_err(|_| unusable("it is not text".to_owned()))?;
+    keyfile::decode(text).map_err(|problem| unusable(problem.to_string()))
 }
 
 /// What to do when a key is asked for that is not there.
@@ -296,38 +326,11 @@ fn known_keys(known: &[String], name: &str) -> String {
     }
 }
 
-/// Writes a file that is not there yet: whole, synced, and, where it is secret, readable by its owner alone.
+/// Writes a file that is not there yet.
 pub(crate) fn write_new(path: &Path, content: &[u8], secret: bool) -> Result<(), StateError> {
-    let temporary = path.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    if secret {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    #[cfg(not(unix))]
-    let _ = secret;
-    let write = || -> io::Result<()> {
-        // Left by a crash, perhaps; it is never written into, whoever made it.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = options.open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        match path.parent() {
-            Some(parent) => File::open(parent)?.sync_all(),
-            None => Ok(()),
-        }
-    };
-    write().map_err(|source| StateError::Io { action: "write", path: path.to_owned(), source })
-}
-
-#[expect(clippy::expect_used, reason = "base58 is a syntax that a DID can have")]
-fn did_of(key: &varsig::PublicKey) -> Did {
-    let text = multibase::encode(multibase::Base::Base58Btc, key.to_multicodec());
-    Did::parse(&format!("did:key:{text}")).expect("a did:key is a DID")
+    file::write_new(path, content, secret).map_err(|source| StateError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
 }

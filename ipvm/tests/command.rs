@@ -346,3 +346,20 @@ fn a_task_that_fails_is_reported_and_nothing_is_written() {
     // Running out of fuel is no result: with more of it, the same tasks run.
     assert_eq!(shell.words().code, Some(0));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_whose_report_is_lost_goes_on_and_says_so() {
+    let shell = Shell::new();
+    let workflow = example("words.json");
+    let arguments = ["run", workflow.to_str().unwrap(), "--input", "text=text.txt", "--output", "results"];
+    for json in [&[][..], &["--json"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipvm"));
+        command.current_dir(shell.folder.path()).env_remove("IPVM_STATE").args(json).args(arguments);
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command.stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be written"), "{output:?}");
+        assert!(shell.path("results/words.md").exists());
+    }
+}

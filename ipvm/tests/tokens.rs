@@ -1,114 +1,42 @@
-//! Keys, delegations and inspection as people use them: real processes, a real state folder.
+//! Keys and delegations as people use them: real processes, a real state folder.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+mod shell;
 
-use data_encoding::BASE64;
-use serde_json::Value;
-use tempfile::TempDir;
-use ucan_core::{Container, ContainerEncoding, Delegation, Did, Ipld, Issuer, Token, block, car, dagcbor};
-use ucan_invocation::{Invocation, Outcome, Receipt, TaskId};
-use varsig::ed25519::SigningKey;
+use std::fs::{self, File};
 
-struct Shell {
-    folder: TempDir,
-}
-
-impl Shell {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
-        fs::write(self.path(name), content).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ipvm"));
-        command.current_dir(self.folder.path()).env_remove("IPVM_STATE").args(arguments);
-        command
-    }
-
-    fn with_input(&self, arguments: &[&str], input: &[u8]) -> Output {
-        let mut command = self.command(arguments);
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // What is refused at once is not read.
-        let _ = process.stdin.take().unwrap().write_all(input);
-        process.wait_with_output().unwrap()
-    }
-
-    /// What is printed where all goes well.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Vec<Value> {
-        let text = self.ok(&[&["--json"], arguments].concat());
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    /// What is refused, with its message.
-    fn refused(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{output:?}");
-        String::from_utf8(output.stderr).unwrap()
-    }
-
-    /// The exit status and the listing of an inspection.
-    fn inspect(&self, arguments: &[&str]) -> (i32, String) {
-        let output = self.command(&[&["inspect"], arguments].concat()).output().unwrap();
-        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
-    }
-
-    fn did(&self, name: &str) -> Did {
-        self.json(&["key", "show", name])[0]["did"].as_str().unwrap().parse().unwrap()
-    }
-}
-
-fn person(byte: u8) -> Issuer {
-    Issuer::ed25519(SigningKey::from_seed(&[byte; 32]))
-}
-
-fn grant(from: &Issuer, to: &Issuer, command: &str) -> Delegation {
-    Delegation::builder(to.did().clone(), Some(from.did().clone()), command.parse().unwrap()).sign(from).unwrap()
-}
-
-/// An invocation of `/file/read` on what is `subject`'s.
-fn invoke(by: &Issuer, subject: &Issuer, proofs: &[&Delegation]) -> Vec<u8> {
-    let args = [("path".to_owned(), Ipld::String("a\u{1b}[2Jb".to_owned()))].into();
-    let invocation = Invocation::builder(subject.did().clone(), "/file/read".parse().unwrap(), args)
-        .proofs(proofs.iter().map(|proof| *proof.cid()).collect());
-    invocation.sign(by).unwrap().envelope().bytes().to_vec()
-}
+use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER};
+use shell::Shell;
+use ucan_core::{Container, Delegation, Did, Ipld, Token};
 
 #[test]
 fn keys_of_every_algorithm_are_made_and_shown() {
     let shell = Shell::new();
     assert!(shell.ok(&["key", "show"]).contains("no keys yet"));
+    let rsa = HEXLOWER.decode(include_str!("../../varsig/tests/rsa2048.hex").trim().as_bytes()).unwrap();
+    shell.write("rsa", format!("m{}", BASE64_NOPAD.encode(&[&[0x85, 0x26], rsa.as_slice()].concat())));
     for (algorithm, name, start) in [
         ("ed25519", "Ed25519", "did:key:z6Mk"),
         ("p256", "ES256", "did:key:zDn"),
         ("p384", "ES384", "did:key:z82"),
         ("p521", "ES512", "did:key:z2J9"),
         ("secp256k1", "ES256K", "did:key:zQ3s"),
+        ("rsa", "RS256", "did:key:z4MX"),
     ] {
-        let made = &shell.json(&["key", "new", &format!("my-{algorithm}"), "--algorithm", algorithm])[0];
+        let called = format!("my-{algorithm}");
+        // To make a key of RSA takes long.
+        let made = match algorithm {
+            "rsa" => shell.json(&["key", "import", &called, "rsa"]),
+            _ => shell.json(&["key", "new", &called, "--algorithm", algorithm]),
+        };
+        let made = &made[0];
         assert_eq!(made["algorithm"], name);
         assert!(made["did"].as_str().unwrap().starts_with(start), "{made}");
         let file = format!("{algorithm}.ucan");
         shell.ok(&[
             "delegate",
             "--from",
-            &format!("my-{algorithm}"),
+            &called,
             "--to",
             "did:web:example.com",
             "--command",
@@ -120,10 +48,13 @@ fn keys_of_every_algorithm_are_made_and_shown() {
         ]);
         let (status, text) = shell.inspect(&[&file]);
         assert_eq!(status, 0, "{text}");
-        assert!(text.contains(&format!("{name} over DAG-CBOR")) && text.contains("valid"), "{text}");
+        assert!(
+            text.contains(&format!("{name} over DAG-CBOR")) && text.contains("signature    valid: it is the issuer's"),
+            "{text}"
+        );
     }
     let shown = shell.json(&["key", "show"]);
-    assert_eq!(shown.len(), 5);
+    assert_eq!(shown.len(), 6);
     // Who they are is shown, and nothing else of them.
     for key in fs::read_dir(shell.path(".ipvm/keys")).unwrap() {
         let secret = fs::read_to_string(key.unwrap().path()).unwrap();
@@ -142,6 +73,8 @@ fn keys_are_never_overwritten_and_their_names_stay_in_the_folder() {
     for name in ["../alice", "Alice", "", "a.b", "a b"] {
         assert!(shell.refused(&["key", "new", name]).contains("cannot be the name of a key"), "{name}");
     }
+    // As a subject it means something else.
+    assert!(shell.refused(&["key", "new", "powerline"]).contains("--subject powerline"));
     let error = shell.refused(&["key", "show", "bob"]);
     assert!(error.contains("\"bob\"") && error.contains("alice") && error.contains("ipvm key new bob"), "{error}");
     // The node takes a key that is there for its own.
@@ -182,6 +115,10 @@ fn keys_move_between_folders() {
     let public = BASE64.decode(b"Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=").unwrap();
     let public = varsig::ed25519::VerifyingKey::from_bytes(public.as_slice().try_into().unwrap()).unwrap();
     assert_eq!(shell.did("openssl"), Did::from_ed25519(&public));
+    // The file that is at fault is named, and not the one that would have been made.
+    shell.write("from-afar", "nonsense");
+    let error = shell.refused(&["key", "import", "bad", "from-afar"]);
+    assert!(error.contains("from-afar") && !error.contains("bad.key"), "{error}");
     for (text, problem) in
         [("nonsense", "multibase"), ("-----BEGIN EC PRIVATE KEY-----", "PKCS #8"), ("z6Mk", "key"), ("", "multibase")]
     {
@@ -286,126 +223,120 @@ fn delegations_that_nobody_could_use_are_not_made() {
     assert_eq!(fs::read(shell.path("x")).unwrap(), b"mine");
 }
 
+#[cfg(unix)]
 #[test]
-fn tokens_are_inspected_in_every_wrapping() {
+fn a_key_that_cannot_be_used_hides_no_others() {
+    use std::os::unix::fs::PermissionsExt;
     let shell = Shell::new();
-    let [alice, bob] = [1, 2].map(person);
-    let token = grant(&alice, &bob, "/file");
-    let container = Container::from_iter([token.bytes()]);
-    let line = BASE64.encode(token.bytes());
-    let (first, second) = line.split_at(60);
-    let raw = block::raw_cid(b"else");
-    let archive = car::write(&[*token.cid()], [(token.cid(), token.bytes()), (&raw, &b"else"[..])]);
-    for (name, content) in [
-        ("token", token.bytes().to_vec()),
-        ("base64", format!("\n  {first}\r\n  {second}\n").into_bytes()),
-        ("raw", container.encode(ContainerEncoding::Raw)),
-        ("url", [b" ".to_vec(), container.encode(ContainerEncoding::Base64Url), b"\n".to_vec()].concat()),
-        ("gzip", container.encode(ContainerEncoding::Base64Gzip)),
-        ("archive", archive),
-    ] {
+    for name in ["alice", "bob", "carol"] {
+        shell.ok(&["key", "new", name]);
+    }
+    fs::set_permissions(shell.path(".ipvm/keys/bob.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let output = shell.command(&["key", "show"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let names: Vec<_> = str::from_utf8(&output.stdout).unwrap().lines().map(|line| &line[..5]).collect();
+    assert_eq!(names, ["alice", "carol"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("bob.key"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_is_not_written_where_others_can_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let shell = Shell::new();
+    shell.ok(&["key", "new", "alice"]);
+    let export = |mode, more: &[&str]| {
+        let path = shell.path("redirected");
+        let file = File::create(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = shell.command(&[&["key", "export", "alice"], more].concat());
+        let output = command.stdout(file).output().unwrap();
+        (output.status.code(), fs::read(&path).unwrap().is_empty(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, is_empty, error) = export(0o644, &[]);
+    assert_eq!((status, is_empty), (Some(2), true));
+    assert!(error.contains("others can read") && error.contains("--print"), "{error}");
+    assert_eq!(export(0o644, &["--print"]).0, Some(0));
+    assert_eq!(export(0o600, &[]).0, Some(0));
+}
+
+#[test]
+fn the_state_folder_is_kept_out_of_git() {
+    let shell = Shell::new();
+    shell.ok(&["key", "new", "alice"]);
+    assert_eq!(fs::read_to_string(shell.path(".ipvm/.gitignore")).unwrap(), "*\n");
+    // Of a folder that was there, more may be wanted.
+    fs::create_dir(shell.path("mine")).unwrap();
+    shell.ok(&["--state", "mine", "key", "new", "alice"]);
+    assert!(!shell.path("mine/.gitignore").exists());
+}
+
+#[test]
+fn delegations_are_written_in_every_form() {
+    let shell = Shell::new();
+    shell.ok(&["key", "new", "alice"]);
+    let base = ["delegate", "--issuer", "alice", "--audience", "did:web:example.com", "--command", "/a"];
+    let delegate =
+        |more: &[&str]| shell.command(&[&base[..], &["--expires", "never"], more].concat()).output().unwrap();
+    let write = |more: &[&str]| {
+        let output = delegate(&[&["--nonce", "00ffAB", "--output", "-"], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    let raw = write(&[]);
+    let token = Delegation::decode(raw.clone()).unwrap();
+    assert_eq!(token.nonce(), [0, 0xff, 0xab]);
+    let line = write(&["--format", "base64"]);
+    assert_eq!(line, format!("{}\n", BASE64.encode(&raw)).into_bytes());
+    let container = write(&["--format", "container"]);
+    assert!(Container::decode(&container).unwrap().tokens().eq([raw.as_slice()]));
+    for (name, content) in [("line", line), ("container", container)] {
         shell.write(name, content);
         let (status, text) = shell.inspect(&[name]);
-        assert_eq!(status, 0, "{name}: {text}");
-        assert!(text.contains(&format!("delegation {}", token.cid())), "{name}: {text}");
-        assert!(
-            text.contains(alice.did().as_str()) && text.contains("never") && text.contains("valid"),
-            "{name}: {text}"
-        );
+        assert_eq!(status, 0, "{text}");
+        assert!(text.contains(&format!("delegation {}", token.cid())), "{text}");
     }
-    let value = Ipld::Map([("a".to_owned(), Ipld::Integer(1))].into());
-    shell.write("block", dagcbor::encode(&value).unwrap());
-    let (status, text) = shell.inspect(&["block"]);
-    assert_eq!((status, text.contains("\"a\": 1")), (0, true), "{text}");
-    for (name, content) in [("empty", &b""[..]), ("text", b"something else"), ("bytes", &[0xff, 0xfe])] {
-        shell.write(name, content);
-        assert!(shell.refused(&["inspect", name]).contains(name));
+    assert_eq!(delegate(&["--nonce", "abc"]).status.code(), Some(2));
+
+    // What is kept twice is the same.
+    for _ in 0..2 {
+        assert!(delegate(&["--nonce", "01", "--save"]).status.success());
     }
-    assert!(shell.refused(&["inspect", "nowhere"]).contains("cannot read nowhere"));
+    let kept = || fs::read_dir(shell.path(".ipvm/delegations")).unwrap().count();
+    assert_eq!(kept(), 1);
+    // Where the file cannot be made, nothing is kept either.
+    shell.write("x", "mine");
+    assert_eq!(delegate(&["--save", "--output", "x"]).status.code(), Some(2));
+    assert_eq!(kept(), 1);
+
+    let policy = r#"[["any", ".to", ["==", ".", 1]]]"#;
+    let made = shell.json(&[&base[..], &["--expires", "never", "--policy", policy]].concat()).remove(0);
+    assert_eq!(made["lints"][0]["path"], serde_json::json!([0]));
+    assert!(made["lints"][0]["message"].as_str().unwrap().contains("empty"), "{made}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_is_reported() {
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let shell = Shell::new();
+    shell.ok(&["key", "new", "alice"]);
+    let delegate =
+        ["delegate", "--from", "alice", "--to", "alice", "--command", "/a", "--expires", "1h", "--output", "-"];
+    for (arguments, status) in [(&delegate[..], 2), (&["key", "export", "alice"], 2), (&["key", "show"], 3)] {
+        let output = shell.command(arguments).stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("written"), "{output:?}");
+    }
+    // That nobody can be told is no reason to panic.
+    let output = shell.command(&["key", "show", "bob"]).stderr(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]
-fn what_does_not_hold_is_said_with_its_place() {
+fn the_output_folder_is_an_option_of_runs_alone() {
     let shell = Shell::new();
-    let [alice, bob, carol] = [1, 2, 3].map(person);
-    let root = grant(&alice, &bob, "/file");
-    let leaf = Delegation::builder(carol.did().clone(), None, "/".parse().unwrap()).sign(&bob).unwrap();
-    let asked = invoke(&carol, &alice, &[&root, &leaf]);
-    let inspect = |name: &str, tokens: &[&[u8]], more: &[&str]| {
-        let container = Container::from_iter(tokens.iter().map(|token| token.to_vec()));
-        shell.write(name, container.encode(ContainerEncoding::Raw));
-        shell.inspect(&[&[name], more].concat())
-    };
-
-    let (status, text) = inspect("good", &[&asked, root.bytes(), leaf.bytes()], &[]);
-    assert_eq!(status, 0, "{text}");
-    assert!(text.contains("2 proofs lead from the subject"), "{text}");
-    // What a stranger wrote does not steer the terminal.
-    assert!(!text.contains("\u{1b}[2J"), "{text}");
-
-    let (status, text) = inspect("part", &[&asked, root.bytes()], &[]);
-    assert_eq!(status, 0);
-    assert!(text.contains("cannot be checked here") && text.contains(&format!("proof 1, {}", leaf.cid())), "{text}");
-    shell.write("leaf", leaf.bytes());
-    let (status, text) = inspect("part", &[&asked, root.bytes()], &["--proofs", "leaf"]);
-    assert_eq!(status, 0);
-    assert!(text.contains("2 proofs lead"), "{text}");
-
-    let reversed = invoke(&carol, &alice, &[&leaf, &root]);
-    let (status, text) = inspect("reversed", &[&reversed, root.bytes(), leaf.bytes()], &[]);
-    assert_eq!(status, 1);
-    assert!(text.contains("proof 0") && text.contains("does not hold"), "{text}");
-
-    let mut altered = root.bytes().to_vec();
-    altered[20] ^= 1;
-    shell.write("altered", &altered);
-    let (status, text) = shell.inspect(&["altered"]);
-    assert_eq!(status, 1);
-    assert!(text.contains("invalid (InvalidSignature)"), "{text}");
-
-    let unknown = Delegation::builder(bob.did().clone(), None, "/a".parse().unwrap());
-    let web = Issuer::new("did:web:example.com".parse().unwrap(), std::sync::Arc::new(SigningKey::from_seed(&[9; 32])));
-    shell.write("web", unknown.sign(&web).unwrap().bytes());
-    let (status, text) = shell.inspect(&["web"]);
-    assert_eq!(status, 0);
-    assert!(text.contains("cannot be checked here: DIDs like did:web:example.com"), "{text}");
-
-    let timed = Delegation::builder(bob.did().clone(), Some(alice.did().clone()), "/a".parse().unwrap());
-    let timed = timed.expiration(ucan_core::Timestamp::from_secs(1_767_225_600)).sign(&alice).unwrap();
-    shell.write("timed", timed.bytes());
-    let (status, text) = shell.inspect(&["timed", "--now", "1767225600"]);
-    assert_eq!(status, 0, "{text}");
-    assert!(text.contains("1767225600 (2026-01-01T00:00:00Z)"), "{text}");
-    let (status, text) = shell.inspect(&["timed", "--now", "1767225661"]);
-    assert_eq!(status, 1);
-    assert!(text.contains("expired at 2026-01-01T00:00:00Z"), "{text}");
-
-    let (status, text) = inspect("broken", &[b"\x82\x40\xa0", root.bytes()], &[]);
-    assert_eq!(status, 1);
-    assert!(text.contains("unreadable token") && text.contains("delegation "), "{text}");
-}
-
-#[test]
-fn receipts_and_programs() {
-    let shell = Shell::new();
-    let [alice, bob] = [1, 2].map(person);
-    let ran = TaskId::new(block::dag_cbor_cid(b"a task"));
-    let receipt =
-        Receipt::builder(ran, Outcome::Ok(Ipld::Integer(9_007_199_254_740_993))).sign(&alice, [7; 16]).unwrap();
-    shell.write("receipt", receipt.bytes());
-    let (status, text) = shell.inspect(&["receipt"]);
-    assert_eq!(status, 0, "{text}");
-    assert!(text.contains(&format!("receipt {}", receipt.id())) && text.contains("it is the executor"), "{text}");
-    let line = shell.ok(&["--json", "inspect", "receipt"]);
-    assert!(line.contains("9007199254740993"), "{line}");
-    let object: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&object["kind"], &object["holds"]), (&Value::from("receipt"), &Value::from(true)));
-    assert_eq!(object["payload"]["args"]["ran"]["/"], ran.to_string());
-
-    shell.write("asked", invoke(&bob, &alice, &[]));
-    let output = shell.command(&["--json", "inspect", "asked"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let chain = object["checks"].as_array().unwrap().iter().find(|check| check["aspect"] == "chain").unwrap();
-    assert_eq!((&chain["state"], &chain["error"]), (&Value::from("fails"), &Value::from("InvalidClaim")));
+    assert!(shell.refused(&["--output", "x", "key", "show"]).contains("--output"));
+    assert!(shell.refused(&["key", "show", "--output", "x"]).contains("--output"));
+    assert!(shell.ok(&["run", "--help"]).contains("--output <FOLDER>"));
 }

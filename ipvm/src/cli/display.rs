@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use ucan_core::{Ipld, dagjson};
 use ucan_invocation::{EffectClass, Outcome};
 
-use super::say;
+use super::print::{Unprinted, plain, say_json, say_styled};
 
 /// How many characters of a result are shown.
 const RESULT: usize = 40;
@@ -35,6 +35,8 @@ struct Table {
     not_started: usize,
     failures: Vec<String>,
     wrote: bool,
+    /// Why not all was printed.
+    unprinted: Option<Unprinted>,
 }
 
 impl Display {
@@ -51,15 +53,18 @@ impl Display {
 
     pub(super) fn show(&self, event: &Event) {
         if self.json {
-            return self.line(&as_json(event).to_string());
+            let mut table = self.table();
+            let printed = say_json(&as_json(event).to_string());
+            return table.unprinted = table.unprinted.take().or(printed.err());
         }
         let mut table = self.table();
+        let table = &mut *table;
         match event {
             Event::Accepted { workflow, steps, .. } => {
                 table.label_width = steps.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0).max(4);
-                self.line(&format!("workflow {workflow}"));
+                self.line(table, &format!("workflow {workflow}"));
                 let heading = row(table.label_width, "task", "class", "status", "fuel", "time", "result", "receipt");
-                self.line(&style(heading).bold().to_string());
+                self.line(table, &style(heading).bold().to_string());
             }
             Event::Started { label } => {
                 if let Some(progress) = &self.progress {
@@ -70,25 +75,23 @@ impl Display {
                 if let Some(bar) = table.under_way.remove(&step.label) {
                     bar.finish_and_clear();
                 }
-                self.line(&table.finished(step));
+                let line = table.finished(step);
+                self.line(table, &line);
             }
             Event::NotStarted { label, class } => {
                 table.not_started += 1;
                 let cells =
                     row(table.label_width, &plain(label), class.name(), "held back", "-", "-", "pure work failed", "-");
-                self.line(&style(cells).dim().to_string());
+                self.line(table, &style(cells).dim().to_string());
             }
             Event::Done { receipt, .. } => {
-                for failure in &table.failures {
-                    self.line(failure);
+                for failure in table.failures.clone() {
+                    self.line(table, &failure);
                 }
-                self.line(&format!(
-                    "{} in {}; receipt of the run {receipt}",
-                    table.summary(),
-                    time(self.began.elapsed())
-                ));
+                let (summary, elapsed) = (table.summary(), time(self.began.elapsed()));
+                self.line(table, &format!("{summary} in {elapsed}; receipt of the run {receipt}"));
                 if table.wrote {
-                    self.line(&format!("results are in {}", self.output.display()));
+                    self.line(table, &format!("results are in {}", plain(&self.output.display().to_string())));
                 }
             }
             _ => {}
@@ -100,12 +103,19 @@ impl Display {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Prints a line above whatever is under way. A reader that has gone away is no reason to stop a run.
-    fn line(&self, text: &str) {
-        match &self.progress {
-            Some(progress) => progress.suspend(|| say(text)),
-            None => say(text),
-        }
+    /// Prints a line above whatever is under way. That it cannot be printed is no reason to stop a run.
+    fn line(&self, table: &mut Table, text: &str) {
+        let printed = match &self.progress {
+            Some(progress) => progress.suspend(|| say_styled(text)),
+            None => say_styled(text),
+        };
+        table.unprinted = table.unprinted.take().or(printed.err());
+    }
+
+    /// Says, when the run is over, why not all of it was shown.
+    pub(super) fn end(self) -> Result<(), Unprinted> {
+        let table = self.table.into_inner().unwrap_or_else(PoisonError::into_inner);
+        table.unprinted.map_or(Ok(()), Err)
     }
 }
 
@@ -203,14 +213,6 @@ fn short(value: &Ipld) -> String {
     text.chars().take(RESULT - 2).chain("..".chars()).collect()
 }
 
-/// Text from a document or a guest, without what would let it write elsewhere on a terminal, or in another direction.
-pub(super) fn plain(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
-}
-
 /// A number with its thousands apart.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -271,7 +273,6 @@ mod tests {
     fn numbers_and_values_fit_their_columns() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(short(&Ipld::String("x".repeat(100))).chars().count(), RESULT);
-        assert_eq!(plain("a\u{1b}[2K\u{202e}b"), "a\u{fffd}[2K\u{fffd}b");
         assert_eq!(time(Duration::from_micros(1_500)), "1.5 ms");
     }
 }

@@ -1,15 +1,15 @@
-use std::fs::OpenOptions;
-use std::io::{IsTerminal, Read, Write};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use ipvm::Keyring;
+use ipvm::{Keyring, StateError, file};
 use ucan_core::Issuer;
 use varsig::SignatureAlgorithm;
 use zeroize::Zeroizing;
 
-use super::{Outcome, Refused, random, say};
+use super::print::{say, say_json, write_out};
+use super::{Outcome, Refused, random};
 
 /// What `ipvm key` takes.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ enum Verb {
         /// The file to make, readable by its owner alone.
         #[arg(long, value_name = "FILE", conflicts_with = "print")]
         output: Option<PathBuf>,
-        /// Prints the secret although it can be seen on the terminal.
+        /// Prints the secret although others may see it: on the terminal, or in a file that they can read.
         #[arg(long)]
         print: bool,
     },
@@ -96,7 +96,10 @@ impl Key {
             }
             Verb::Import { name, file } => {
                 keyring.file(&name)?;
-                let issuer = keyring.import(&name, &read(&file)?)?;
+                let issuer = keyring.import(&name, &read(&file)?).map_err(|error| match error {
+                    StateError::Import { .. } => Refused::from(format!("{}: {error}", file::name_of(&file))),
+                    error => error.into(),
+                })?;
                 made(&keyring, &name, &issuer, json)?;
             }
             Verb::Show { name } => show(&keyring, name, json)?,
@@ -109,9 +112,14 @@ impl Key {
 fn made(keyring: &Keyring, name: &str, issuer: &Issuer, json: bool) -> Result<(), Refused> {
     let file = keyring.file(name)?;
     if json {
-        say(&as_json(name, issuer, &file).to_string());
+        say_json(&as_json(name, issuer, &file).to_string())?;
     } else {
-        say(&format!("{name} is {} ({}); the key is in {}", issuer.did(), issuer.signer().algorithm(), file.display()));
+        say(&format!(
+            "{name} is {} ({}); the key is in {}",
+            issuer.did(),
+            issuer.signer().algorithm(),
+            file.display()
+        ))?;
     }
     Ok(())
 }
@@ -132,51 +140,67 @@ fn show(keyring: &Keyring, name: Option<String>, json: bool) -> Result<(), Refus
         None => keyring.names()?,
     };
     if names.is_empty() && !json {
-        say("there are no keys yet; `ipvm key new NAME` makes one");
+        say("there are no keys yet; `ipvm key new NAME` makes one")?;
     }
     let width = names.iter().map(String::len).max().unwrap_or(0);
+    // One that cannot be used hides none of the others.
+    let mut unusable = Vec::new();
     for name in names {
-        let issuer = keyring.issuer(&name)?;
-        if json {
-            say(&as_json(&name, &issuer, &keyring.file(&name)?).to_string());
-        } else {
-            say(&format!("{name:<width$}  {:<7}  {}", issuer.signer().algorithm().to_string(), issuer.did()));
+        match keyring.issuer(&name) {
+            Err(error) => unusable.push(error.to_string()),
+            Ok(issuer) if json => say_json(&as_json(&name, &issuer, &keyring.file(&name)?).to_string())?,
+            Ok(issuer) => {
+                say(&format!("{name:<width$}  {:<7}  {}", issuer.signer().algorithm().to_string(), issuer.did()))?;
+            }
         }
     }
-    Ok(())
+    if unusable.is_empty() { Ok(()) } else { Err(unusable.join("\n").into()) }
 }
 
-fn read(file: &Path) -> Result<Zeroizing<String>, Refused> {
-    let mut text = Zeroizing::new(String::new());
-    let read = if file == Path::new("-") {
-        std::io::stdin().take(LONGEST_KEY).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(file).and_then(|opened| opened.take(LONGEST_KEY).read_to_string(&mut text))
-    };
-    read.map_err(|error| format!("cannot read the key from {}: {error}", file.display()))?;
-    Ok(text)
+fn read(path: &Path) -> Result<Zeroizing<String>, Refused> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot read the key from {}: {error}", file::name_of(path));
+    let bytes = file::read_bounded(path, LONGEST_KEY).map_err(|error| failed(&error))?;
+    // What is not text is wiped as well.
+    Ok(String::from_utf8(bytes).map(Zeroizing::new).map_err(|error| {
+        let _wiped = Zeroizing::new(error.into_bytes());
+        failed(&"it is not text")
+    })?)
 }
 
 fn export(keyring: &Keyring, name: &str, output: Option<&Path>, print: bool) -> Result<(), Refused> {
     let secret = keyring.export(name)?;
     let Some(path) = output else {
-        if std::io::stdout().is_terminal() && !print {
-            return Err("this would show the secret key on the terminal, where it stays in the scrollback and perhaps in \
-                        a recording; --output FILE writes it to a file that only you can read, and --print shows it anyway"
+        match audience() {
+            Some(audience) if !print => {
+                return Err(format!(
+                    "this would show the secret key {audience}; --output FILE writes it to a file that only you can read, \
+                     and --print shows it anyway"
+                )
                 .into());
+            }
+            _ => return write_out(secret.as_bytes()),
         }
-        std::io::stdout().write_all(secret.as_bytes()).map_err(|error| format!("the key was not written: {error}"))?;
-        return Ok(());
     };
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
-        file.write_all(secret.as_bytes())?;
-        file.sync_all()
-    });
-    written.map_err(|error| format!("cannot make {}: {error}", path.display()))?;
-    say(&format!("the secret key {name} is in {}, which only you can read", path.display()));
+    file::write_new(path, secret.as_bytes(), true)
+        .map_err(|error| format!("cannot make {}: {error}", path.display()))?;
+    say(&format!("the secret key {name} is in {}, which only you can read", path.display()))?;
     Ok(())
+}
+
+/// Who else can see what is written to standard output, as far as that can be told.
+fn audience() -> Option<&'static str> {
+    let stdout = std::io::stdout();
+    if stdout.is_terminal() {
+        return Some("on the terminal, where it stays in the scrollback and perhaps in a recording");
+    }
+    #[cfg(unix)]
+    {
+        use std::os::{fd::AsFd, unix::fs::PermissionsExt};
+        let file = stdout.as_fd().try_clone_to_owned().map(std::fs::File::from).ok()?;
+        let metadata = file.metadata().ok()?;
+        if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
+            return Some("in a file that others can read");
+        }
+    }
+    None
 }

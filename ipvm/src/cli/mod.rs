@@ -6,32 +6,32 @@ mod display;
 mod inspect;
 mod key;
 mod moment;
+mod print;
 mod run;
 mod show;
 mod verify;
 
 use std::error::Error;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ipvm::{Node, NodeError, NodeOptions};
-use ipvm_workflow::RunError;
+use ipvm::{Node, NodeError, NodeOptions, SystemEntropy};
+use ipvm_workflow::{Entropy, RunError};
 use tracing_subscriber::filter::LevelFilter;
 use ucan_core::Cid;
 use ucan_invocation::{BlockStore, ReceiptId, ReceiptStore};
 
+use print::{Unprinted, complain, say_json};
+
 /// Runs workflows of content-addressed tasks: signed, memoized, verifiable.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = STATUSES)]
 pub(crate) struct Arguments {
     /// The folder with keys, delegations and the store; it is set up on first use.
     #[arg(long, global = true, env = "IPVM_STATE", default_value = ".ipvm", value_name = "FOLDER")]
     state: PathBuf,
-    /// The folder in which workflows write results [default: the folder "output" in the state folder].
-    #[arg(long, global = true, value_name = "FOLDER")]
-    output: Option<PathBuf>,
     /// Prints one JSON object a line, for programs.
     #[arg(long, global = true)]
     json: bool,
@@ -60,18 +60,24 @@ enum Command {
     Conformance(conformance::Conformance),
 }
 
+const STATUSES: &str = "Exit status: 0 where all went well; 1 where a task failed, or a token or receipt does not hold; 2 where \
+nothing was done; 3 where something broke off what had begun: a run after tasks had started, or what is printed; 4 where it \
+cannot be told whether a token holds.";
+
 /// What came of a command: the exit status, where it was carried out.
 type Outcome = Result<ExitCode, Refused>;
 
 /// Why a command is not carried out.
 type Refused = Box<dyn Error + Send + Sync>;
 
-/// A task failed, or a receipt does not hold.
+/// A task failed, or a token or receipt does not hold.
 const FAILED: u8 = 1;
 /// The command was not carried out.
 const REFUSED: u8 = 2;
-/// Tasks had started when something else than a task failed.
+/// Tasks had started when something else than a task failed, or not all could be printed.
 const CUT_OFF: u8 = 3;
+/// It cannot be told whether a token holds.
+const UNKNOWN: u8 = 4;
 
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let _already_set = tracing_subscriber::fmt()
@@ -88,29 +94,25 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     outcome.unwrap_or_else(|error| {
         let text = chain(&*error);
         if json {
-            say(&serde_json::json!({"event": "error", "message": text}).to_string());
+            // It is said on standard error as well.
+            let _unheard = say_json(&serde_json::json!({"event": "error", "message": text}).to_string());
         }
-        eprintln!("{} {text}", console::style("error:").red().bold().for_stderr());
+        complain(&text);
         ExitCode::from(if was_cut_off(&*error) { CUT_OFF } else { REFUSED })
     })
 }
 
 fn was_cut_off(error: &(dyn Error + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(NodeError::Run(RunError::CutOff(_))))
-}
-
-/// Prints a line. A reader that has gone away is no reason to stop, or to complain.
-fn say(text: &str) {
-    let _reader_gone = writeln!(std::io::stdout(), "{text}");
+    matches!(error.downcast_ref(), Some(NodeError::Run(RunError::CutOff(_)))) || error.is::<Unprinted>()
 }
 
 async fn carry_out(arguments: Arguments) -> Outcome {
-    let Arguments { state, output, json, command, log: _ } = arguments;
-    let open = || Node::open(&NodeOptions { state: state.clone(), output });
+    let Arguments { state, json, command, log: _ } = arguments;
+    let open = |output| Node::open(&NodeOptions { state: state.clone(), output });
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
-        Command::Verify(verify) => verify.carry_out(&open()?, json).await,
-        Command::Show(show) => show.carry_out(&open()?).await,
+        Command::Verify(verify) => verify.carry_out(&open(None)?, json).await,
+        Command::Show(show) => show.carry_out(&open(None)?).await,
         Command::Key(key) => key.carry_out(&state, json),
         Command::Delegate(delegate) => delegate.carry_out(&state, json),
         Command::Inspect(inspect) => inspect.carry_out(json),
@@ -118,10 +120,9 @@ async fn carry_out(arguments: Arguments) -> Outcome {
     }
 }
 
-/// Random bytes of the operating system.
-#[expect(clippy::expect_used, reason = "without randomness no key or nonce is safe: there is nothing to go on with")]
+/// Fills a buffer with random bytes of the operating system.
 fn random(buffer: &mut [u8]) {
-    getrandom::fill(buffer).expect("the operating system gives random bytes");
+    SystemEntropy.fill(buffer);
 }
 
 /// Reads a CID from an argument.

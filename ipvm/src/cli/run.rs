@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use ipvm::{Node, NodeError, Source};
+use ipvm::{Node, NodeError, Source, file};
 use ucan_core::{Did, Ipld, dagjson};
 
 use super::display::Display;
@@ -14,10 +14,10 @@ use super::{FAILED, Outcome, Refused};
 pub(super) struct Run {
     /// The workflow, a DAG-JSON file.
     workflow: PathBuf,
-    /// Gives an input the text of a file (UTF-8).
+    /// Gives an input the text of a file (UTF-8); - is standard input.
     #[arg(long = "input", value_name = "NAME=FILE", value_parser = assignment)]
     inputs: Vec<(String, String)>,
-    /// Gives an input the bytes of a file.
+    /// Gives an input the bytes of a file; - is standard input.
     #[arg(long = "input-bytes", value_name = "NAME=FILE", value_parser = assignment)]
     bytes: Vec<(String, String)>,
     /// Gives an input a value, in DAG-JSON.
@@ -26,6 +26,9 @@ pub(super) struct Run {
     /// Says who an alias is that the workflow uses as a subject.
     #[arg(long = "bind", value_name = "ALIAS=DID", value_parser = assignment)]
     subjects: Vec<(String, String)>,
+    /// The folder in which the workflow writes results [default: the folder "output" in the state folder].
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
 }
 
 pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
@@ -36,17 +39,22 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
 }
 
 impl Run {
-    pub(super) async fn carry_out(self, open: impl FnOnce() -> Result<Node, NodeError>, json: bool) -> Outcome {
+    pub(super) async fn carry_out(
+        self,
+        open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
+        json: bool,
+    ) -> Outcome {
         let source = Source::read(&self.workflow)?;
         let inputs = self.inputs()?;
         let subjects = self.subjects()?;
-        let node = open()?;
+        let node = open(self.output)?;
         for (cid, bytes) in &source.blocks {
             node.put(cid, bytes.clone()).await?;
         }
         let display = Display::new(json, node.output().to_owned());
         let report = node.run(&source.document, inputs, subjects, &|event| display.show(&event)).await;
         let report = report.map_err(|error| with_unlinked(error.into(), &source.unlinked))?;
+        display.end()?;
         Ok(if report.succeeded() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 
@@ -85,8 +93,9 @@ impl Run {
     }
 }
 
-fn read(file: &str) -> Result<Vec<u8>, Refused> {
-    std::fs::read(Path::new(file)).map_err(|error| format!("cannot read {file}: {error}").into())
+fn read(path: &str) -> Result<Vec<u8>, Refused> {
+    let read = file::read_bounded(path.as_ref(), file::LARGEST);
+    read.map_err(|error| format!("cannot read {}: {error}", file::name_of(path.as_ref())).into())
 }
 
 /// Where a component is missing, a file beside the workflow that changed is the likely reason.

@@ -5,7 +5,8 @@ use clap::Args;
 use ipvm::Node;
 use ucan_core::{Cid, block, dagcbor, dagjson};
 
-use super::{Outcome, cid, say, stored};
+use super::print::{say, say_json};
+use super::{Outcome, cid, stored};
 
 /// What `ipvm show` takes.
 #[derive(Debug, Args)]
@@ -31,9 +32,9 @@ impl Show {
             return Ok(ExitCode::SUCCESS);
         }
         if cid.codec() == block::DAG_CBOR {
-            say(&dagjson::encode_pretty(&dagcbor::decode(&bytes)?));
+            say_json(&dagjson::encode_pretty(&dagcbor::decode(&bytes)?))?;
         } else {
-            say(&format!("{} bytes without structure; --save FILE writes them to a file", bytes.len()));
+            say(&format!("{} bytes without structure; --save FILE writes them to a file", bytes.len()))?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -2,16 +2,17 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use ipvm::Node;
+use ipvm::{Node, file};
 use ipvm_workflow::Verification;
 use ucan_invocation::Receipt;
 
-use super::{FAILED, Outcome, cid, say, stored};
+use super::print::{Unprinted, plain_lines, say_json, say_styled};
+use super::{FAILED, Outcome, cid, stored};
 
 /// What `ipvm verify` takes.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// The receipt: its CID, or a file that holds its token.
+    /// The receipt: its CID, or a file that holds its token; - is standard input.
     receipt: String,
 }
 
@@ -22,14 +23,14 @@ impl Verify {
             Err(error) => error.to_string(),
             Ok(receipt) => match node.engine().verify(receipt).await {
                 Ok(verification) => {
-                    report(json, &self.receipt, true, &describe(&verification));
+                    report(json, &self.receipt, true, &describe(&verification))?;
                     return Ok(ExitCode::SUCCESS);
                 }
                 Err(error) if error.refutes() => error.to_string(),
                 Err(error) => return Err(format!("cannot tell whether the receipt holds: {error}").into()),
             },
         };
-        report(json, &self.receipt, false, &problem);
+        report(json, &self.receipt, false, &problem)?;
         Ok(ExitCode::from(FAILED))
     }
 
@@ -39,19 +40,20 @@ impl Verify {
             return Ok(stored(node, &cid).await?.ok_or_else(missing)?);
         }
         let path = Path::new(&self.receipt);
-        std::fs::read(path)
+        file::read_bounded(path, file::LARGEST)
             .map_err(|error| format!("{:?} is neither a CID nor a file that can be read: {error}", self.receipt).into())
     }
 }
 
-fn report(json: bool, receipt: &str, holds: bool, detail: &str) {
+fn report(json: bool, receipt: &str, holds: bool, detail: &str) -> Result<(), Unprinted> {
     if json {
-        say(&serde_json::json!({"event": "verified", "receipt": receipt, "holds": holds, "detail": detail}).to_string());
-    } else if holds {
-        say(&format!("{} {detail}", console::style("holds:").green().bold()));
-    } else {
-        say(&format!("{} {detail}", console::style("does not hold:").red().bold()));
+        return say_json(
+            &serde_json::json!({"event": "verified", "receipt": receipt, "holds": holds, "detail": detail}).to_string(),
+        );
     }
+    let verdict =
+        if holds { console::style("holds:").green().bold() } else { console::style("does not hold:").red().bold() };
+    say_styled(&format!("{verdict} {}", plain_lines(detail)))
 }
 
 fn describe(verification: &Verification) -> String {

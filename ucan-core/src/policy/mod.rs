@@ -96,25 +96,6 @@ impl Policy {
             Violation::TooMuchWork => "a policy that takes too long to judge".to_owned(),
         })
     }
-
-    /// The selectors of all `any` statements, for a linter: by the specification's definition such a statement is true of an
-    /// empty collection, which surprises most authors.
-    pub fn true_when_empty(&self) -> Vec<&Selector> {
-        let mut found = Vec::new();
-        let mut left: Vec<&Statement> = self.statements.iter().collect();
-        while let Some(statement) = left.pop() {
-            match statement {
-                Statement::And(inner) | Statement::Or(inner) => left.extend(inner),
-                Statement::Not(inner) | Statement::All(_, inner) => left.push(inner),
-                Statement::Any(selector, inner) => {
-                    found.push(selector);
-                    left.push(inner);
-                }
-                Statement::Equal(..) | Statement::NotEqual(..) | Statement::Compare(..) | Statement::Like(..) => {}
-            }
-        }
-        found
-    }
 }
 
 /// One statement.

@@ -10,8 +10,8 @@ pub(super) struct Content {
     /// What kind of file it is.
     pub(super) kind: &'static str,
     pub(super) items: Vec<Item>,
-    /// The roots of an archive.
-    roots: Vec<Cid>,
+    /// The roots of an archive that are not in it.
+    pub(super) missing_roots: Vec<Cid>,
 }
 
 /// One thing in it.
@@ -20,10 +20,11 @@ pub(super) enum Item {
     Delegation(Delegation),
     /// An invocation, or a receipt, which is one of a certain command.
     Invocation(Invocation),
-    /// A token that cannot be read.
+    /// A token that cannot be read, and what can be seen of it.
     Refused {
         cid: Cid,
         error: TokenError,
+        value: Option<Ipld>,
     },
     /// A value that is no token.
     Block {
@@ -45,12 +46,7 @@ impl Item {
 
 impl Content {
     fn one(kind: &'static str, item: Item) -> Self {
-        Self { kind, items: vec![item], roots: Vec::new() }
-    }
-
-    /// The roots that are not among the items.
-    pub(super) fn missing_roots(&self) -> impl Iterator<Item = &Cid> {
-        self.roots.iter().filter(|root| !self.items.iter().any(|item| item.cid() == *root))
+        Self { kind, items: vec![item], missing_roots: Vec::new() }
     }
 }
 
@@ -82,11 +78,7 @@ fn plain(bytes: &[u8]) -> Result<Content, String> {
     }
     match token(bytes) {
         Ok(item) => return Ok(Content::one("token", item)),
-        // It says what it is, so that this is what is wrong with it.
-        Err(error) if Envelope::tag_of(bytes).is_ok() || matches!(error, TokenError::UnknownTag { .. }) => {
-            let cid = block::dag_cbor_cid(bytes);
-            return Ok(Content::one("token", Item::Refused { cid, error }));
-        }
+        Err(error) if claims_to_be_a_token(bytes, &error) => return Ok(Content::one("token", refused(bytes, error))),
         Err(_) => {}
     }
     let not_a_container = match container(bytes) {
@@ -95,7 +87,8 @@ fn plain(bytes: &[u8]) -> Result<Content, String> {
     };
     if let Ok(archive) = car::read(bytes, &car::CarLimits::default()) {
         let items = archive.blocks().map(|(cid, bytes)| in_archive(cid, bytes)).collect();
-        return Ok(Content { kind: "archive", items, roots: archive.roots().to_vec() });
+        let missing_roots = archive.roots().iter().filter(|root| archive.get(root).is_none()).copied().collect();
+        return Ok(Content { kind: "archive", items, missing_roots });
     }
     match dagcbor::decode(bytes) {
         Ok(value) => Ok(Content::one("block", Item::Block { cid: block::dag_cbor_cid(bytes), value })),
@@ -106,7 +99,7 @@ fn plain(bytes: &[u8]) -> Result<Content, String> {
 fn container(bytes: &[u8]) -> Result<Content, String> {
     let container = Container::decode(bytes).map_err(|error| error.to_string())?;
     let items = container.tokens().map(token_or_refused).collect();
-    Ok(Content { kind: "container", items, roots: Vec::new() })
+    Ok(Content { kind: "container", items, missing_roots: Vec::new() })
 }
 
 fn token(bytes: &[u8]) -> Result<Item, TokenError> {
@@ -116,15 +109,25 @@ fn token(bytes: &[u8]) -> Result<Item, TokenError> {
     })
 }
 
-fn token_or_refused(bytes: &[u8]) -> Item {
-    token(bytes).unwrap_or_else(|error| Item::Refused { cid: block::dag_cbor_cid(bytes), error })
+/// Whether bytes that are no token say that they are one, so that the error is what is wrong with them.
+fn claims_to_be_a_token(bytes: &[u8], error: &TokenError) -> bool {
+    Envelope::tag_of(bytes).is_ok() || matches!(error, TokenError::UnknownTag { .. })
 }
 
-/// Archives hold whatever blocks there are.
+fn refused(bytes: &[u8], error: TokenError) -> Item {
+    Item::Refused { cid: block::dag_cbor_cid(bytes), error, value: dagcbor::decode(bytes).ok() }
+}
+
+fn token_or_refused(bytes: &[u8]) -> Item {
+    token(bytes).unwrap_or_else(|error| refused(bytes, error))
+}
+
+/// Archives hold whatever blocks there are. A token is one under whatever name it is kept.
 fn in_archive(cid: &Cid, bytes: &[u8]) -> Item {
     match token(bytes) {
-        Ok(item) if item.cid() == cid => item,
-        _ => {
+        Ok(item) => item,
+        Err(error) if claims_to_be_a_token(bytes, &error) => refused(bytes, error),
+        Err(_) => {
             let value = (cid.codec() == block::DAG_CBOR).then(|| dagcbor::decode(bytes).ok()).flatten();
             Item::Block { cid: *cid, value: value.unwrap_or_else(|| Ipld::Bytes(bytes.to_vec())) }
         }

@@ -6,7 +6,7 @@ use ucan_core::{Envelope, Ipld, Timestamp, Token, dagjson};
 
 use super::Item;
 use super::check::{Finding, Findings, State, is_receipt};
-use crate::cli::{display::plain, moment::date};
+use crate::cli::{moment::date, print::plain};
 
 /// How wide the names of fields are.
 const NAME: usize = 12;
@@ -50,7 +50,7 @@ const FIELDS: [(&str, &str); 13] = [
 /// A listing of several lines.
 pub(super) fn as_text(item: &Item, findings: &Findings) -> String {
     let mut lines = vec![format!("{} {}", style(kind(item)).bold(), item.cid())];
-    if let Item::Block { value, .. } = item {
+    if let Item::Block { value, .. } | Item::Refused { value: Some(value), .. } = item {
         lines.extend(block(value));
     }
     if let Some(envelope) = envelope(item) {
@@ -77,6 +77,7 @@ fn mark(finding: &Finding) -> String {
         (_, State::Holds) => "holds",
         (_, State::Warns) => "holds, with a warning",
         (_, State::Fails) => "does not hold",
+        ("authority", State::Unknown) => "cannot be told",
         (_, State::Unknown) => "cannot be checked here",
     };
     let text = match (finding.state, finding.name) {
@@ -142,13 +143,23 @@ fn block(value: &Ipld) -> Vec<String> {
     }
 }
 
+/// What there is to say when it cannot be told whether something holds.
+pub(super) fn unknown(findings: &Findings) -> String {
+    let text = if findings.0.is_empty() {
+        "not verified: nothing here is signed, so that there is nothing that could hold"
+    } else {
+        "cannot be told whether this holds: not all of it could be checked here"
+    };
+    style(text).yellow().to_string()
+}
+
 /// One JSON object on one line.
 pub(super) fn as_json(item: &Item, findings: &Findings) -> String {
     let mut object = json!({
         "event": "inspected",
         "kind": kind(item),
         "cid": item.cid().to_string(),
-        "holds": findings.hold(),
+        "holds": findings.verdict(),
         "checks": findings.0.iter().map(|finding| json!({
             "aspect": finding.aspect,
             "state": finding.state.name(),
@@ -162,7 +173,7 @@ pub(super) fn as_json(item: &Item, findings: &Findings) -> String {
     }
     // Values are written by our own writer, which loses no integers; it is put in as it stands.
     let value = match item {
-        Item::Block { value, .. } => Some(("value", dagjson::encode(value))),
+        Item::Block { value, .. } | Item::Refused { value: Some(value), .. } => Some(("value", dagjson::encode(value))),
         _ => envelope(item).map(|envelope| ("payload", dagjson::encode(&Ipld::Map(envelope.payload())))),
     };
     let mut text = object.to_string();

@@ -7,7 +7,7 @@ mod walk;
 
 use std::fmt;
 
-use super::Policy;
+use super::{Budget, Policy};
 
 /// One remark about a policy that is well formed.
 ///
@@ -55,6 +55,14 @@ pub enum LintKind {
     /// A `!=` or a negated statement about what may be absent. A statement about what is not there is false, and its negation
     /// true, so that leaving the value out passes.
     TrueWhenAbsent {
+        /// What may be absent.
+        selector: String,
+        /// Whether it is the negation of the statement that is true, and not the statement itself.
+        negated: bool,
+    },
+    /// One of several statements in a negated `or`, about what may be absent. Then it is false, so that it is the others alone
+    /// that can refuse.
+    FalseWhenAbsent {
         /// What may be absent.
         selector: String,
     },
@@ -118,7 +126,7 @@ pub enum LintKind {
         /// The text.
         text: String,
     },
-    /// A number beyond 2^53. It is compared exactly here; others round integers to floats, for which neighbours are equal.
+    /// A number of 2^53 or beyond. It is compared exactly here; others round integers to floats, for which neighbours are equal.
     InexactNumber {
         /// The number.
         number: String,
@@ -144,10 +152,10 @@ pub enum LintKind {
 impl Policy {
     /// What in the policy may surprise, in the order of the statements. Nothing said here makes a policy invalid.
     ///
-    /// A policy so large that comparing its statements with each other takes more than ten million steps is not searched to the
-    /// end for contradictions and duplicates.
+    /// A policy so large that looking from its statements at each other takes more than ten million steps is not searched to the
+    /// end for contradictions and duplicates, and what another statement rules out may be remarked on nevertheless.
     pub fn lint(&self) -> Vec<Lint> {
-        walk::lint(&self.statements)
+        walk::lint(&self.statements, &Budget::default())
     }
 }
 
@@ -169,8 +177,17 @@ impl fmt::Display for LintKind {
                     format!("{}[0]?", selector.strip_suffix('?').unwrap_or(selector))
                 )
             }
-            Self::TrueWhenAbsent { selector } => {
+            Self::TrueWhenAbsent { selector, negated: false } => {
                 write!(f, "this is true when {selector:?} is absent")
+            }
+            Self::TrueWhenAbsent { selector, negated: true } => {
+                write!(f, "the negation of this is true when {selector:?} is absent")
+            }
+            Self::FalseWhenAbsent { selector } => {
+                write!(
+                    f,
+                    "this is false when {selector:?} is absent, and then only the rest of the negated `or` counts"
+                )
             }
             Self::NullWhenAbsent { selector } => write!(f, "{selector:?} is null when it is absent, too"),
             Self::NegativeIndex { selector } => {
@@ -196,9 +213,12 @@ impl fmt::Display for LintKind {
             }
             Self::StarRun { pattern } => write!(f, "in the pattern {pattern:?} several stars in a row are one"),
             Self::SeveralSpellings { text } => {
-                write!(f, "{text:?} has letters that can be spelled in more than one way, and only this one is equal")
+                write!(
+                    f,
+                    "{text:?} may have letters that can be spelled in more than one way, of which only this one is equal"
+                )
             }
-            Self::InexactNumber { number } => write!(f, "{number} is beyond 2^53, where others may round"),
+            Self::InexactNumber { number } => write!(f, "{number} is 2^53 or beyond, where others may round"),
             Self::NeverHolds { selector } => write!(f, "nothing that {selector:?} can select fulfils this"),
             Self::Contradiction { with } => write!(f, "this cannot hold together with {}", Path(with)),
             Self::Duplicate { of } => write!(f, "this says the same as {}", Path(of)),

@@ -1,5 +1,11 @@
-use super::LintKind::{self, *};
-use crate::{Policy, dagjson};
+use super::{
+    LintKind::{self, *},
+    walk,
+};
+use crate::{
+    Ipld, Policy, dagjson,
+    policy::evaluate::{Budget, Work},
+};
 
 /// Where remarks are and the names of their kinds.
 fn lints(policy: &str) -> Vec<String> {
@@ -9,6 +15,7 @@ fn lints(policy: &str) -> Vec<String> {
         EmptyOr => "EmptyOr",
         AnyOfEmpty { .. } => "AnyOfEmpty",
         TrueWhenAbsent { .. } => "TrueWhenAbsent",
+        FalseWhenAbsent { .. } => "FalseWhenAbsent",
         NullWhenAbsent { .. } => "NullWhenAbsent",
         NegativeIndex { .. } => "NegativeIndex",
         OptionalUnderNot { .. } => "OptionalUnderNot",
@@ -54,6 +61,9 @@ fn connectives_and_collections_that_may_be_empty() {
         &["[0][2][1][1] TrueWhenAbsent"],
     );
     check(r#"["all", ".a", ["any", ".b", ["==", ".", 1]]]"#, &["[0][2] AnyOfEmpty"]);
+    // What is empty is refused then.
+    check(r#"["not", ["any", ".a.b", ["==", ".", 1]]]"#, &["[0][1] TrueWhenAbsent"]);
+    check(r#"["not", ["not", ["any", ".a", ["==", ".", 1]]]]"#, &["[0][1][1] AnyOfEmpty"]);
 }
 
 #[test]
@@ -75,6 +85,17 @@ fn what_is_absent() {
     check(r#"["==", ".a[0]", null]"#, &[]);
     check(r#"["all", ".l", ["!=", ".", 1]]"#, &[]);
     check(r#"["all", ".l", ["!=", ".x", null]]"#, &["[0][2] TrueWhenAbsent"]);
+    // Leaving one out is not enough here, and is there.
+    check(
+        r#"["not", ["or", [["==", ".a", 1], ["and", [["==", ".b", 2]]]]]]"#,
+        &["[0][1][1][0] FalseWhenAbsent", "[0][1][1][1][1][0] FalseWhenAbsent"],
+    );
+    check(
+        r#"["not", ["and", [["==", ".a", 1], ["==", ".b", 2]]]]"#,
+        &["[0][1][1][0] TrueWhenAbsent", "[0][1][1][1] TrueWhenAbsent"],
+    );
+    check(r#"["not", ["or", [["==", ".a", 1]]]]"#, &["[0][1][1][0] TrueWhenAbsent"]);
+    check(r#"["not", ["or", [["not", ["!=", ".a", 1]], ["==", ".", 2]]]]"#, &["[0][1][1][0][1] TrueWhenAbsent"]);
 }
 
 #[test]
@@ -106,7 +127,8 @@ fn patterns_texts_and_numbers() {
     check(r#"["==", ".a", ["cafe\u0301"]]"#, &["[0] SeveralSpellings"]);
     check(r#"["==", ".a", "\u6c34"]"#, &[]);
     check(r#"["<", ".a", 9007199254740993]"#, &["[0] InexactNumber"]);
-    check(r#"["<", ".a", -9007199254740992]"#, &[]);
+    check(r#"["<", ".a", -9007199254740992]"#, &["[0] InexactNumber"]);
+    check(r#"["<", ".a", 9007199254740991]"#, &[]);
     check(r#"["<", ".a", 9007199254740992.0]"#, &["[0] InexactNumber"]);
     check(r#"["==", ".a", {"b": [18446744073709551615, "\u00e9"]}]"#, &["[0] InexactNumber", "[0] SeveralSpellings"]);
 }
@@ -119,6 +141,7 @@ fn what_cannot_hold() {
     check(r#"["==", ".a[]", {"/": {"bytes": "AQ"}}]"#, &["[0] NeverHolds"]);
     check(r#"["==", ".a[].b", 1]"#, &["[0] NeverHolds"]);
     check(r#"["==", ".a[1:]?", null]"#, &["[0] NullWhenAbsent"]);
+    check(r#"["==", ".a[].b", null]"#, &["[0] NeverHolds"]);
     check(r#"["==", ".a", 1], ["==", ".a", 1.0], ["==", ".a", 2]"#, &["[2] Contradiction"]);
     check(r#"["==", ".a", 1], ["==", ".a", 1]"#, &["[1] Duplicate"]);
     check(r#"["==", ".a", 1], ["==", ".b", 2]"#, &[]);
@@ -149,16 +172,47 @@ fn a_large_policy_is_read_in_little_time() {
     assert_eq!(lints(&format!("[{}]", statements.join(","))).len(), 4000);
 }
 
+/// The remarks about a policy for which there are so many steps, and how many of them were taken.
+fn lints_within(steps: usize, policy: &str) -> (usize, usize) {
+    let policy = Policy::parse(&dagjson::decode(policy.as_bytes()).unwrap()).unwrap();
+    let budget = Budget::default();
+    assert!(Work::new(&|_: &Ipld| false, &budget).spend(budget.left() - steps));
+    let lints = walk::lint(&policy.statements, &budget);
+    (lints.len(), steps - budget.left())
+}
+
+#[test]
+fn every_look_at_another_statement_is_counted() {
+    const MANY: usize = 300;
+    for (statement, scans) in
+        [(r#"["!=", ".a", N]"#, true), (r#"["any", ".aN", ["==", ".", 1]]"#, true), (r#"["==", ".aN", 1]"#, false)]
+    {
+        let statements: Vec<_> = (0..MANY).map(|n| statement.replace('N', &n.to_string())).collect();
+        let (remarks, steps) = lints_within(1_000_000, &format!("[{}]", statements.join(",")));
+        assert_eq!(remarks, if scans { MANY } else { 0 }, "{statement}");
+        let pairs = MANY * (MANY - 1) / 2 + if scans { MANY * MANY } else { 0 };
+        assert!((pairs..=5 * pairs).contains(&steps), "{statement}: {steps}");
+    }
+    // Where it takes too long to look, the remark stays.
+    for policy in
+        [r#"[["!=", ".a", 1], ["!=", ".a", null]]"#, r#"[["any", ".a", ["==", ".", 1]], ["!=", ".a[0]?", null]]"#]
+    {
+        assert_eq!(lints_within(100, policy).0, 0);
+        assert_eq!(lints_within(0, policy).0, 1);
+    }
+}
+
 #[test]
 fn remarks_are_sentences() {
-    let policy = r#"[["==", ".a", 1], ["not", ["like", ".b", "x?"]], ["==", ".a", 2]]"#;
+    let policy = r#"[["==", ".a", 1], ["not", ["like", ".b", "x?"]], ["==", ".a", 2], ["not", ["or", [["==", ".b", 1], ["==", ".", 0]]]]]"#;
     let policy = Policy::parse(&dagjson::decode(policy.as_bytes()).unwrap()).unwrap();
     assert_eq!(
         policy.lint().iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
             r#"[1][1]: in the pattern "x?" '?' stands for itself"#,
-            r#"[1][1]: this is true when ".b" is absent"#,
+            r#"[1][1]: the negation of this is true when ".b" is absent"#,
             "[2]: this cannot hold together with [0]",
+            r#"[3][1][1][0]: this is false when ".b" is absent, and then only the rest of the negated `or` counts"#,
         ]
     );
 }

@@ -60,7 +60,7 @@ pub(super) fn value(value: &Ipld, lints: &mut Vec<LintKind>) {
 fn is_inexact(number: &Ipld) -> bool {
     const LIMIT: u64 = 1 << 53;
     match number {
-        Ipld::Integer(integer) => integer.unsigned_abs() > LIMIT.into(),
+        Ipld::Integer(integer) => integer.unsigned_abs() >= LIMIT.into(),
         #[allow(clippy::cast_precision_loss, reason = "a power of two")]
         Ipld::Float(float) => float.abs() >= LIMIT as f64,
         _ => false,

@@ -15,19 +15,20 @@ use crate::{
     text::excerpt,
 };
 
-pub(super) fn lint(statements: &[Statement]) -> Vec<Lint> {
-    let mut walk = Walk { lints: Vec::new(), budget: Budget::default() };
+/// All remarks. The work of looking from one statement at others is taken from the budget.
+pub(super) fn lint(statements: &[Statement], budget: &Budget) -> Vec<Lint> {
+    let mut walk = Walk { lints: Vec::new(), budget };
     let mut together = Vec::new();
     walk.flatten(statements, &[], &mut together);
-    walk.conjunction(&together, Scope { negated: false, of_arguments: true });
+    walk.conjunction(&together, Scope { negated: false, one_of_several: false, of_arguments: true });
     walk.lints.sort_by(|a, b| a.path.cmp(&b.path));
     walk.lints
 }
 
-struct Walk {
+struct Walk<'b> {
     lints: Vec<Lint>,
     /// For comparing statements with each other.
-    budget: Budget,
+    budget: &'b Budget,
 }
 
 /// Where a statement stands.
@@ -35,6 +36,8 @@ struct Walk {
 struct Scope {
     /// Under an odd number of negations.
     negated: bool,
+    /// In an `or` of several statements that is under an odd number of negations.
+    one_of_several: bool,
     /// About the arguments themselves, not about the members of a collection in them.
     of_arguments: bool,
 }
@@ -45,7 +48,7 @@ struct Place<'p> {
     path: Vec<usize>,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn push(&mut self, path: &[usize], kind: LintKind) {
         self.lints.push(Lint { path: path.to_vec(), kind });
     }
@@ -85,7 +88,7 @@ impl Walk {
         for (at, later) in together.iter().enumerate() {
             let mut found = None;
             for (earlier, other) in together.iter().zip(&weights).take(at) {
-                let work = Work::new(&nothing, &self.budget);
+                let work = Work::new(&nothing, self.budget);
                 if !work.spend((*other).min(weights.get(at).copied().unwrap_or(1))) {
                     return;
                 }
@@ -113,6 +116,7 @@ impl Walk {
                 if inner.is_empty() {
                     self.push(path, LintKind::EmptyOr);
                 }
+                let scope = Scope { one_of_several: scope.one_of_several || scope.negated && inner.len() > 1, ..scope };
                 for (at, statement) in inner.iter().enumerate() {
                     self.one(statement, below(path, &[1, at]), scope);
                 }
@@ -150,7 +154,8 @@ impl Walk {
             Statement::Like(_, glob) => text::pattern(glob.pattern(), &mut kinds),
             _ => {}
         }
-        if never_holds(place.statement, selector) {
+        let never_holds = never_holds(place.statement, selector);
+        if never_holds {
             kinds.push(LintKind::NeverHolds { selector: shown() });
         }
         let asks_for_difference = matches!(place.statement, Statement::NotEqual(..)) != scope.negated;
@@ -158,20 +163,33 @@ impl Walk {
         let fails = selector::may_fail(selector, scope.of_arguments);
         let null = selector::may_be_null(selector);
         if asks_for_difference && (fails || null && !with_null) {
-            if scope.negated || !together.iter().any(|other| shows_presence(other.statement, selector, scope)) {
-                kinds.push(LintKind::TrueWhenAbsent { selector: shown() });
+            if scope.one_of_several && scope.negated {
+                kinds.push(LintKind::FalseWhenAbsent { selector: shown() });
+            } else if scope.negated || !self.one_of(together, selector, |other| shows_presence(other, selector, scope))
+            {
+                kinds.push(LintKind::TrueWhenAbsent { selector: shown(), negated: scope.negated });
             }
-        } else if !asks_for_difference && with_null && null {
+        } else if !asks_for_difference && with_null && null && !never_holds {
             kinds.push(LintKind::NullWhenAbsent { selector: shown() });
         }
+        // Under a negation, what is empty is refused, which surprises nobody to their harm.
         if matches!(place.statement, Statement::Any(..))
-            && (scope.negated || !together.iter().any(|other| shows_member(other.statement, selector, scope)))
+            && !scope.negated
+            && !self.one_of(together, selector, |other| shows_member(other, selector, scope))
         {
             kinds.push(LintKind::AnyOfEmpty { selector: shown() });
         }
         for kind in kinds {
             self.push(&place.path, kind);
         }
+    }
+
+    /// Whether one of the statements shows something about a selector, as far as there are steps left to look.
+    fn one_of(&self, together: &[Place<'_>], selector: &Selector, shows: impl Fn(&Statement) -> bool) -> bool {
+        let nothing = |_: &Ipld| false;
+        let work = Work::new(&nothing, self.budget);
+        let steps = 1 + selector.as_str().len() / 16;
+        together.iter().map_while(|other| work.spend(steps).then_some(other)).any(|other| shows(other.statement))
     }
 }
 
