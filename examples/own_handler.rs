@@ -10,7 +10,7 @@ use ipvm_workflow::{Bindings, Document, Engine, Entropy, MemoryJournal, Parts, R
 use ucan_core::{Command, Delegation, DidKeys, Ipld, Issuer, Policy, SystemClock, dagjson};
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, EffectClass, Failure, Handler, Invocation, MemoryBlocks, MemoryReceipts,
-    Outcome, Router, Task,
+    MemoryRevocations, Outcome, Router, Task,
 };
 use varsig::ed25519::SigningKey;
 
@@ -70,6 +70,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
         executor: service.clone(),
         blocks: blocks.clone(),
         receipts: Arc::new(MemoryReceipts::default()),
+        revocations: Arc::new(MemoryRevocations::default()),
         journal: Arc::new(MemoryJournal::default()),
         router,
         trust: Trust::Own,

@@ -58,7 +58,7 @@ async fn send(
 }
 
 #[tokio::main(flavor = "current_thread")]
-pub async fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let [alice, bob, carol, dan] = [1, 2, 3, 4].map(|seed| Issuer::ed25519(SigningKey::from_seed(&[seed; 32])));
 
     // Alice is her database, and it executes what is asked of it.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, Issuer, KeySource, Token};
+use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, Issuer, KeySource, StoreError, Token};
 use ucan_invocation::{
     Await, BlockStore, Durability, Entropy, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore,
-    Router, Task, TaskId, authorize,
+    RevocationStore, Revoked, Router, Task, TaskId, authorize,
 };
 use ucan_pipeline::resolve;
 
@@ -30,6 +30,8 @@ pub struct Parts {
     pub blocks: Arc<dyn BlockStore>,
     /// Receipts, which are the memo table too.
     pub receipts: Arc<dyn ReceiptStore>,
+    /// What was revoked: it is asked whenever a chain of delegations is checked.
+    pub revocations: Arc<dyn RevocationStore>,
     /// What was begun.
     pub journal: Arc<dyn Journal>,
     /// Who does the tasks of which command.
@@ -122,14 +124,14 @@ impl Engine {
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, RunError> {
         let shared = &self.shared;
-        let request = shared.check_request(request)?;
+        let request = shared.check_request(request).await?;
         let (run, asked) = (request.run, request.invocation.id());
         // The same request twice at once is one run: whoever comes second finds its receipt.
         let _alone = shared.flights.enter(*run.cid()).await;
         shared.check_not_done(&run).await?;
         let workflow = shared.workflow(&request.workflow).await?;
         let plan = shared.plan(run, &workflow)?;
-        shared.check_authority(&plan, &request.grants)?;
+        shared.check_authority(&plan, &request.grants).await?;
         let mut outcomes = shared.results_from_elsewhere(&plan, &request.grants).await?;
         shared.check_tasks(&plan, &outcomes).await?;
         shared.keep(&request).await?;
@@ -180,19 +182,26 @@ impl Drop for Running {
 
 impl Shared {
     /// The circumstances under which chains of delegations are checked now.
-    pub(crate) fn context(&self) -> Context<'_> {
+    pub(crate) fn context<'a>(&'a self, revoked: &'a (dyn Fn(&Cid, &Did) -> bool + Sync)) -> Context<'a> {
         Context {
             pending: &|value| Await::recognise(value).is_some(),
+            revoked: Some(revoked),
             ..Context::new(self.parts.clock.now(), &*self.parts.keys)
         }
     }
 
-    fn check_request(&self, request: RunRequest) -> Result<Request, RunError> {
+    /// Who has revoked any of these delegations by now.
+    pub(crate) async fn revoked(&self, delegations: &[Delegation]) -> Result<Revoked, StoreError> {
+        Revoked::among(&*self.parts.revocations, delegations).await
+    }
+
+    async fn check_request(&self, request: RunRequest) -> Result<Request, RunError> {
         let RunRequest { invocation, delegations } = request;
+        let revoked = self.revoked(&delegations).await?;
         let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
         let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
         let executor = self.parts.executor.did();
-        let authorized = authorize(invocation, executor, &find, &self.context())?;
+        let authorized = authorize(invocation, executor, &find, &self.context(&revoked.as_fn()))?;
         let invocation = authorized.invocation();
         if !invocation.subject().same_principal(executor) {
             // Anybody may do anything with a subject of their own: only what the executor itself allowed counts here.
@@ -295,16 +304,18 @@ impl Shared {
             let resolved = resolved_id(&receipt);
             let bytes = self.parts.blocks.get(resolved.cid()).await?.ok_or_else(missing)?;
             let task = Task::from_block(&bytes)?;
-            self.authority(&task, grants)
+            let revoked = self.revoked(&grants.delegations).await?;
+            self.authority(&task, grants, &revoked)
                 .map_err(|reason| RunError::NoAuthority(vec![Unauthorized::new(label(), &task, reason)]))?;
             outcomes.insert(awaited, receipt.outcome().clone());
         }
         Ok(outcomes)
     }
 
-    fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
+    async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
+        let revoked = self.revoked(&grants.delegations).await?;
         let missing = plan.steps().iter().filter_map(|step| {
-            let reason = self.authority(&step.task, grants).err()?;
+            let reason = self.authority(&step.task, grants, &revoked).err()?;
             Some(Unauthorized::new(step.label.clone(), &step.task, reason))
         });
         let missing: Vec<Unauthorized> = missing.collect();
@@ -312,13 +323,13 @@ impl Shared {
     }
 
     /// Whether `grants` cover `task`, as far as its arguments are known.
-    fn authority(&self, task: &Task, grants: &Grants) -> Result<(), Missing> {
+    fn authority(&self, task: &Task, grants: &Grants, revoked: &Revoked) -> Result<(), Missing> {
         let (invoker, subject, command) = (&grants.invoker, task.subject(), task.command());
         if subject.same_principal(invoker) && !grants.own.iter().any(|lent| lent.covers(command)) {
             return Err(Missing::Own);
         }
         let request = ucan_core::Request { invoker, subject, command, args: task.args_value() };
-        ucan_core::search(&request, &grants.delegations, &self.context())
+        ucan_core::search(&request, &grants.delegations, &self.context(&revoked.as_fn()))
             .map(drop)
             .map_err(|error| Missing::Chain(Box::new(error)))
     }

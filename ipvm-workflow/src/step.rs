@@ -89,7 +89,7 @@ impl Work {
 
         // Authority is checked on the resolved arguments and at this time, whether the result is known or not: it is
         // handed out only to somebody who could have asked for it.
-        if let Err(failure) = self.authorize(&task) {
+        if let Err(failure) = self.authorize(&task).await? {
             return self.fail(failure).await;
         }
         let known = match instruction {
@@ -101,7 +101,7 @@ impl Work {
         }
         let _permit = shared.permits.acquire().await;
         // Waiting for a place may have taken long.
-        let call = match self.authorize(&task) {
+        let call = match self.authorize(&task).await? {
             Ok(call) => call,
             Err(failure) => return self.fail(failure).await,
         };
@@ -117,11 +117,12 @@ impl Work {
         self.conclude(&**handler, &call, completion, instruction, began.elapsed()).await
     }
 
-    fn authorize(&self, task: &Task) -> Result<Call, Failure> {
+    async fn authorize(&self, task: &Task) -> Result<Result<Call, Failure>, RunError> {
         let Grants { invoker, delegations, .. } = &*self.grants;
-        let call =
-            Call::authorize(task.clone(), self.step.config.clone(), invoker, delegations, &self.shared.context());
-        call.map_err(|error| Failure::new("NoAuthority", error.to_string()))
+        let revoked = self.shared.revoked(delegations).await?;
+        let (revoked, config) = (revoked.as_fn(), self.step.config.clone());
+        let call = Call::authorize(task.clone(), config, invoker, delegations, &self.shared.context(&revoked));
+        Ok(call.map_err(|error| Failure::new("NoAuthority", error.to_string())))
     }
 
     /// The receipt that this effect has from before a crash. It is found under either id: what a task awaited may have

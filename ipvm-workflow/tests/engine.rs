@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use ipvm_workflow::{
-    Bindings, Document, DocumentError, Engine, Entropy, Entry, How, MemoryJournal, Missing, Parts, PlanError, RunError,
-    RunReport, RunRequest, StepReport, Trust, Verification, VerifyError, Workflow,
+    Bindings, Document, DocumentError, Engine, Entropy, Entry, Event, How, MemoryJournal, Missing, Parts, PlanError,
+    RunError, RunReport, RunRequest, StepReport, Trust, Verification, VerifyError, Workflow,
 };
-use ucan_core::{Command, Delegation, DidKeys, FixedClock, Ipld, Issuer, Policy, Timestamp, dagjson};
+use ucan_core::{Command, Context, Delegation, DidKeys, FixedClock, Ipld, Issuer, Policy, Timestamp, dagjson};
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, EffectClass, Failure, Handler, Invocation, MemoryBlocks, MemoryReceipts,
-    Outcome, Receipt, ReceiptStore, Reexecutor, Router, Task,
+    MemoryRevocations, Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, Reexecutor, Revocation, RevocationStore, Router,
+    Task,
 };
 use varsig::ed25519::SigningKey;
 
@@ -145,6 +146,7 @@ struct World {
     append: Arc<Append>,
     blocks: Arc<MemoryBlocks>,
     receipts: Arc<MemoryReceipts>,
+    revocations: Arc<MemoryRevocations>,
     journal: Arc<MemoryJournal>,
     engine: Engine,
     requests: AtomicU64,
@@ -168,11 +170,13 @@ impl World {
         router.insert(owner.did().clone(), command("/count/next"), Arc::new(Next::default()));
         let blocks = Arc::new(MemoryBlocks::default());
         let receipts = Arc::new(MemoryReceipts::default());
+        let revocations = Arc::new(MemoryRevocations::default());
         let journal = Arc::new(MemoryJournal::default());
         let engine = Engine::new(Parts {
             executor: node.clone(),
             blocks: blocks.clone(),
             receipts: receipts.clone(),
+            revocations: revocations.clone(),
             journal: journal.clone(),
             router,
             trust: Trust::Own,
@@ -189,6 +193,7 @@ impl World {
             append,
             blocks,
             receipts,
+            revocations,
             journal,
             engine,
             requests: AtomicU64::new(0),
@@ -311,6 +316,46 @@ async fn nothing_runs_without_authority_for_all_of_it() {
     world.grants.clear();
     assert!(matches!(world.run(DIAMOND).await, Err(RunError::Request(_))));
     assert_eq!(world.calls(), (0, 0));
+}
+
+/// The grant of a command on the resources of a principal is revoked by them.
+async fn revoke(world: &World, owner: &Issuer, granted: &str) {
+    let grant = world.grants.iter().find(|grant| grant.command().as_str() == granted).unwrap().clone();
+    let args = Revocation::args(grant.cid(), &[]);
+    let asked = Invocation::builder(owner.did().clone(), command(REVOKE_COMMAND), args).sign(owner).unwrap();
+    let context = Context::new(Timestamp::from_secs(NOW).unwrap(), &DidKeys);
+    let revocation = Revocation::check(asked, &|_| Some(grant.clone()), &context).unwrap();
+    world.revocations.keep(&revocation).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_revoked_lends_no_authority() {
+    let world = World::new();
+    revoke(&world, &world.node.clone(), "/math").await;
+    let Err(RunError::NoAuthority(missing)) = world.run(DIAMOND).await else { panic!("it ran") };
+    assert_eq!(missing.len(), 4);
+    assert!(missing[0].to_string().contains("has been revoked"), "{}", missing[0]);
+
+    // The very permission to have workflows run.
+    let world = World::new();
+    revoke(&world, &world.node.clone(), "/ipvm/run").await;
+    let Err(RunError::Request(refused)) = world.run(DIAMOND).await else { panic!("it ran") };
+    assert_eq!((refused.name(), world.calls()), ("Revoked", (0, 0)));
+}
+
+#[tokio::test]
+async fn a_revocation_counts_while_a_run_is_under_way() {
+    let world = World::new();
+    let request = world.request(&world.bind(DIAMOND, &[])).await;
+    let observe = |event| {
+        if matches!(event, Event::Finished(step) if step.label == "d") {
+            pollster::block_on(revoke(&world, &world.owner, "/log/append"));
+        }
+    };
+    let report = world.engine.run(request, &observe).await.unwrap();
+    assert!(step(&report, "d").outcome.is_ok());
+    assert_eq!(step(&report, "log").outcome.failure_name(), Some("NoAuthority"));
+    assert_eq!(world.calls().1, 0);
 }
 
 #[tokio::test]

@@ -134,6 +134,7 @@ impl Node {
             executor: state.node.clone(),
             blocks: store.clone(),
             receipts: store.clone(),
+            revocations: store.clone(),
             journal: store.clone(),
             router,
             trust: Trust::Own,

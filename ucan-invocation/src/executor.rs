@@ -136,7 +136,7 @@ impl Executor {
         let find = |cid: &Cid| delegations.get(cid).cloned();
         let named = invocation.proofs().iter().filter_map(|cid| delegations.get(cid));
         let revoked = Revoked::among(&*parts.revocations, named).await?;
-        let is_revoked = |cid: &Cid, by: &ucan_core::Did| revoked.by(cid, by);
+        let is_revoked = revoked.as_fn();
         let now = parts.clock.now();
         let mut context = Context::new(now, &*parts.keys);
         context.revoked = Some(&is_revoked);

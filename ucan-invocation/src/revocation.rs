@@ -176,7 +176,7 @@ fn witness(
 /// let store = MemoryRevocations::default();
 ///
 /// let revoked = Revoked::among(&store, &proofs).await?;
-/// let by = |cid: &_, did: &_| revoked.by(cid, did);
+/// let by = revoked.as_fn();
 /// let mut context = Context::new(Timestamp::EPOCH, &DidKeys);
 /// context.revoked = Some(&by);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -202,6 +202,11 @@ impl Revoked {
     #[must_use]
     pub fn by(&self, cid: &Cid, principal: &Did) -> bool {
         self.0.get(cid).is_some_and(|by| by.iter().any(|by| by.same_principal(principal)))
+    }
+
+    /// The question that [`Context::revoked`] asks.
+    pub fn as_fn(&self) -> impl Fn(&Cid, &Did) -> bool + Sync + '_ {
+        |cid, principal| self.by(cid, principal)
     }
 
     /// Notes that a principal has revoked what has this CID.

@@ -184,7 +184,7 @@ impl Committer {
                 memo: memo.filter(|of| indexes.contains(&rows::entry(rows::memo(of), &id))),
                 tasks: tasks.into_iter().filter(|of| indexes.contains(&rows::entry(rows::task(of), &id))).collect(),
             },
-            Record::Block(_) | Record::Delegation { .. } => record,
+            Record::Block(_) | Record::Delegation { .. } | Record::Revocation { .. } | Record::Claim(_) => record,
         };
 
         let bytes = record.encode();

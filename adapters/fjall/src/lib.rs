@@ -9,6 +9,7 @@ mod folder;
 mod head;
 mod journal;
 mod record;
+mod revocations;
 mod rows;
 mod store;
 mod traits;

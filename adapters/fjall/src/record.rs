@@ -44,6 +44,10 @@ pub(crate) enum Record {
     Intent { run: Cid, task: Cid },
     /// A run is over.
     Finished { run: Cid, receipt: Cid },
+    /// A delegation was revoked, under one of its names.
+    Revocation { name: Cid, by: String },
+    /// A task was claimed, so that it is not begun again.
+    Claim(Cid),
 }
 
 const BLOCK: u8 = 1;
@@ -52,6 +56,8 @@ const DELEGATION: u8 = 3;
 const STARTED: u8 = 4;
 const INTENT: u8 = 5;
 const FINISHED: u8 = 6;
+const REVOCATION: u8 = 7;
+const CLAIM: u8 = 8;
 
 impl Record {
     /// The block that the write keeps, where it keeps one.
@@ -59,6 +65,7 @@ impl Record {
         match self {
             Self::Block(id) | Self::Receipt { id, .. } | Self::Delegation { id, .. } => Some(id),
             Self::Started { .. } | Self::Intent { .. } | Self::Finished { .. } => None,
+            Self::Revocation { .. } | Self::Claim(_) => None,
         }
     }
 
@@ -71,6 +78,8 @@ impl Record {
             Self::Started { run, workflow } => (STARTED, vec![run, workflow]),
             Self::Intent { run, task } => (INTENT, vec![run, task]),
             Self::Finished { run, receipt } => (FINISHED, vec![run, receipt]),
+            Self::Revocation { name, .. } => (REVOCATION, vec![name]),
+            Self::Claim(task) => (CLAIM, vec![task]),
         };
         let mut bytes = vec![kind];
         for cid in cids {
@@ -85,6 +94,7 @@ impl Record {
             }
             // No DID has a space in it.
             Self::Delegation { audience, subject, .. } => bytes.extend(format!("{audience} {subject}").as_bytes()),
+            Self::Revocation { by, .. } => bytes.extend(by.as_bytes()),
             _ => {}
         }
         bytes
@@ -118,6 +128,11 @@ impl Record {
             STARTED => Self::Started { run: cid(&mut rest)?, workflow: cid(&mut rest)? },
             INTENT => Self::Intent { run: cid(&mut rest)?, task: cid(&mut rest)? },
             FINISHED => Self::Finished { run: cid(&mut rest)?, receipt: cid(&mut rest)? },
+            REVOCATION => {
+                let name = cid(&mut rest)?;
+                Self::Revocation { name, by: std::str::from_utf8(std::mem::take(&mut rest)).ok()?.to_owned() }
+            }
+            CLAIM => Self::Claim(cid(&mut rest)?),
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -146,6 +161,8 @@ mod tests {
             Record::Started { run: a, workflow: b },
             Record::Intent { run: a, task: c },
             Record::Finished { run: a, receipt: b },
+            Record::Revocation { name: a, by: "did:key:zAlice".into() },
+            Record::Claim(c),
         ] {
             let bytes = record.encode();
             assert_eq!(Record::decode(&bytes), Some(record.clone()));

@@ -7,7 +7,9 @@
 //! | `i` task | an intent was written: the number of its first record |
 //! | `l` number, big-endian | the log: chain hash, record |
 //! | `m` instruction, receipt | a receipt answers the instruction: the number of its record |
+//! | `c` task | the task was claimed: the number of the record |
 //! | `o` run | the run is not over: the number of the record that started it |
+//! | `r` CID, sha2-256 of the revoker | what has this CID was revoked: the number of the record, which has the revoker |
 //! | `t` task, receipt | a receipt answers the task: the number of its record |
 //!
 //! CIDs are in their binary form, of which none is the beginning of another. fjall applies a batch in its order, and a
@@ -19,11 +21,13 @@ use ucan_core::Cid;
 use crate::record::{Head, Record};
 
 const BLOCK: u8 = b'b';
+const CLAIM: u8 = b'c';
 const AUDIENCE: u8 = b'd';
 const INTENT: u8 = b'i';
 const LOG: u8 = b'l';
 const MEMO: u8 = b'm';
 const OPEN: u8 = b'o';
+const REVOKED: u8 = b'r';
 const TASK: u8 = b't';
 
 /// The key of the block `id`.
@@ -49,6 +53,16 @@ pub(crate) fn granted(audience: &str, subject: &str) -> Vec<u8> {
 /// The key of the intent to run `task`.
 pub(crate) fn intent(task: &Cid) -> Vec<u8> {
     key(INTENT, &task.to_bytes())
+}
+
+/// The key of the claim of `task`.
+pub(crate) fn claim(task: &Cid) -> Vec<u8> {
+    key(CLAIM, &task.to_bytes())
+}
+
+/// The beginning of the keys of all revocations of what has this CID.
+pub(crate) fn revoked(name: &Cid) -> Vec<u8> {
+    key(REVOKED, &name.to_bytes())
 }
 
 /// The key of the record `sequence`.
@@ -108,6 +122,12 @@ pub(crate) fn indexes(record: &Record) -> Vec<Vec<u8>> {
         }
         Record::Delegation { id, audience, subject } => vec![entry(granted(audience, subject), id)],
         Record::Intent { task, .. } => vec![intent(task)],
+        Record::Revocation { name, by } => {
+            let mut key = revoked(name);
+            key.extend(Sha256::digest(by.as_bytes()));
+            vec![key]
+        }
+        Record::Claim(task) => vec![claim(task)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
     }
 }

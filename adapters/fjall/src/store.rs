@@ -1,6 +1,7 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -29,13 +30,15 @@ const WAITING: usize = 1024;
 /// After a write or a sync has failed, the store stops: every later call answers an error that says to close it and
 /// open it again. What the medium holds after a failed sync can only be found out by reading it anew.
 #[derive(Clone)]
-pub struct FjallStore(Arc<Inner>);
+pub struct FjallStore(pub(crate) Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     db: Db,
     blocks: Blocks,
     stop: Stop,
     permits: Arc<Semaphore>,
+    /// Tasks whose claims are being written.
+    pub(crate) claiming: Mutex<HashSet<Cid>>,
     /// Both are there until the store is dropped.
     requests: Option<mpsc::Sender<Request>>,
     committer: Option<JoinHandle<()>>,
@@ -98,6 +101,7 @@ impl FjallStore {
             blocks,
             stop,
             permits: Arc::new(Semaphore::new(WAITING)),
+            claiming: Mutex::default(),
             requests: Some(requests),
             committer: Some(committer),
             folder,

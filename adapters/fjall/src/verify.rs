@@ -30,6 +30,10 @@ pub struct Report {
     pub delegations: u64,
     /// Journal entries.
     pub entries: u64,
+    /// Records of revocations, one for each name of a delegation.
+    pub revocations: u64,
+    /// Records of tasks that were claimed.
+    pub claims: u64,
     /// What is wrong, in the order of the log, the first 1,000 findings. Empty for a sound store.
     pub damage: Vec<Damage>,
 }
@@ -50,6 +54,8 @@ impl Report {
             Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } => {
                 self.entries += 1;
             }
+            Record::Revocation { .. } => self.revocations += 1,
+            Record::Claim(_) => self.claims += 1,
         }
     }
 

@@ -11,8 +11,11 @@ use common::{
     blocks_conform, cid, delegation, delegations_conform, filing, instruction, issuer, receipt, receipts_conform, task,
 };
 use ipvm_fjall::{Damage, FjallStore, OpenError};
-use ucan_core::{DelegationStore, block};
-use ucan_invocation::{BlockStore, Durability, MemoryBlocks, MemoryReceipts, ReceiptStore};
+use ucan_core::{Cid, Context, Delegation, DelegationStore, DidKeys, Issuer, Timestamp, Token, block};
+use ucan_invocation::{
+    BlockStore, Claim, Durability, Invocation, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations,
+    REVOKE_COMMAND, ReceiptStore, ReplayGuard, Revocation, RevocationStore, Revoked,
+};
 
 fn opened() -> (tempfile::TempDir, FjallStore) {
     let folder = tempfile::tempdir().unwrap();
@@ -36,6 +39,74 @@ async fn receipts() {
 async fn delegations() {
     delegations_conform(&ucan_core::MemoryDelegations::default()).await;
     delegations_conform(&opened().1).await;
+}
+
+async fn revocations_conform(store: &dyn RevocationStore) {
+    let [alice, bob] = [1, 2].map(issuer);
+    let proofs = [delegation(2, 1), delegation(2, 2)];
+    let revoke = |by: &Issuer, at: usize| {
+        let args = Revocation::args(proofs[at].cid(), &proofs[..=at]);
+        let asked = Invocation::builder(alice.did().clone(), REVOKE_COMMAND.parse().unwrap(), args).sign(by).unwrap();
+        let find = |cid: &Cid| proofs.iter().find(|proof| proof.cid() == cid).cloned();
+        Revocation::check(asked, &find, &Context::new(Timestamp::EPOCH, &DidKeys)).unwrap()
+    };
+    assert_eq!(Revoked::among(store, &proofs).await.unwrap(), Revoked::default());
+    for _ in 0..2 {
+        store.keep(&revoke(&alice, 0)).await.unwrap();
+        let revoked = Revoked::among(store, &proofs).await.unwrap();
+        let by = |proof: &Delegation, by: &Issuer| {
+            let names = [*proof.cid(), proof.envelope().signed_cid()];
+            names.map(|name| revoked.by(&name, by.did()))
+        };
+        assert_eq!(
+            [by(&proofs[0], &alice), by(&proofs[0], &bob), by(&proofs[1], &alice)],
+            [[true; 2], [false; 2], [false; 2]]
+        );
+    }
+}
+
+async fn claims_conform(guard: &dyn ReplayGuard) {
+    let at = |secs| Timestamp::from_secs(secs).unwrap();
+    let claim = async |name: &str, until, now| guard.claim(&cid(name), at(until), at(now)).await.unwrap();
+    assert_eq!(claim("one", 20, 10).await, Claim::First);
+    assert_eq!(claim("two", 20, 10).await, Claim::First);
+    assert_eq!(claim("one", 30, 10).await, Claim::Repeated);
+    assert_eq!(claim("one", 20, 30).await, Claim::Repeated);
+}
+
+#[tokio::test]
+async fn revocations_and_claims() {
+    revocations_conform(&MemoryRevocations::default()).await;
+    claims_conform(&MemoryReplayGuard::default()).await;
+    let (folder, store) = opened();
+    let path = folder.path().join("store");
+    revocations_conform(&store).await;
+    claims_conform(&store).await;
+    let before = store.check().await.unwrap();
+    assert_eq!((before.revocations, before.claims, before.is_sound()), (2, 2, true), "{before:?}");
+    drop(store);
+    let store = FjallStore::open(&path).unwrap();
+    assert!(Revoked::among(&store, &[delegation(2, 1)]).await.unwrap().by(delegation(2, 1).cid(), issuer(1).did()));
+    let at = |secs| Timestamp::from_secs(secs).unwrap();
+    assert_eq!(store.claim(&cid("one"), at(20), at(10)).await.unwrap(), Claim::Repeated);
+    assert_eq!(store.check().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn of_many_who_claim_a_task_at_once_one_is_the_first() {
+    let (_folder, store) = opened();
+    let at = |secs| Timestamp::from_secs(secs).unwrap();
+    let claims: Vec<_> = (0..64)
+        .map(|number| {
+            let store = store.clone();
+            tokio::spawn(async move { store.claim(&cid(&format!("{}", number % 4)), at(20), at(10)).await.unwrap() })
+        })
+        .collect();
+    let mut first = 0;
+    for claim in claims {
+        first += usize::from(claim.await.unwrap() == Claim::First);
+    }
+    assert_eq!(first, 4);
 }
 
 #[tokio::test]
