@@ -223,9 +223,12 @@ fn other_formats_are_refused() {
     let (folder, store) = opened();
     let path = folder.path().join("store");
     drop(store);
-    fs::write(path.join("FORMAT"), "ipvm-fjall 3\n").unwrap();
-    let error = FjallStore::open(&path).unwrap_err();
-    assert_eq!(error, OpenError::Format { path, found: "ipvm-fjall 3".into(), supported: "ipvm-fjall 2".into() });
+    for found in ["ipvm-fjall 1", "ipvm-fjall 2", "ipvm-fjall 4"] {
+        fs::write(path.join("FORMAT"), format!("{found}\n")).unwrap();
+        let error = FjallStore::open(&path).unwrap_err();
+        let supported = "ipvm-fjall 3".into();
+        assert_eq!(error, OpenError::Format { path: path.clone(), found: found.into(), supported });
+    }
 }
 
 #[test]
