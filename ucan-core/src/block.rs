@@ -1,4 +1,13 @@
 //! Content addresses of blocks: CIDv1, SHA2-256.
+//!
+//! ```
+//! use ucan_core::block;
+//!
+//! let cid = block::raw_cid(b"hello");
+//! assert_eq!(cid.to_string(), "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq");
+//! assert!(block::verify(&cid, b"hello").is_ok());
+//! assert!(block::verify(&cid, b"hullo").is_err());
+//! ```
 
 use multihash::Multihash;
 use sha2::{Digest, Sha256, Sha512};

@@ -18,6 +18,21 @@ use crate::{Cid, Delegation, Did};
 /// Once [`put`](Self::put) has returned, the delegation is found by its CID and by its audience, with the bytes that were
 /// put. Putting it again changes nothing. The implementer does not look at signatures, times or revocations: whoever takes
 /// delegations out validates them.
+///
+/// ```
+/// use ucan_core::{Command, Delegation, DelegationStore, Issuer, MemoryDelegations};
+/// use varsig::ed25519::SigningKey;
+///
+/// # pollster::block_on(async {
+/// let [alice, bob] = [1, 2].map(|seed| Issuer::ed25519(SigningKey::from_seed(&[seed; 32])));
+/// let grant = Delegation::builder(bob.did().clone(), Some(alice.did().clone()), Command::top()).sign(&alice)?;
+/// let store = MemoryDelegations::new();
+/// store.put(&grant).await?;
+/// assert_eq!(store.get(grant.cid()).await?, Some(grant.clone()));
+/// assert_eq!(store.granted(bob.did(), alice.did()).await?, [grant]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
 #[async_trait]
 pub trait DelegationStore: fmt::Debug + Send + Sync {
     /// Keeps a delegation.

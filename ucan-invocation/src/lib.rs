@@ -13,9 +13,13 @@ mod promise;
 mod receipt;
 mod replay;
 mod revocation;
+#[cfg(feature = "tower")]
+mod service;
 mod store;
 mod task;
 mod transport;
+#[cfg(feature = "typed")]
+mod typed;
 
 pub use attested::{AttestError, Attested, attest};
 pub use effect::EffectClass;
@@ -33,3 +37,5 @@ pub use revocation::{MemoryRevocations, REVOKE_COMMAND, Revocation, RevocationEr
 pub use store::{BlockStore, Durability, Filing, ReceiptStore};
 pub use task::{Instruction, Task, TaskError};
 pub use transport::{InProcess, Transport, TransportError};
+#[cfg(feature = "typed")]
+pub use typed::{OutputError, TypedCommand, TypedHandler};

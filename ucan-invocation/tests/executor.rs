@@ -454,3 +454,76 @@ fn what_has_ended_is_forgotten() {
     assert_eq!(pollster::block_on(store.evict(at(NOW + 501))).unwrap(), 2);
     assert_eq!(known(), 0);
 }
+
+#[cfg(feature = "tower")]
+#[tokio::test]
+async fn layers_go_around_an_executor() {
+    use std::time::Duration;
+
+    use tower::{Service, ServiceBuilder, ServiceExt};
+
+    let world = world();
+    let container: Container =
+        [world.ask("/compute", &[], &[]).sign(&world.alice).unwrap().envelope().bytes()].into_iter().collect();
+    let mut service =
+        ServiceBuilder::new().concurrency_limit(2).timeout(Duration::from_secs(60)).service(world.executor.clone());
+    let answer = service.ready().await.unwrap().call(container.clone()).await.unwrap();
+    let receipt = Receipt::decode(answer.tokens().next().unwrap()).unwrap();
+    assert!(receipt.outcome().is_ok());
+    let mut hurried = ServiceBuilder::new().timeout(Duration::ZERO).service(tower::service_fn(|_: Container| async {
+        std::future::pending::<Result<Container, ExecuteError>>().await
+    }));
+    assert!(hurried.ready().await.unwrap().call(container).await.is_err());
+}
+
+#[cfg(feature = "typed")]
+mod typed {
+    use super::*;
+    use serde::{Deserialize, Serialize};
+    use ucan_invocation::{OutputError, TypedCommand, TypedHandler};
+
+    struct Divide;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Numbers {
+        dividend: i64,
+        divisor: i64,
+    }
+
+    impl TypedCommand for Divide {
+        const COMMAND: &'static str = "/math/divide";
+        type Args = Numbers;
+        type Output = i64;
+    }
+
+    #[test]
+    fn arguments_and_results_have_types() {
+        let world = world();
+        let mut parts = world.executor.parts().clone();
+        let divide = |Numbers { dividend, divisor }, call: Call| async move {
+            assert_eq!(call.authority().invoker(), issuer(1).did());
+            dividend.checked_div(divisor).ok_or_else(|| Failure::new("DivisionByZero", "the divisor is 0"))
+        };
+        let handler = TypedHandler::<Divide, _>::new(EffectClass::Deterministic, divide);
+        assert_eq!(format!("{handler:?}"), "TypedHandler { command: \"/math/divide\", class: Deterministic, .. }");
+        parts.router.insert(world.alice.did().clone(), "/math".parse().unwrap(), Arc::new(handler));
+        world.network.add(Executor::new(parts));
+        let ask = |dividend, divisor| {
+            let asked = Divide::invoke(world.alice.did().clone(), &Numbers { dividend, divisor }).unwrap();
+            let asked = asked.audience(world.executor.parts().executor.did().clone());
+            world.send(&asked.sign(&world.alice).unwrap(), &[])
+        };
+        assert_eq!(Divide::output(ask(84, 2).outcome()), Ok(42));
+        let Err(OutputError::Failed { name, .. }) = Divide::output(ask(1, 0).outcome()) else { panic!("it divided") };
+        assert_eq!(name, "DivisionByZero");
+        for args in [&[("dividend", text("1"))][..], &[], &[("dividend", text("1")), ("divisor", text("2"))]] {
+            let asked = world.ask(Divide::COMMAND, args, &[]).sign(&world.alice).unwrap();
+            assert_eq!(world.name(&asked, &[]), "ArgumentMismatch");
+        }
+        let other = Divide::output(&Outcome::Ok(text("42")));
+        assert!(matches!(other, Err(OutputError::Mismatch(_))), "{other:?}");
+        let grant = Divide::delegate(world.bob.did().clone(), None).unwrap().sign(&world.alice).unwrap();
+        assert_eq!(grant.command().as_str(), Divide::COMMAND);
+    }
+}

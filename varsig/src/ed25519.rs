@@ -14,6 +14,15 @@ use crate::{
 /// A secret key, wiped from memory when it is dropped.
 ///
 /// It cannot be cloned or printed; share it behind an `Arc<dyn Signer>`.
+///
+/// ```
+/// use varsig::{Signer, Verifier, ed25519::SigningKey};
+///
+/// let key = SigningKey::from_seed(&[0; 32]);
+/// let signature = key.try_sign(b"hello")?;
+/// assert!(key.verifying_key().verify(b"hello", signature.as_bytes()).is_ok());
+/// # Ok::<(), varsig::SignError>(())
+/// ```
 pub struct SigningKey(ed25519_dalek::SigningKey);
 
 impl SigningKey {

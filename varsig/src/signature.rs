@@ -45,6 +45,17 @@ impl fmt::Debug for Signature {
 ///
 /// The caller gives the whole message; hashing it, where the algorithm asks for that, is the implementer's part. The
 /// implementer signs with the algorithm that [`algorithm`](Self::algorithm) names, every time.
+///
+/// ```
+/// use varsig::{PublicKey, SecretKey, SignatureAlgorithm::Es256, Signer, Verifier};
+///
+/// let key = SecretKey::generate(Es256, &mut |bytes| bytes.fill(7))?;
+/// let (public, signer) = (key.public_key(), key.into_signer());
+/// let signature = signer.try_sign(b"hello")?;
+/// assert!(public.verifier(Es256)?.verify(b"hello", signature.as_bytes()).is_ok());
+/// assert!(public.verifier(Es256)?.verify(b"hullo", signature.as_bytes()).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Signer: fmt::Debug + Send + Sync {
     /// The algorithm of every signature that this signer makes.
     fn algorithm(&self) -> SignatureAlgorithm;
