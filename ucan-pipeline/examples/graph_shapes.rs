@@ -1,11 +1,13 @@
-//! How long the graph of many tasks takes to build and to walk through, per task:
+//! How long the graph of many tasks takes to build and to walk through, per task, and how long promises take to resolve:
 //! `cargo run --release -p ucan-pipeline --example graph_shapes`.
+//!
+//! With `-- 1000000`, promises are looked for in a million tasks as well, whose arguments take 3 GB.
 
 use std::time::{Duration, Instant};
 
 use ucan_core::{Cid, Command, Did, Ipld, block};
-use ucan_invocation::{Await, Branch, Task, TaskId};
-use ucan_pipeline::{Graph, dataflow};
+use ucan_invocation::{Await, Branch, Outcome, Task, TaskId};
+use ucan_pipeline::{Graph, dataflow, resolve};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{:>9} {:>10} {:>8} {:>8} {:>8} {:>8}", "tasks", "shape", "build", "order", "critical", "closure");
@@ -18,18 +20,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     // The promises are found in arguments here. Only their shape counts, so that ids need not be hashes of the tasks.
+    let more = std::env::args().nth(1).map(|size| size.parse()).transpose()?;
+    let promise = |to| Await { branch: Branch::Ok, target: TaskId::new(cid(to)) }.to_ipld();
     let subject: Did = "did:key:z6MkmJceVoQSHs45cReEXoLtWm1wosCG8RLxfKwhxoqzoTkC".parse()?;
     let command = Command::parse("/test/echo")?;
-    for size in [10_000, 100_000] {
+    for size in [10_000, 100_000].into_iter().chain(more) {
         let tasks: Vec<(TaskId, Task)> = (0..size)
             .map(|at| {
-                let promise = |to| Await { branch: Branch::Ok, target: TaskId::new(cid(to)) }.to_ipld();
-                let args = [("on".to_owned(), Ipld::List(random(at).map(promise).collect()))].into();
+                let args = chain(at).map(|to| ("on".to_owned(), promise(to))).collect();
                 (TaskId::new(cid(at)), Task::new(subject.clone(), command.clone(), args, vec![]))
             })
             .collect();
         let (graph, built) = best(|| dataflow(tasks.iter().map(|(id, task)| (*id, task))))?;
         report(size, "dataflow", built, &graph, &tasks[0].0);
+    }
+    let outcome = Outcome::Ok(Ipld::Integer(1));
+    for (kind, different) in [("of one task", 1), ("of as many", 100_000)] {
+        let many = Ipld::List((0..100_000).map(|at| promise(at % different)).collect());
+        let (_, took) = best(|| resolve(&many, &|_| Some(&outcome)))?;
+        println!("resolving 100000 promises {kind}: {} ns each", took.as_nanos() / 100_000);
     }
     Ok(())
 }
