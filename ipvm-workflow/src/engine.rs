@@ -9,7 +9,7 @@ use ucan_invocation::{
     Await, BlockStore, Durability, Entropy, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore,
     RevocationStore, Revoked, Router, Task, TaskId, authorize,
 };
-use ucan_pipeline::resolve;
+use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
@@ -263,7 +263,7 @@ impl Shared {
                 let Some(position) = planner.poll() else { break };
                 let step = plan.steps()[position].clone();
                 observe(Event::Started { label: step.label.clone() });
-                let args = resolve(step.task.args_value(), &|id| outcomes.get(id));
+                let args = resolve_args(step.task.args(), &Bounds::default(), &|id| outcomes.get(id));
                 let label = step.label.clone();
                 let work = Work { step, args, run, grants: grants.clone(), shared: self.clone() };
                 let handle = running.0.spawn(async move { (position, work.perform().await) });
@@ -341,8 +341,8 @@ impl Shared {
         let mut bad = Vec::new();
         for step in plan.steps() {
             let Some(handler) = self.parts.router.find(step.task.subject(), step.task.command()) else { continue };
-            let args = resolve(step.task.args_value(), &|id| known.get(id));
-            if let Ok(Ipld::Map(args)) = args
+            let args = resolve_args(step.task.args(), &Bounds::default(), &|id| known.get(id));
+            if let Ok(args) = args
                 && let Some(receipt) = self.known_result(&step.task.with_args(args), &**handler).await?
             {
                 known.insert(step.id, receipt.outcome().clone());

@@ -41,7 +41,7 @@ pub(crate) fn is_attempt(receipt: &Receipt) -> bool {
 /// One step of a run, with all that it takes to perform it.
 pub(crate) struct Work {
     pub(crate) step: Step,
-    pub(crate) args: Result<Ipld, ResolveError>,
+    pub(crate) args: Result<BTreeMap<String, Ipld>, ResolveError>,
     pub(crate) run: TaskId,
     pub(crate) grants: Arc<Grants>,
     pub(crate) shared: Arc<Shared>,
@@ -57,10 +57,8 @@ impl Work {
     pub(crate) async fn perform(self) -> Result<StepReport, RunError> {
         let started = Instant::now();
         let Concluded { how, receipt } = match &self.args {
-            Ok(Ipld::Map(args)) => self.perform_resolved(self.step.task.with_args(args.clone())).await?,
-            // Arguments are a map, and resolving them does not change that.
-            Ok(_) => self.fail(Failure::new("Unresolved", "the arguments are not a map")).await?,
-            Err(error) => self.fail(resolve_failure(error)).await?,
+            Ok(args) => self.perform_resolved(self.step.task.with_args(args.clone())).await?,
+            Err(error) => self.fail(error.into()).await?,
         };
         let fuel = match receipt.meta().get(FUEL) {
             Some(Ipld::Integer(fuel)) => u64::try_from(*fuel).ok(),
@@ -317,20 +315,6 @@ fn refuse_promises(outcome: Outcome) -> Outcome {
         return Failure::new("PromiseInResult", "the result holds the shape of a promise, which is refused").into();
     }
     outcome
-}
-
-pub(crate) fn resolve_failure(error: &ResolveError) -> Failure {
-    let text = |text: &str| Ipld::String(text.to_owned());
-    match error {
-        ResolveError::BranchMismatch { expected, got, from } => Failure::new("BranchMismatch", error.to_string())
-            .with("expected", text(expected.name()))
-            .with("got", text(got.name()))
-            .with("from", Ipld::Link((*from).into())),
-        ResolveError::TooLarge { .. } | ResolveError::TooDeep { .. } => {
-            Failure::new("ArgumentsTooLarge", error.to_string())
-        }
-        _ => Failure::new("Unresolved", error.to_string()),
-    }
 }
 
 fn uncertain() -> Failure {

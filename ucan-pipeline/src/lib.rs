@@ -1,8 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod graph;
+mod measure;
+mod parts;
 mod resolve;
+mod resolver;
 
-pub use graph::{Graph, GraphError};
-pub use resolve::{ResolveError, resolve, substitute};
+pub use graph::{CriticalPath, Graph, GraphError, dataflow};
+pub use parts::awaits;
+pub use resolve::{Bounds, Quantity, ResolveError, Resolved, resolve, resolve_args, resolve_task, substitute};
+pub use resolver::{Resolver, Waiting, WaitingError, WaitingLimits};
 pub use ucan_invocation::{Await, Branch, is_pending, promises};
