@@ -14,6 +14,8 @@ use crate::{
 
 /// The metadata field that links the determinism profile under which a result was computed.
 const PROFILE: &str = "profile";
+/// The metadata field with the fuel that a computation used.
+const FUEL: &str = "fuel";
 /// The metadata field, `true`, of a receipt that states what came of an attempt and is not the final outcome of its task.
 const ATTEMPT: &str = "attempt";
 /// How many invocations one container may have for one executor.
@@ -179,13 +181,16 @@ impl Executor {
             let message = format!("nothing here does {} on {}", task.command(), task.subject());
             return self.refuse(id, Failure::new("NoHandler", message));
         };
-        if let Some(receipt) = self.own(parts.receipts.by_task(&id).await?) {
-            return Ok(receipt);
-        }
         let class = handler.effect_class();
         let memo = if class == EffectClass::Deterministic { Some(task.instruction()?.id()?) } else { None };
-        if let Some(known) = self.known(memo, &**handler).await? {
-            let meta = known.meta().clone();
+        if let Some(receipt) = self.own(parts.receipts.by_task(&id).await?, &**handler) {
+            return Ok(receipt);
+        }
+        if let Some(instruction) = memo
+            && let Some(known) = self.own(parts.receipts.by_instruction(&instruction).await?, &**handler)
+        {
+            let about_the_run = |key: &str| known.meta().get(key).map(|value| (key.to_owned(), value.clone()));
+            let meta = [PROFILE, FUEL].into_iter().filter_map(about_the_run).collect();
             let receipt = self.sign(id, known.outcome().clone(), meta, Some(&known))?;
             return self
                 .file(receipt, task, Filing { tasks: vec![id], memo: None, durability: Durability::Buffered })
@@ -263,23 +268,19 @@ impl Executor {
         Ok(receipt)
     }
 
-    /// The receipt of this executor among those of a store, if it still stands by one.
-    fn own(&self, receipts: Vec<Receipt>) -> Option<Receipt> {
+    /// The receipt of this executor among those of a store, if it still stands by one: a deterministic result counts under the
+    /// profile of its handler only.
+    fn own(&self, receipts: Vec<Receipt>, handler: &dyn Handler) -> Option<Receipt> {
         let (own, now) = (self.parts.executor.did(), self.parts.clock.now());
+        let profile = handler.profile().map(Ipld::Link);
+        // What an effect did is done, however the handler would do it today.
+        let any_profile = handler.effect_class() != EffectClass::Deterministic;
         receipts.into_iter().find(|receipt| {
             receipt.issuer().same_principal(own)
                 && receipt.expiration().is_none_or(|end| now <= end)
+                && (any_profile || receipt.meta().get(PROFILE) == profile.as_ref())
                 && verify(receipt, &*self.parts.keys).is_ok()
         })
-    }
-
-    /// What is known of a deterministic instruction, under the profile of its handler.
-    async fn known(&self, memo: Option<InstructionId>, handler: &dyn Handler) -> Result<Option<Receipt>, ExecuteError> {
-        let Some(instruction) = memo else { return Ok(None) };
-        let profile = handler.profile().map(Ipld::Link);
-        let mut receipts = self.parts.receipts.by_instruction(&instruction).await?;
-        receipts.retain(|receipt| receipt.meta().get(PROFILE) == profile.as_ref());
-        Ok(self.own(receipts))
     }
 
     /// A receipt that says why nothing was done. It is not filed.
