@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use ucan_core::{CachedKeys, Container, Delegation, DidKeys, Ipld, Issuer, SystemClock, Token};
 use ucan_invocation::{
     Call, Completion, Config, EffectClass, Entropy, Executor, ExecutorParts, Failure, Handler, InProcess, Invocation,
-    MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, Outcome, REVOKE_COMMAND, Receipt, Revocation,
-    Router, Task, Transport,
+    MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, NoPromises, Outcome, REVOKE_COMMAND, Receipt,
+    Revocation, Router, Task, Transport,
 };
 use varsig::ed25519::SigningKey;
 
@@ -72,6 +72,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
         receipts: Arc::new(MemoryReceipts::default()),
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(MemoryReplayGuard::default()),
+        promises: Arc::new(NoPromises),
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random),

@@ -12,6 +12,7 @@ mod outcome;
 mod promise;
 mod receipt;
 mod replay;
+mod resolve;
 mod revocation;
 #[cfg(feature = "tower")]
 mod service;
@@ -33,6 +34,7 @@ pub use outcome::{Failure, Outcome};
 pub use promise::{Await, Branch, is_pending, promises, visit};
 pub use receipt::{RECEIPT_COMMAND, Receipt, ReceiptBuilder, ReceiptError};
 pub use replay::{Claim, MemoryReplayGuard, ReplayGuard};
+pub use resolve::{NoPromises, Resolve};
 pub use revocation::{MemoryRevocations, REVOKE_COMMAND, Revocation, RevocationError, RevocationStore, Revoked};
 pub use store::{BlockStore, Durability, Filing, ReceiptStore};
 pub use task::{Instruction, Task, TaskError};

@@ -11,8 +11,8 @@ use ucan_core::{
 };
 use ucan_invocation::{
     Call, Completion, Config, EffectClass, Entropy, ExecuteError, Executor, ExecutorParts, Failure, Handler, InProcess,
-    Invocation, InvocationBuilder, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, Outcome,
-    REVOKE_COMMAND, Receipt, ReceiptStore, Revocation, Router, Task, Transport, TransportError,
+    Invocation, InvocationBuilder, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, NoPromises,
+    Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, Revocation, Router, Task, Transport, TransportError,
 };
 use varsig::{SecretKey, SignatureAlgorithm, ed25519::SigningKey};
 
@@ -94,6 +94,7 @@ fn world_with(replays: MemoryReplayGuard) -> World {
         receipts: Arc::<MemoryReceipts>::clone(&receipts),
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(replays),
+        promises: Arc::new(NoPromises),
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(FixedClock(at(NOW))),
         entropy: Arc::new(Counter::default()),
@@ -246,7 +247,11 @@ fn every_refusal_is_a_signed_receipt_with_a_name_and_is_not_filed() {
             &grants[..],
             "BadArguments",
         ),
-        (world.ask("/compute", &[("n", promise.clone())], &grants).sign(&world.carol).unwrap(), &grants[..], "Pending"),
+        (
+            world.ask("/compute", &[("n", promise.clone())], &grants).sign(&world.carol).unwrap(),
+            &grants[..],
+            "Unresolved",
+        ),
     ] {
         let receipt = world.send(&invocation, proofs);
         assert_eq!(receipt.outcome().failure_name(), Some(name));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ucan_core::Ipld;
 use ucan_core::dagcbor::Limits;
-use ucan_invocation::{Await, Branch, Outcome, Task, TaskId};
+use ucan_invocation::{Await, Branch, Failure, Outcome, Resolve, Task, TaskId};
 
 use crate::measure::Measure;
 use crate::parts::{Kind, Parts};
@@ -122,6 +122,16 @@ pub fn resolve_task<'a>(
     let args = resolve_args(task.args(), &Bounds::default(), outcome_of)?;
     let resolved = Task::new(task.subject().clone(), task.command().clone(), args, task.nonce().to_vec());
     Ok(Resolved { promised: task.id()?, id: resolved.id()?, task: resolved })
+}
+
+/// [`resolve_task`] for an [`Executor`](ucan_invocation::Executor): with it, invocations in one container may await each other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Promises;
+
+impl Resolve for Promises {
+    fn resolve<'a>(&self, task: &Task, outcome_of: &dyn Fn(&TaskId) -> Option<&'a Outcome>) -> Result<Task, Failure> {
+        resolve_task(task, outcome_of).map(|resolved| resolved.task).map_err(|error| Failure::from(&error))
+    }
 }
 
 /// What stands in the place of a promise. That it fits was checked before.

@@ -1,26 +1,30 @@
-use std::collections::{BTreeMap, HashMap};
+mod batch;
+mod error;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ucan_core::{
-    Cid, Clock, Container, ContainerError, Context, Delegation, Ipld, Issuer, KeySource, SignError, StoreError,
-    Timestamp, Token, TokenError, block, verify,
+    Cid, Clock, Container, Context, Delegation, Envelope, Ipld, Issuer, KeySource, SignError, Timestamp, Token, block,
+    verify,
 };
 
 use crate::{
-    Authorized, Await, BlockStore, Call, Claim, Completion, Config, Durability, EffectClass, Entropy, Failure, Filing,
-    Handler, InstructionId, Invocation, Outcome, RECEIPT_COMMAND, REVOKE_COMMAND, Receipt, ReceiptStore, ReplayGuard,
-    Revocation, RevocationStore, Revoked, Router, TaskError, TaskId, authorize, is_pending,
+    Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Entropy,
+    Failure, Filing, Handler, InstructionId, Invocation, Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, ReplayGuard,
+    Resolve, Revocation, RevocationStore, Revoked, Router, TaskId, authorize, is_pending,
 };
+use batch::{Asked, Batch};
+pub use error::ExecuteError;
 
 /// The metadata field that links the determinism profile under which a result was computed.
 const PROFILE: &str = "profile";
+/// The metadata field that links the task as it was resolved, where that is another than was asked for.
+const RESOLVED: &str = "resolved";
 /// The metadata field with the fuel that a computation used.
 const FUEL: &str = "fuel";
 /// The metadata field, `true`, of a receipt that states what came of an attempt and is not the final outcome of its task.
 const ATTEMPT: &str = "attempt";
-/// How many invocations one container may have for one executor.
-const INVOCATIONS: usize = 1024;
-
 /// What an executor is made of. Every part can be another.
 #[derive(Clone, Debug)]
 pub struct ExecutorParts {
@@ -36,6 +40,8 @@ pub struct ExecutorParts {
     pub revocations: Arc<dyn RevocationStore>,
     /// What was begun.
     pub replays: Arc<dyn ReplayGuard>,
+    /// What puts results in the place of promises: `Promises` of `ucan-pipeline`, or [`NoPromises`](crate::NoPromises).
+    pub promises: Arc<dyn Resolve>,
     /// The keys of principals.
     pub keys: Arc<dyn KeySource>,
     /// The time.
@@ -85,38 +91,34 @@ impl Executor {
         Ok(answer.encode(ucan_core::ContainerEncoding::Raw))
     }
 
-    /// Carries out the invocations in a container that are addressed to this executor, one after the other, and gives
-    /// their receipts. The container brings the delegations that they name. Invocations that are addressed to others, and
-    /// receipts, are passed over.
+    /// Carries out the invocations in a container that are addressed to this executor, and gives their receipts. The
+    /// container brings the delegations that they name.
+    ///
+    /// Each is accepted or refused by itself. One that awaits others is carried out after those, with their results in
+    /// the place of its promises, where they were asked for by the same principal in this container, or where the
+    /// container has this executor's receipts for them; otherwise it is refused, and can be asked for again. Invocations
+    /// that are addressed to others are passed over.
     ///
     /// # Errors
     /// [`ExecuteError`] where nothing can be answered: no receipt is signed for what cannot be read.
     pub async fn execute(&self, request: &Container) -> Result<Container, ExecuteError> {
-        let contents = request.contents();
-        if let Some(refused) = contents.refused.into_iter().next() {
-            return Err(ExecuteError::Token { cid: refused.cid, error: refused.error });
-        }
-        let delegations: HashMap<Cid, Delegation> =
-            contents.delegations.into_iter().map(|delegation| (*delegation.cid(), delegation)).collect();
-        let mut asked = Vec::new();
-        for envelope in contents.others {
-            let cid = *envelope.cid();
-            let invocation = Invocation::from_envelope(envelope).map_err(|error| ExecuteError::Token { cid, error })?;
-            let here =
-                invocation.executor().same_principal(self.parts.executor.did()) || self.is_revocation_here(&invocation);
-            if here && invocation.command().as_str() != RECEIPT_COMMAND {
-                asked.push(invocation);
-            }
-        }
-        match asked.len() {
-            0 => return Err(ExecuteError::NothingAsked),
-            1..=INVOCATIONS => {}
-            asked => return Err(ExecuteError::TooMany { asked, most: INVOCATIONS }),
-        }
+        let (mut batch, mut waiting) = Batch::read(self, request)?;
         let mut answer = Container::new();
-        for invocation in asked {
-            let receipt = self.carry_out(invocation, &delegations).await?;
-            answer.insert(receipt.bytes());
+        while !waiting.is_empty() {
+            let (mut ready, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|asked| batch.is_ready(asked));
+            waiting = others;
+            if ready.is_empty() {
+                // Nothing else comes: the resolver says what each of them lacks.
+                ready.append(&mut waiting);
+            }
+            for Asked { invocation, .. } in ready {
+                let (issuer, carried_out) = (invocation.issuer().clone(), self.carry_out(invocation, &batch).await?);
+                let CarriedOut { receipt, accepted } = carried_out;
+                if accepted {
+                    batch.note(*receipt.ran(), &issuer, receipt.outcome());
+                }
+                answer.insert(receipt.bytes());
+            }
         }
         Ok(answer)
     }
@@ -128,102 +130,131 @@ impl Executor {
             && (self.parts.router.serves(subject) || subject.same_principal(self.parts.executor.did()))
     }
 
-    async fn carry_out(
-        &self,
-        invocation: Invocation,
-        delegations: &HashMap<Cid, Delegation>,
-    ) -> Result<Receipt, ExecuteError> {
+    async fn carry_out(&self, invocation: Invocation, batch: &Batch) -> Result<CarriedOut, ExecuteError> {
         let parts = &*self.parts;
-        let id = invocation.task().id()?;
-        let find = |cid: &Cid| delegations.get(cid).cloned();
-        let named = invocation.proofs().iter().filter_map(|cid| delegations.get(cid));
-        let revoked = Revoked::among(&*parts.revocations, named).await?;
+        let promised = invocation.task().id()?;
+        let refused = |failure| Ok(CarriedOut { receipt: self.refuse(promised, failure)?, accepted: false });
+        let find = |cid: &Cid| batch.delegations.get(cid).cloned();
+        let named: Vec<Delegation> = invocation.proofs().iter().filter_map(find).collect();
+        let revoked = Revoked::among(&*parts.revocations, &named).await?;
         let is_revoked = revoked.as_fn();
         let now = parts.clock.now();
         let mut context = Context::new(now, &*parts.keys);
         context.revoked = Some(&is_revoked);
         context.pending = &|value| Await::recognise(value).is_some();
         if self.is_revocation_here(&invocation) {
-            let checked = Revocation::check(invocation, &find, &context);
-            return self.revoke(id, checked.map_err(|error| Failure::new(error.name(), error.to_string()))).await;
+            return match Revocation::check(invocation, &find, &context) {
+                Ok(revocation) => {
+                    parts.revocations.keep(&revocation).await?;
+                    let done = Outcome::Ok(Ipld::Map(BTreeMap::new()));
+                    Ok(CarriedOut { receipt: self.sign(promised, done, BTreeMap::new(), None)?, accepted: true })
+                }
+                Err(error) => refused(Failure::new(error.name(), error.to_string())),
+            };
         }
         let authorized = match authorize(invocation, parts.executor.did(), &find, &context) {
             Ok(authorized) => authorized,
-            Err(error) => return self.refuse(id, Failure::new(error.name(), error.to_string())),
+            Err(error) => return refused(Failure::new(error.name(), error.to_string())),
         };
-        let until = authorized.invocation().expiration().map(|end| end.saturating_add(context.skew));
-        self.perform(&authorized, id, until, now).await
+        let invocation = authorized.invocation();
+        let until = invocation.expiration().map(|end| end.saturating_add(context.skew));
+        let receipt = match self.call(&authorized, &named, &context, batch) {
+            Ok(call) => self.perform(&call, promised, invocation.envelope(), until, now).await?,
+            Err(failure) => self.refuse(promised, failure)?,
+        };
+        Ok(CarriedOut { receipt, accepted: true })
     }
 
-    async fn revoke(&self, id: TaskId, revocation: Result<Revocation, Failure>) -> Result<Receipt, ExecuteError> {
-        let revocation = match revocation {
-            Ok(revocation) => revocation,
-            Err(failure) => return self.refuse(id, failure),
-        };
-        self.parts.revocations.keep(&revocation).await?;
-        self.sign(id, Outcome::Ok(Ipld::Map(BTreeMap::new())), BTreeMap::new(), None)
-    }
-
-    async fn perform(
+    /// The call that an invocation asks for, with results in the place of promises. What was left undecided when it was accepted
+    /// is decided now, on the arguments as they are.
+    fn call(
         &self,
         authorized: &Authorized,
-        id: TaskId,
+        proofs: &[Delegation],
+        context: &Context<'_>,
+        batch: &Batch,
+    ) -> Result<Call, Failure> {
+        let (task, issuer) = (authorized.invocation().task(), authorized.invocation().issuer());
+        let call = if task.is_pending() {
+            let resolved = self.parts.promises.resolve(task, &|id| batch.outcome(id, issuer))?;
+            Call::authorize(resolved, Config::new(), issuer, proofs, context)
+        } else {
+            Call::of(authorized, Config::new())
+        };
+        call.map_err(|error| match error {
+            CallError::NoChain(error) => Failure::new(error.name(), error.to_string()),
+            CallError::Task(error) => Failure::new("Unresolved", error.to_string()),
+        })
+    }
+
+    /// Does what was asked, unless it is known or was done: `promised` is the task as it was asked for.
+    async fn perform(
+        &self,
+        call: &Call,
+        promised: TaskId,
+        token: &Envelope,
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Receipt, ExecuteError> {
-        let (parts, invocation) = (&*self.parts, authorized.invocation());
-        let call = match Call::of(authorized, Config::new()) {
-            Ok(call) => call,
-            Err(error) => return self.refuse(id, Failure::new("Pending", error.to_string())),
-        };
-        let task = call.task();
+        let (parts, task) = (&*self.parts, call.task());
         let Some(handler) = parts.router.find(task.subject(), task.command()) else {
             let message = format!("nothing here does {} on {}", task.command(), task.subject());
-            return self.refuse(id, Failure::new("NoHandler", message));
+            return self.refuse(promised, Failure::new("NoHandler", message));
         };
         let class = handler.effect_class();
+        let ids = if *call.id() == promised { vec![promised] } else { vec![promised, *call.id()] };
         let memo = if class == EffectClass::Deterministic { Some(task.instruction()?.id()?) } else { None };
-        if let Some(receipt) = self.own(parts.receipts.by_task(&id).await?, &**handler) {
-            return Ok(receipt);
+        for id in &ids {
+            if let Some(known) = self.own(parts.receipts.by_task(id).await?, &**handler) {
+                return self.reuse(known, call, &ids).await;
+            }
         }
         if let Some(instruction) = memo
             && let Some(known) = self.own(parts.receipts.by_instruction(&instruction).await?, &**handler)
         {
-            let about_the_run = |key: &str| known.meta().get(key).map(|value| (key.to_owned(), value.clone()));
-            let meta = [PROFILE, FUEL].into_iter().filter_map(about_the_run).collect();
-            let receipt = self.sign(id, known.outcome().clone(), meta, Some(&known))?;
-            return self
-                .file(receipt, task, Filing { tasks: vec![id], memo: None, durability: Durability::Buffered })
-                .await;
+            return self.reuse(known, call, &ids).await;
         }
         if let Err(failure) = handler.check(task, call.config()).await {
-            return self.refuse(id, failure);
+            return self.refuse(promised, failure);
         }
         if class == EffectClass::Mutable {
             let Some(until) = until else {
                 let message =
                     format!("{} alters the world each time, so that a request for it has to expire", task.command());
-                return self.refuse(id, Failure::new("Unbounded", message));
+                return self.refuse(promised, Failure::new("Unbounded", message));
             };
-            match parts.replays.claim(id.cid(), until, now).await? {
-                Claim::First => {}
-                Claim::Repeated => {
-                    let message = "this task was begun before and has no receipt: it is under way, or was cut off";
-                    return self.refuse(id, Failure::new("Replayed", message));
-                }
-                Claim::Full => {
-                    let message = "too many requests are under way to tell a repeated one; ask again later";
-                    return self.refuse(id, Failure::new("Busy", message));
-                }
+            for id in &ids {
+                let failure = match parts.replays.claim(id.cid(), until, now).await? {
+                    Claim::First => continue,
+                    Claim::Repeated => Failure::new(
+                        "Replayed",
+                        "this task was begun before and has no receipt: it is under way, or was cut off",
+                    ),
+                    Claim::Full => {
+                        Failure::new("Busy", "too many requests are under way to tell a repeated one; ask again later")
+                    }
+                };
+                return self.refuse(promised, failure);
             }
         }
         if class.is_mutation() {
             // So that a receipt can be accounted for, whatever happens while the handler runs.
-            let token = invocation.envelope();
             parts.blocks.put(token.cid(), token.bytes().to_vec().into()).await?;
         }
-        let completion = handler.handle(&call).await;
-        self.conclude(&**handler, &call, completion, memo).await
+        let completion = handler.handle(call).await;
+        self.conclude(&**handler, call, completion, ids, memo).await
+    }
+
+    /// Answers a task with a result that is known: by a receipt that it has already, or by one that names the receipt that it rests
+    /// on.
+    async fn reuse(&self, known: Receipt, call: &Call, ids: &[TaskId]) -> Result<Receipt, ExecuteError> {
+        let Some(promised) = ids.first().filter(|promised| known.ran() != *promised) else { return Ok(known) };
+        let about_the_run = |key: &str| known.meta().get(key).map(|value| (key.to_owned(), value.clone()));
+        let mut meta: BTreeMap<String, Ipld> = [PROFILE, FUEL].into_iter().filter_map(about_the_run).collect();
+        meta.extend(resolved(*promised, call));
+        let receipt = self.sign(*promised, known.outcome().clone(), meta, Some(&known))?;
+        let filing = Filing { tasks: ids.to_vec(), memo: None, durability: Durability::Buffered };
+        self.file(receipt, call.task(), filing).await
     }
 
     /// Signs and files what came of a call.
@@ -232,6 +263,7 @@ impl Executor {
         handler: &dyn Handler,
         call: &Call,
         completion: Completion,
+        ids: Vec<TaskId>,
         memo: Option<InstructionId>,
     ) -> Result<Receipt, ExecuteError> {
         let class = handler.effect_class();
@@ -242,22 +274,24 @@ impl Executor {
             // What failed can be tried again without harm.
             EffectClass::Query | EffectClass::IdempotentWrite => outcome.is_ok(),
         };
+        let promised = ids.first().copied().unwrap_or(*call.id());
         let mut meta = completion.meta;
+        meta.extend(resolved(promised, call));
         if let Some(profile) = handler.profile() {
             meta.insert(PROFILE.to_owned(), Ipld::Link(profile));
         }
         if !is_final {
             meta.insert(ATTEMPT.to_owned(), Ipld::Bool(true));
         }
-        let receipt = match self.sign(*call.id(), outcome, meta.clone(), None) {
+        let receipt = match self.sign(promised, outcome, meta.clone(), None) {
             Err(ExecuteError::Sign(error @ (SignError::Encode(_) | SignError::Unreadable(_)))) => {
                 let message = format!("the result cannot be carried in a receipt: {error}");
-                self.sign(*call.id(), Failure::new("UnrepresentableResult", message).into(), meta, None)?
+                self.sign(promised, Failure::new("UnrepresentableResult", message).into(), meta, None)?
             }
             signed => signed?,
         };
         let durability = if class.is_mutation() { Durability::Synced } else { Durability::Buffered };
-        let tasks = if is_final { vec![*call.id()] } else { Vec::new() };
+        let tasks = if is_final { ids } else { Vec::new() };
         self.file(receipt, call.task(), Filing { tasks, memo: memo.filter(|_| is_final), durability }).await
     }
 
@@ -305,6 +339,17 @@ impl Executor {
     }
 }
 
+/// What came of an invocation, and whether it was accepted: a refused one tells nobody anything.
+struct CarriedOut {
+    receipt: Receipt,
+    accepted: bool,
+}
+
+/// The metadata that links the task as it was resolved, where that is another than was asked for.
+fn resolved(promised: TaskId, call: &Call) -> Option<(String, Ipld)> {
+    (promised != *call.id()).then(|| (RESOLVED.to_owned(), Ipld::Link((*call.id()).into())))
+}
+
 /// A result that looks like a promise could make a later reader wait for something else: it is refused.
 fn refuse_promises(outcome: Outcome) -> Outcome {
     let (Outcome::Ok(value) | Outcome::Error(value)) = &outcome;
@@ -312,57 +357,4 @@ fn refuse_promises(outcome: Outcome) -> Outcome {
         return Failure::new("PromiseInResult", "the result holds the shape of a promise, which is refused").into();
     }
     outcome
-}
-
-/// Why a container has no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ExecuteError {
-    /// The bytes are no container.
-    #[error(transparent)]
-    Container(#[from] ContainerError),
-    /// A token in it cannot be read.
-    #[error("the token {cid} in the container cannot be read: {error}")]
-    Token {
-        /// Which token.
-        cid: Cid,
-        /// What is wrong with it.
-        error: TokenError,
-    },
-    /// Nothing in it asks this executor for anything: its invocations, if it has any, are addressed to others or are
-    /// receipts.
-    #[error("nothing in the container is asked of this executor")]
-    NothingAsked,
-    /// It asks for too much at once.
-    #[error("the container has {asked} invocations for this executor, more than {most}")]
-    TooMany {
-        /// How many there are.
-        asked: usize,
-        /// How many there may be.
-        most: usize,
-    },
-    /// A task has no id.
-    #[error(transparent)]
-    Task(#[from] TaskError),
-    /// A store failed. What was begun may have been done.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A receipt could not be signed.
-    #[error("a receipt could not be signed: {0}")]
-    Sign(#[from] SignError),
-}
-
-impl ExecuteError {
-    /// The name of the error, for programs.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Container(error) => error.name(),
-            Self::Token { error, .. } => error.name(),
-            Self::NothingAsked => "NothingAsked",
-            Self::TooMany { .. } => "LimitExceeded",
-            Self::Task(_) => "MalformedToken",
-            Self::Store(_) | Self::Sign(_) => "HostFailure",
-        }
-    }
 }
