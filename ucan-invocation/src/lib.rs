@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
 mod attested;
+#[cfg(feature = "contracts")]
+pub mod contracts;
 mod effect;
 mod handler;
 mod ids;
 mod invocation;
+mod listing;
 mod memory;
+pub mod meta;
 mod outcome;
 mod promise;
 mod receipt;
@@ -17,6 +21,7 @@ pub use effect::EffectClass;
 pub use handler::{Call, CallError, Completion, Config, Handler, Reexecutor, Router};
 pub use ids::{InstructionId, InvocationId, ReceiptId, TaskId};
 pub use invocation::{Authorized, Invocation, InvocationBuilder, InvocationError, authorize};
+pub use listing::{Cursor, Listing, Page, links};
 pub use memory::{MemoryBlocks, MemoryReceipts};
 pub use outcome::{Failure, Outcome};
 pub use promise::{Await, Branch, is_pending, promises, visit};

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ucan_core::Ipld;
+use ucan_core::{Cid, Ipld, block, dagcbor};
 
 /// Why a task failed, or may not start: a machine-readable name, a message for people, and what else helps.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +92,23 @@ impl Outcome {
             Self::Error(value) => ("error", value),
         };
         Ipld::Map([(key.to_owned(), value.clone())].into())
+    }
+
+    /// What two executors must agree on: the CID of the outcome as DAG-CBOR, without the message of a failure that has a
+    /// name. Programs branch on the name and the other fields; the message is for people, and may be worded differently.
+    ///
+    /// # Errors
+    /// [`dagcbor::EncodeError`] where a value cannot be carried (NaN, infinity, an integer beyond 64 bits). An outcome
+    /// that was read from a receipt can.
+    pub fn digest(&self) -> Result<Cid, dagcbor::EncodeError> {
+        let mut value = self.to_ipld();
+        if let Ipld::Map(arms) = &mut value
+            && let Some(Ipld::Map(error)) = arms.get_mut("error")
+            && error.contains_key("name")
+        {
+            error.remove("message");
+        }
+        Ok(block::dag_cbor_cid(&dagcbor::encode(&value)?))
     }
 
     /// Reads an outcome: a map with exactly one key, `ok` or `error`.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use ucan_core::{Cid, Command, Did, Envelope, Ipld, Issuer, Purpose, SignError, Timestamp, Token, TokenError};
 
-use crate::{Invocation, InvocationBuilder, Outcome, ReceiptId, TaskId};
+use crate::{Invocation, InvocationBuilder, Outcome, ReceiptId, TaskId, meta};
 
 /// The command of every receipt.
 pub const RECEIPT_COMMAND: &str = "/ucan/assert/receipt";
@@ -12,12 +12,12 @@ pub const RECEIPT_COMMAND: &str = "/ucan/assert/receipt";
 ///
 /// On the wire it is an invocation of `/ucan/assert/receipt` whose issuer and subject are the executor, with arguments
 /// `{out: {ok: ..} | {error: ..}, ran: &Task}`. Decoding checks that shape; only
-/// [`verify`](ucan_core::verify) checks the signature.
+/// [`verify`](ucan_core::verify) checks the signature. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     invocation: Invocation,
     ran: TaskId,
-    outcome: Outcome,
+    outcome: Arc<Outcome>,
 }
 
 impl Receipt {
@@ -42,7 +42,7 @@ impl Receipt {
         {
             return Err(ReceiptError::Issuer);
         }
-        Ok(Self { ran, outcome, invocation })
+        Ok(Self { ran, outcome: Arc::new(outcome), invocation })
     }
 
     /// The id of the receipt: the hash of its bytes.
@@ -73,6 +73,34 @@ impl Receipt {
     #[must_use]
     pub fn meta(&self) -> &BTreeMap<String, Ipld> {
         self.invocation.meta()
+    }
+
+    /// The determinism profile under which the result was computed, as the metadata has it.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Ipld> {
+        self.meta().get(meta::PROFILE)
+    }
+
+    /// The task that was really run: the one with its promises resolved, where the metadata links one.
+    #[must_use]
+    pub fn resolved(&self) -> TaskId {
+        match self.meta().get(meta::RESOLVED) {
+            Some(Ipld::Link(cid)) => TaskId::new(*cid),
+            _ => self.ran,
+        }
+    }
+
+    /// Whether it states what came of an attempt only, and not the final outcome of its task.
+    #[must_use]
+    pub fn is_attempt(&self) -> bool {
+        self.meta().get(meta::ATTEMPT) == Some(&Ipld::Bool(true))
+    }
+
+    /// Whether `other` is the same statement of the same issuer: the signed bytes are equal. A signature can sometimes be
+    /// spelled in another way (ECDSA), which makes another token and another [id](Self::id), but no second statement.
+    #[must_use]
+    pub fn same_statement(&self, other: &Self) -> bool {
+        self.envelope().signed_bytes() == other.envelope().signed_bytes()
     }
 
     /// The receipt that this one rests on.
@@ -170,7 +198,7 @@ impl ReceiptBuilder {
             builder = builder.issued_at(at);
         }
         let invocation = builder.sign(executor)?;
-        Ok(Receipt { invocation, ran, outcome })
+        Ok(Receipt { invocation, ran, outcome: Arc::new(outcome) })
     }
 }
 

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 use ucan_core::{Cid, StoreError};
+use ucan_invocation::ReceiptId;
 
 use crate::blocks::{self, Blocks, Depth, Found};
 use crate::committer::{Committer, Request, Stop};
@@ -14,8 +15,9 @@ use crate::error::{Damage, OpenError};
 use crate::files::Files;
 use crate::folder::Folder;
 use crate::head::HeadFile;
+use crate::recent::Recent;
 use crate::record::{Head, Record};
-use crate::rows;
+use crate::rows::{self, List};
 use crate::verify::{Report, database, verify};
 
 /// How many writes may wait at the same time; further ones wait for their turn before they are handed over.
@@ -34,6 +36,7 @@ pub struct FjallStore(Arc<Inner>);
 struct Inner {
     db: Db,
     blocks: Blocks,
+    recent: Recent,
     stop: Stop,
     permits: Arc<Semaphore>,
     /// Both are there until the store is dropped.
@@ -96,6 +99,7 @@ impl FjallStore {
         Ok(Self(Arc::new(Inner {
             db,
             blocks,
+            recent: Recent::default(),
             stop,
             permits: Arc::new(Semaphore::new(WAITING)),
             requests: Some(requests),
@@ -191,6 +195,31 @@ impl FjallStore {
         }
         listed.sort_unstable_by_key(|(number, _)| *number);
         Ok(listed.into_iter().map(|(_, cid)| cid).collect())
+    }
+}
+
+impl FjallStore {
+    /// The receipts in `list` after the record `after`, at most `limit`, each with the number of the record that listed it.
+    pub(crate) fn receipt_ids(
+        &self,
+        list: &List,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, ReceiptId)>, StoreError> {
+        const WHAT: &str = "a list of receipts";
+        // No record has the last number.
+        let (from, to) = (list.from(after.saturating_add(1)), list.from(u64::MAX));
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let rows = self.db()?.range(WHAT, &from, &to, limit)?;
+        let split = |key: &[u8]| list.split(key).ok_or_else(|| StoreError::corrupt(WHAT, "a row is malformed"));
+        rows.iter().map(|(key, _)| split(key).map(|(number, id)| (number, ReceiptId::new(id)))).collect()
+    }
+
+    /// Receipts that were read or filed lately.
+    pub(crate) fn recent(&self) -> &Recent {
+        &self.0.recent
     }
 }
 
