@@ -8,6 +8,7 @@ mod handler;
 mod ids;
 mod invocation;
 mod listing;
+mod memo;
 mod memory;
 pub mod meta;
 mod outcome;
@@ -15,6 +16,7 @@ mod promise;
 mod receipt;
 mod store;
 mod task;
+mod trust;
 
 pub use attested::{AttestError, Attested, attest};
 pub use effect::EffectClass;
@@ -22,9 +24,11 @@ pub use handler::{Call, CallError, Completion, Config, Handler, Reexecutor, Rout
 pub use ids::{InstructionId, InvocationId, ReceiptId, TaskId};
 pub use invocation::{Authorized, Invocation, InvocationBuilder, InvocationError, authorize};
 pub use listing::{Cursor, Listing, Page, links};
+pub use memo::{Memo, MemoError};
 pub use memory::{MemoryBlocks, MemoryReceipts};
 pub use outcome::{Failure, Outcome};
 pub use promise::{Await, Branch, is_pending, promises, visit};
 pub use receipt::{RECEIPT_COMMAND, Receipt, ReceiptBuilder, ReceiptError};
 pub use store::{BlockStore, Durability, Filing, ReceiptStore};
 pub use task::{Instruction, Task, TaskError};
+pub use trust::{Contradiction, Terms, Trust, contradictions};
