@@ -114,11 +114,24 @@ impl Outcome {
     /// Reads an outcome: a map with exactly one key, `ok` or `error`.
     #[must_use]
     pub fn from_ipld(value: &Ipld) -> Option<Self> {
+        Self::is_outcome(value).then(|| Self::take(value.clone())).flatten()
+    }
+
+    /// Whether `value` can be read as an outcome.
+    pub(crate) fn is_outcome(value: &Ipld) -> bool {
+        match value {
+            Ipld::Map(map) => map.len() == 1 && map.keys().all(|key| key == "ok" || key == "error"),
+            _ => false,
+        }
+    }
+
+    /// Reads an outcome out of a value that is not needed any more.
+    pub(crate) fn take(value: Ipld) -> Option<Self> {
         let Ipld::Map(map) = value else { return None };
-        let mut entries = map.iter();
+        let mut entries = map.into_iter();
         match (entries.next(), entries.next()) {
-            (Some((key, value)), None) if key == "ok" => Some(Self::Ok(value.clone())),
-            (Some((key, value)), None) if key == "error" => Some(Self::Error(value.clone())),
+            (Some((key, value)), None) if key == "ok" => Some(Self::Ok(value)),
+            (Some((key, value)), None) if key == "error" => Some(Self::Error(value)),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Prints how long it takes to look up what is known about an instruction that one receipt answers, in memory and in the
 //! embedded store: the median of single look-ups, all over the store and of one instruction again and again.
 //!
-//! `cargo run --release -p ipvm-fjall --example lookup -- [folder]`
+//! `cargo run --release -p ipvm-fjall --example lookup -- [folder] [receipts]`
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
 use std::path::PathBuf;
@@ -12,18 +12,19 @@ use ucan_core::{Ipld, Issuer, block};
 use ucan_invocation::{Durability, Filing, InstructionId, MemoryReceipts, Outcome, Receipt, ReceiptStore, TaskId};
 use varsig::ed25519::SigningKey;
 
-/// How many receipts the store holds.
+/// How many receipts the store holds, unless somebody says otherwise.
 const RECEIPTS: u64 = 10_000;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let folder = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    let receipts = std::env::args().nth(2).map_or(RECEIPTS, |count| count.parse().unwrap());
     let folder = tempfile::tempdir_in(folder).unwrap();
     let path = folder.path().join("store");
     let memory = MemoryReceipts::default();
     let store = FjallStore::open(&path).unwrap();
     let mut instructions = Vec::new();
-    for number in 0..RECEIPTS {
+    for number in 0..receipts {
         let (receipt, filing) = receipt(number);
         memory.file(&receipt, &filing).await.unwrap();
         store.file(&receipt, &filing).await.unwrap();

@@ -50,6 +50,15 @@ impl Blocks {
         }
     }
 
+    /// What `read` makes of the row of a block, unverified; `None` where the block is no row.
+    pub(crate) fn inline<T>(&self, cid: &Cid, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>, StoreError> {
+        let row = self.db.get(format_args!("block {cid}"), &rows::block(cid))?;
+        Ok(match row.as_deref().and_then(Stored::decode) {
+            Some(Stored::Inline(bytes)) => read(bytes),
+            _ => None,
+        })
+    }
+
     /// Reads the file of a block that the database says is one.
     pub(crate) fn read_file(&self, cid: &Cid) -> Result<Bytes, StoreError> {
         let read = self.files.read(cid).map_err(|error| StoreError::io(format!("reading block {cid}"), error))?;

@@ -10,9 +10,10 @@ use ucan_invocation::{Outcome, Receipt, ReceiptId, visit};
 const HALF: usize = 16 << 20;
 /// How much a receipt may weigh that is kept at all: a few large ones must not push out all others.
 const HEAVIEST: usize = 1 << 20;
-/// What a value in an outcome or in metadata takes in memory beyond its bytes, roughly: a small number is one byte in a
-/// token, and an outcome is held both among the arguments and by itself.
-const NODE: usize = 128;
+/// What a value in an outcome or in metadata takes in memory beyond its bytes: a small number is one byte in a token.
+const NODE: usize = size_of::<Ipld>();
+/// What a receipt takes beyond its bytes and values, roughly.
+const RECEIPT: usize = 1024;
 
 /// The receipts that were used last: two halves, the older of which is dropped when the younger one is full.
 ///
@@ -71,7 +72,7 @@ impl Halves {
 fn weight(receipt: &Receipt) -> usize {
     let (Outcome::Ok(value) | Outcome::Error(value)) = receipt.outcome();
     let nodes: usize = receipt.meta().values().chain([value]).map(nodes).sum();
-    1024 + receipt.bytes().len() + nodes.saturating_mul(NODE)
+    RECEIPT + receipt.bytes().len() + nodes.saturating_mul(NODE)
 }
 
 fn nodes(value: &Ipld) -> usize {
@@ -114,7 +115,7 @@ mod tests {
         let first = receipt(1, light);
         assert!(recent.get(&first.id()).is_none(), "what was not used for long is dropped");
         // Many small values are more than their bytes say, and not worth it.
-        let many = receipt(1, Ipld::List(vec![Ipld::Integer(1); 10_000]));
+        let many = receipt(1, Ipld::List(vec![Ipld::Integer(1); 20_000]));
         recent.insert(many.id(), &many);
         assert!(recent.get(&many.id()).is_none());
     }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 use ucan_core::{Cid, StoreError};
-use ucan_invocation::ReceiptId;
+use ucan_invocation::{Receipt, ReceiptId};
 
 use crate::blocks::{self, Blocks, Depth, Found};
 use crate::committer::{Committer, Request, Stop};
@@ -217,9 +217,29 @@ impl FjallStore {
         rows.iter().map(|(key, _)| split(key).map(|(number, id)| (number, ReceiptId::new(id)))).collect()
     }
 
-    /// Receipts that were read or filed lately.
-    pub(crate) fn recent(&self) -> &Recent {
-        &self.0.recent
+    /// Remembers a receipt that was filed.
+    pub(crate) fn remember(&self, id: ReceiptId, receipt: &Receipt) {
+        self.0.recent.insert(id, receipt);
+    }
+
+    pub(crate) async fn receipt(&self, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
+        // A store that has stopped answers nothing more, not even what it remembers.
+        self.0.stop.check()?;
+        if let Some(receipt) = self.0.recent.get(id) {
+            return Ok(Some(receipt));
+        }
+        // Decoding hashes the bytes anyway: whatever is not the receipt that was asked for is looked at once more, and
+        // verified, to find out why.
+        let decode = |bytes: &[u8]| Receipt::decode(bytes).ok();
+        let receipt = match self.0.blocks.inline(id.cid(), |bytes| decode(bytes).filter(|read| read.id() == *id))? {
+            Some(receipt) => Some(receipt),
+            // A block that hashes to this id and is not a receipt: then there is no such receipt.
+            None => self.block(id.cid()).await?.and_then(|bytes| decode(&bytes)),
+        };
+        if let Some(receipt) = &receipt {
+            self.remember(*id, receipt);
+        }
+        Ok(receipt)
     }
 }
 

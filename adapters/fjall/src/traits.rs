@@ -37,22 +37,12 @@ impl ReceiptStore for FjallStore {
         let lists = filing.listings(receipt).iter().map(List::of).collect();
         let record = Record::Receipt { id: id.into(), lists };
         self.write_with_block(record, receipt.bytes(), filing.durability == Durability::Synced).await?;
-        self.recent().insert(id, receipt);
+        self.remember(id, receipt);
         Ok(())
     }
 
     async fn get(&self, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
-        // A store that has stopped answers nothing more, not even what it remembers.
-        self.db()?;
-        if let Some(receipt) = self.recent().get(id) {
-            return Ok(Some(receipt));
-        }
-        // A block that hashes to this id and is not a receipt: then there is no such receipt.
-        let receipt = self.block(id.cid()).await?.and_then(|bytes| Receipt::decode(&*bytes).ok());
-        if let Some(receipt) = &receipt {
-            self.recent().insert(*id, receipt);
-        }
-        Ok(receipt)
+        self.receipt(id).await
     }
 
     async fn by_task(&self, id: &TaskId) -> Result<Vec<Receipt>, StoreError> {
@@ -78,7 +68,7 @@ impl FjallStore {
     async fn receipts(&self, listing: &Listing) -> Result<Vec<Receipt>, StoreError> {
         let mut receipts = Vec::new();
         for (_, id) in self.receipt_ids(&List::of(listing), 0, usize::MAX)? {
-            let receipt = ReceiptStore::get(self, &id).await?;
+            let receipt = self.receipt(&id).await?;
             receipts.push(
                 receipt.ok_or_else(|| StoreError::corrupt(format!("receipt {id}"), "it is listed, and not there"))?,
             );
