@@ -13,7 +13,7 @@ use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
-use crate::step::{Work, is_unrepresentable, resolved_id};
+use crate::step::{Work, is_unrepresentable};
 use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunReport, StepReport, Trust, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
@@ -126,6 +126,7 @@ impl Engine {
         let shared = &self.shared;
         let request = shared.check_request(request).await?;
         let (run, asked) = (request.run, request.invocation.id());
+        let inputs = request.invocation.task().links();
         // The same request twice at once is one run: whoever comes second finds its receipt.
         let _alone = shared.flights.enter(*run.cid()).await;
         shared.check_not_done(&run).await?;
@@ -152,7 +153,7 @@ impl Engine {
             .inspect(|step| observe(Event::NotStarted { label: step.label.clone(), class: step.class }))
             .map(|step| step.label.clone())
             .collect();
-        let receipt = shared.finish(run, asked, &reports, &not_started).await;
+        let receipt = shared.finish(run, asked, inputs, &reports, &not_started).await;
         let receipt = receipt.map_err(|error| RunError::CutOff(Box::new(error)))?;
         let report = RunReport { run, workflow: *workflow.cid(), steps: reports, not_started, receipt: receipt.id() };
         observe(Event::Done { receipt: report.receipt, succeeded: report.succeeded() });
@@ -301,7 +302,7 @@ impl Shared {
             let missing = || PlanError::AwaitedElsewhere { label: label(), awaited: awaited.into() };
             let receipts = self.parts.receipts.by_task(&awaited).await?;
             let receipt = receipts.into_iter().find(|receipt| self.trusts(receipt)).ok_or_else(missing)?;
-            let resolved = resolved_id(&receipt);
+            let resolved = receipt.resolved();
             let bytes = self.parts.blocks.get(resolved.cid()).await?.ok_or_else(missing)?;
             let task = Task::from_block(&bytes)?;
             let revoked = self.revoked(&grants.delegations).await?;
@@ -359,6 +360,7 @@ impl Shared {
         &self,
         run: TaskId,
         asked: InvocationId,
+        inputs: Vec<Cid>,
         steps: &[StepReport],
         not_started: &[String],
     ) -> Result<Receipt, RunError> {
@@ -389,7 +391,7 @@ impl Shared {
             }
             signed => signed?,
         };
-        let filing = Filing { tasks: vec![run], memo: None, durability: Durability::Synced };
+        let filing = Filing { tasks: vec![run], memo: None, inputs, durability: Durability::Synced };
         self.parts.receipts.file(&receipt, &filing).await?;
         self.parts.journal.append(&Entry::Finished { run, receipt: receipt.id() }).await?;
         Ok(receipt)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use ucan_core::{Ipld, SignError, block};
+use ucan_invocation::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
     Call, Completion, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Outcome, Receipt,
     ReceiptBuilder, Task, TaskId, is_pending,
@@ -13,31 +14,8 @@ use ucan_pipeline::ResolveError;
 use crate::engine::{Grants, Shared};
 use crate::{Entry, How, RunError, Step, StepReport};
 
-/// The metadata field that links the task as it was resolved, where that differs from the task as it was invoked.
-const RESOLVED: &str = "resolved";
-/// The metadata field that links the determinism profile under which a result was computed.
-pub(crate) const PROFILE: &str = "profile";
-/// The metadata field with the fuel that a computation used.
-pub(crate) const FUEL: &str = "fuel";
 /// The metadata field with the time that handling the task took, in microseconds.
 const TIME: &str = "time";
-/// The metadata field, `true`, of a receipt that states what came of an attempt and is not the final outcome of its task:
-/// the same task can be asked for again and come to another.
-const ATTEMPT: &str = "attempt";
-
-/// The id of the task that was really run: the one with its promises resolved.
-pub(crate) fn resolved_id(receipt: &Receipt) -> TaskId {
-    match receipt.meta().get(RESOLVED) {
-        Some(Ipld::Link(cid)) => TaskId::new(*cid),
-        _ => *receipt.ran(),
-    }
-}
-
-/// Whether `receipt` states what came of an attempt only.
-pub(crate) fn is_attempt(receipt: &Receipt) -> bool {
-    receipt.meta().get(ATTEMPT) == Some(&Ipld::Bool(true))
-}
-
 /// One step of a run, with all that it takes to perform it.
 pub(crate) struct Work {
     pub(crate) step: Step,
@@ -192,9 +170,10 @@ impl Work {
         let memo = instruction.filter(|_| final_outcome);
         if self.step.class.is_mutation() {
             // The task itself was kept before it started.
-            self.file(&receipt, resolved, memo, final_outcome).await?;
+            self.file(&receipt, resolved, call.task(), memo, final_outcome).await?;
         } else {
-            tokio::try_join!(self.keep(Some(call.task())), self.file(&receipt, resolved, memo, final_outcome))?;
+            let file = self.file(&receipt, resolved, call.task(), memo, final_outcome);
+            tokio::try_join!(self.keep(Some(call.task())), file)?;
         }
         Ok(Concluded { how, receipt })
     }
@@ -205,7 +184,7 @@ impl Work {
         let how = How::Reused;
         let states_the_same = |receipt: &Receipt| {
             *receipt.ran() == self.step.id
-                && resolved_id(receipt) == *resolved
+                && receipt.resolved() == *resolved
                 && receipt.meta().get(PROFILE) == known.meta().get(PROFILE)
                 && receipt.outcome() == known.outcome()
         };
@@ -223,7 +202,7 @@ impl Work {
             .collect();
         let receipt = self.receipt(known.outcome().clone(), meta, resolved, true).cause(known.id());
         let receipt = self.shared.sign(receipt)?;
-        tokio::try_join!(self.keep(Some(task)), self.file(&receipt, resolved, None, true))?;
+        tokio::try_join!(self.keep(Some(task)), self.file(&receipt, resolved, task, None, true))?;
         Ok(Concluded { how, receipt })
     }
 
@@ -232,7 +211,7 @@ impl Work {
     async fn fail(&self, failure: Failure) -> Result<Concluded, RunError> {
         let id = self.step.id;
         let receipt = self.shared.sign(self.receipt(failure.into(), BTreeMap::new(), &id, false))?;
-        tokio::try_join!(self.keep(None), self.file(&receipt, &id, None, false))?;
+        tokio::try_join!(self.keep(None), self.file(&receipt, &id, &self.step.task, None, false))?;
         Ok(Concluded { how: How::NotRun, receipt })
     }
 
@@ -265,23 +244,27 @@ impl Work {
         Receipt::builder(self.step.id, outcome).meta(meta)
     }
 
-    /// Files a receipt: under its task where it states the final outcome, and in any case under its own id.
+    /// Files a receipt: under its task and the inputs of that where it states the final outcome, and in any case under its
+    /// own id.
     async fn file(
         &self,
         receipt: &Receipt,
         resolved: &TaskId,
+        task: &Task,
         memo: Option<InstructionId>,
         final_outcome: bool,
     ) -> Result<(), RunError> {
-        let mut tasks = Vec::new();
+        let (mut tasks, mut inputs) = (Vec::new(), Vec::new());
         if final_outcome {
             tasks.push(self.step.id);
+            inputs.extend(self.step.task.links());
             if *resolved != self.step.id {
                 tasks.push(*resolved);
+                inputs.extend(task.links());
             }
         }
         let durability = if self.step.class.is_mutation() { Durability::Synced } else { Durability::Buffered };
-        Ok(self.shared.parts.receipts.file(receipt, &Filing { tasks, memo, durability }).await?)
+        Ok(self.shared.parts.receipts.file(receipt, &Filing { tasks, memo, inputs, durability }).await?)
     }
 }
 

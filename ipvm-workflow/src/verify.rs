@@ -1,7 +1,7 @@
 use ucan_core::{Cid, Ipld, SignatureError, StoreError, Token, verify};
+use ucan_invocation::meta::{FUEL, PROFILE};
 use ucan_invocation::{Await, EffectClass, Outcome, Receipt, Task, TaskError, TaskId};
 
-use crate::step::{FUEL, PROFILE, is_attempt, resolved_id};
 use crate::{Engine, RUN_COMMAND};
 
 /// That a receipt holds, and how far that was checked.
@@ -42,10 +42,10 @@ impl Engine {
         if task.command().as_str() == RUN_COMMAND {
             return Ok(Verification::Run);
         }
-        if is_attempt(&receipt) {
+        if receipt.is_attempt() {
             return Ok(Verification::Attempt);
         }
-        let resolved = self.task(&resolved_id(&receipt)).await?;
+        let resolved = self.task(&receipt.resolved()).await?;
         self.check_inputs(&task, &resolved).await?;
         let handler = parts.router.find(task.subject(), task.command());
         let handler = handler.ok_or_else(|| VerifyError::NoHandler { command: task.command().to_string() })?;

@@ -18,16 +18,17 @@ pub struct Invocation {
     fields: Arc<Parsed>,
 }
 
-#[derive(Debug)]
-struct Parsed {
-    issuer: Did,
+/// The fields of an invocation.
+#[derive(Clone, Debug)]
+pub(crate) struct Parsed {
+    pub(crate) issuer: Did,
     audience: Option<Did>,
-    task: Task,
+    pub(crate) task: Task,
     proofs: Vec<Cid>,
-    expiration: Option<Timestamp>,
-    issued_at: Option<Timestamp>,
-    cause: Option<Cid>,
-    meta: BTreeMap<String, Ipld>,
+    pub(crate) expiration: Option<Timestamp>,
+    pub(crate) issued_at: Option<Timestamp>,
+    pub(crate) cause: Option<Cid>,
+    pub(crate) meta: BTreeMap<String, Ipld>,
 }
 
 /// An invocation on the wire (UCAN Invocation 1.0, "Invocation Payload").
@@ -87,6 +88,11 @@ impl Invocation {
     pub fn from_envelope(envelope: Envelope) -> Result<Self, TokenError> {
         let parsed = envelope.parse_as(&SHAPE, Parsed::read)?;
         Ok(Self { envelope, fields: Arc::new(parsed) })
+    }
+
+    /// What it is made of, without copying anything where there is no other clone of it.
+    pub(crate) fn into_parts(self) -> (Envelope, Parsed) {
+        (self.envelope, Arc::unwrap_or_clone(self.fields))
     }
 
     /// The id of the invocation: the hash of its bytes.

@@ -1,13 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 mod attested;
+#[cfg(feature = "contracts")]
+pub mod contracts;
 mod effect;
 mod entropy;
 mod executor;
 mod handler;
 mod ids;
 mod invocation;
+mod listing;
+mod memo;
 mod memory;
+pub mod meta;
 mod outcome;
 mod promise;
 mod receipt;
@@ -19,6 +24,7 @@ mod service;
 mod store;
 mod task;
 mod transport;
+mod trust;
 #[cfg(feature = "typed")]
 mod typed;
 
@@ -29,6 +35,8 @@ pub use executor::{ExecuteError, Executor, ExecutorParts};
 pub use handler::{Call, CallError, Completion, Config, Handler, Reexecutor, Router};
 pub use ids::{InstructionId, InvocationId, ReceiptId, TaskId};
 pub use invocation::{Authorized, Invocation, InvocationBuilder, InvocationError, authorize};
+pub use listing::{Cursor, Listing, Page, links};
+pub use memo::{Memo, MemoError};
 pub use memory::{MemoryBlocks, MemoryReceipts};
 pub use outcome::{Failure, Outcome};
 pub use promise::{Await, Branch, is_pending, promises, visit};
@@ -39,5 +47,6 @@ pub use revocation::{MemoryRevocations, REVOKE_COMMAND, Revocation, RevocationEr
 pub use store::{BlockStore, Durability, Filing, ReceiptStore};
 pub use task::{Instruction, Task, TaskError};
 pub use transport::{InProcess, Transport, TransportError};
+pub use trust::{Contradiction, Terms, Trust, contradictions};
 #[cfg(feature = "typed")]
 pub use typed::{OutputError, TypedCommand, TypedHandler};

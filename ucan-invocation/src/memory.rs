@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ucan_core::{Cid, StoreError, block};
 
-use crate::{BlockStore, Filing, InstructionId, Receipt, ReceiptId, ReceiptStore, TaskId};
+use crate::{BlockStore, Cursor, Filing, InstructionId, Listing, Page, Receipt, ReceiptId, ReceiptStore, TaskId};
 
 /// Blocks in memory.
 #[derive(Debug, Default)]
@@ -30,51 +30,62 @@ pub struct MemoryReceipts(Mutex<Receipts>);
 
 #[derive(Debug, Default)]
 struct Receipts {
-    by_id: HashMap<ReceiptId, Receipt>,
-    by_task: BTreeMap<TaskId, Vec<ReceiptId>>,
-    by_instruction: BTreeMap<InstructionId, Vec<ReceiptId>>,
+    by_id: HashMap<ReceiptId, Kept>,
+    lists: HashMap<Listing, Vec<ReceiptId>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    receipt: Receipt,
+    listings: BTreeSet<Listing>,
 }
 
 impl Receipts {
-    fn all(&self, ids: Option<&Vec<ReceiptId>>) -> Vec<Receipt> {
-        ids.into_iter().flatten().filter_map(|id| self.by_id.get(id)).cloned().collect()
-    }
-}
-
-fn list<K: Ord>(index: &mut BTreeMap<K, Vec<ReceiptId>>, key: K, id: ReceiptId) {
-    let ids = index.entry(key).or_default();
-    if !ids.contains(&id) {
-        ids.push(id);
+    fn all(&self, listing: &Listing) -> Vec<Receipt> {
+        let ids = self.lists.get(listing).into_iter().flatten();
+        ids.filter_map(|id| self.by_id.get(id)).map(|kept| kept.receipt.clone()).collect()
     }
 }
 
 #[async_trait]
 impl ReceiptStore for MemoryReceipts {
     async fn file(&self, receipt: &Receipt, filing: &Filing) -> Result<(), StoreError> {
-        let mut receipts = lock(&self.0);
         let id = receipt.id();
-        receipts.by_id.insert(id, receipt.clone());
-        for task in &filing.tasks {
-            list(&mut receipts.by_task, *task, id);
-        }
-        if let Some(instruction) = filing.memo {
-            list(&mut receipts.by_instruction, instruction, id);
+        // Before the lock: it may have to hash a large result.
+        let listings = filing.listings(receipt);
+        let mut receipts = lock(&self.0);
+        let Receipts { by_id, lists } = &mut *receipts;
+        let new = || Kept { receipt: receipt.clone(), listings: BTreeSet::new() };
+        let kept = by_id.entry(id).or_insert_with(new);
+        for listing in listings {
+            if kept.listings.insert(listing.clone()) {
+                lists.entry(listing).or_default().push(id);
+            }
         }
         Ok(())
     }
 
     async fn get(&self, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
-        Ok(lock(&self.0).by_id.get(id).cloned())
+        Ok(lock(&self.0).by_id.get(id).map(|kept| kept.receipt.clone()))
     }
 
     async fn by_task(&self, id: &TaskId) -> Result<Vec<Receipt>, StoreError> {
-        let receipts = lock(&self.0);
-        Ok(receipts.all(receipts.by_task.get(id)))
+        Ok(lock(&self.0).all(&Listing::Task(*id)))
     }
 
     async fn by_instruction(&self, id: &InstructionId) -> Result<Vec<Receipt>, StoreError> {
+        Ok(lock(&self.0).all(&Listing::Instruction(*id)))
+    }
+
+    async fn list(&self, listing: &Listing, after: Cursor, limit: usize) -> Result<Page, StoreError> {
         let receipts = lock(&self.0);
-        Ok(receipts.all(receipts.by_instruction.get(id)))
+        let list = receipts.lists.get(listing).map_or(&[][..], Vec::as_slice);
+        // An entry's number is how many there are up to it.
+        let from = usize::try_from(after.number()).unwrap_or(usize::MAX).min(list.len());
+        let rest = list.get(from..).unwrap_or_default();
+        let page = rest.get(..Page::limit(limit)).unwrap_or(rest);
+        let next = (page.len() < rest.len()).then(|| Cursor::after((from + page.len()) as u64));
+        Ok(Page { receipts: page.to_vec(), next })
     }
 }
 

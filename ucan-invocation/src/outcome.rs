@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ucan_core::Ipld;
+use ucan_core::{Cid, Ipld, block, dagcbor};
 
 /// Why a task failed, or may not start: a machine-readable name, a message for people, and what else helps.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,14 +94,44 @@ impl Outcome {
         Ipld::Map([(key.to_owned(), value.clone())].into())
     }
 
+    /// What two executors must agree on: the CID of the outcome as DAG-CBOR, without the message of a failure that has a
+    /// name. Programs branch on the name and the other fields; the message is for people, and may be worded differently.
+    ///
+    /// # Errors
+    /// [`dagcbor::EncodeError`] where a value cannot be carried (NaN, infinity, an integer beyond 64 bits). An outcome
+    /// that was read from a receipt can.
+    pub fn digest(&self) -> Result<Cid, dagcbor::EncodeError> {
+        let mut value = self.to_ipld();
+        if let Ipld::Map(arms) = &mut value
+            && let Some(Ipld::Map(error)) = arms.get_mut("error")
+            && error.contains_key("name")
+        {
+            error.remove("message");
+        }
+        Ok(block::dag_cbor_cid(&dagcbor::encode(&value)?))
+    }
+
     /// Reads an outcome: a map with exactly one key, `ok` or `error`.
     #[must_use]
     pub fn from_ipld(value: &Ipld) -> Option<Self> {
+        Self::is_outcome(value).then(|| Self::take(value.clone())).flatten()
+    }
+
+    /// Whether `value` can be read as an outcome.
+    pub(crate) fn is_outcome(value: &Ipld) -> bool {
+        match value {
+            Ipld::Map(map) => map.len() == 1 && map.keys().all(|key| key == "ok" || key == "error"),
+            _ => false,
+        }
+    }
+
+    /// Reads an outcome out of a value that is not needed any more.
+    pub(crate) fn take(value: Ipld) -> Option<Self> {
         let Ipld::Map(map) = value else { return None };
-        let mut entries = map.iter();
+        let mut entries = map.into_iter();
         match (entries.next(), entries.next()) {
-            (Some((key, value)), None) if key == "ok" => Some(Self::Ok(value.clone())),
-            (Some((key, value)), None) if key == "error" => Some(Self::Error(value.clone())),
+            (Some((key, value)), None) if key == "ok" => Some(Self::Ok(value)),
+            (Some((key, value)), None) if key == "error" => Some(Self::Error(value)),
             _ => None,
         }
     }

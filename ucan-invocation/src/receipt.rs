@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use ucan_core::{Cid, Command, Did, Envelope, Ipld, Issuer, Purpose, SignError, Timestamp, Token, TokenError};
 
-use crate::{Invocation, InvocationBuilder, Outcome, ReceiptId, TaskId};
+use crate::invocation::Parsed;
+use crate::{Invocation, InvocationBuilder, Outcome, ReceiptId, TaskId, meta};
 
 /// The command of every receipt.
 pub const RECEIPT_COMMAND: &str = "/ucan/assert/receipt";
@@ -12,12 +13,22 @@ pub const RECEIPT_COMMAND: &str = "/ucan/assert/receipt";
 ///
 /// On the wire it is an invocation of `/ucan/assert/receipt` whose issuer and subject are the executor, with arguments
 /// `{out: {ok: ..} | {error: ..}, ran: &Task}`. Decoding checks that shape; only
-/// [`verify`](ucan_core::verify) checks the signature.
+/// [`verify`](ucan_core::verify) checks the signature. Cloning it is cheap.
 #[derive(Clone, Debug)]
 pub struct Receipt {
-    invocation: Invocation,
+    envelope: Envelope,
+    fields: Arc<Stated>,
+}
+
+#[derive(Debug)]
+struct Stated {
+    issuer: Did,
     ran: TaskId,
     outcome: Outcome,
+    meta: BTreeMap<String, Ipld>,
+    cause: Option<ReceiptId>,
+    issued_at: Option<Timestamp>,
+    expiration: Option<Timestamp>,
 }
 
 impl Receipt {
@@ -35,67 +46,104 @@ impl Receipt {
     }
 
     fn from_invocation(invocation: Invocation) -> Result<Self, ReceiptError> {
-        let (ran, outcome) = statement(&invocation)?;
+        let (ran, _) = check(&invocation)?;
         let issuer = invocation.issuer();
         if !issuer.same_principal(invocation.subject())
             || invocation.audience().is_some_and(|aud| !aud.same_principal(issuer))
         {
             return Err(ReceiptError::Issuer);
         }
-        Ok(Self { ran, outcome, invocation })
+        let (envelope, Parsed { issuer, task, meta, cause, issued_at, expiration, .. }) = invocation.into_parts();
+        let outcome = task.into_args().remove("out").and_then(Outcome::take).ok_or(ReceiptError::Argument("out"))?;
+        let cause = cause.map(ReceiptId::new);
+        Ok(Self { envelope, fields: Arc::new(Stated { issuer, ran, outcome, meta, cause, issued_at, expiration }) })
     }
 
     /// The id of the receipt: the hash of its bytes.
     #[must_use]
     pub fn id(&self) -> ReceiptId {
-        ReceiptId::new(*self.invocation.envelope().cid())
+        ReceiptId::new(*self.envelope.cid())
     }
 
     /// The token as it was received or signed.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.invocation.envelope().bytes()
+        self.envelope.bytes()
     }
 
     /// The task that was run, as it was invoked.
     #[must_use]
     pub fn ran(&self) -> &TaskId {
-        &self.ran
+        &self.fields.ran
     }
 
     /// What came of it.
     #[must_use]
     pub fn outcome(&self) -> &Outcome {
-        &self.outcome
+        &self.fields.outcome
     }
 
     /// Metadata: fuel, determinism profile and the like.
     #[must_use]
     pub fn meta(&self) -> &BTreeMap<String, Ipld> {
-        self.invocation.meta()
+        &self.fields.meta
+    }
+
+    /// The determinism profile under which the result was computed, as the metadata has it.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Ipld> {
+        self.meta().get(meta::PROFILE)
+    }
+
+    /// The task that was really run: the one with its promises resolved, where the metadata links one.
+    #[must_use]
+    pub fn resolved(&self) -> TaskId {
+        match self.meta().get(meta::RESOLVED) {
+            Some(Ipld::Link(cid)) => TaskId::new(*cid),
+            _ => self.fields.ran,
+        }
+    }
+
+    /// Whether it states what came of an attempt only, and not the final outcome of its task.
+    #[must_use]
+    pub fn is_attempt(&self) -> bool {
+        self.meta().get(meta::ATTEMPT) == Some(&Ipld::Bool(true))
+    }
+
+    /// Whether `other` is the same statement of the same issuer: the signed bytes are equal. A signature can sometimes be
+    /// spelled in another way (ECDSA), which makes another token and another [id](Self::id), but no second statement.
+    #[must_use]
+    pub fn same_statement(&self, other: &Self) -> bool {
+        self.envelope.signed_bytes() == other.envelope.signed_bytes()
     }
 
     /// The receipt that this one rests on.
     #[must_use]
     pub fn cause(&self) -> Option<ReceiptId> {
-        self.invocation.cause().map(|cid| ReceiptId::new(*cid))
+        self.fields.cause
     }
 
     /// When the executor says that it signed the receipt.
     #[must_use]
     pub fn issued_at(&self) -> Option<Timestamp> {
-        self.invocation.issued_at()
+        self.fields.issued_at
     }
 
     /// Until when the executor stands by the result; `None` is for ever.
     #[must_use]
     pub fn expiration(&self) -> Option<Timestamp> {
-        self.invocation.expiration()
+        self.fields.expiration
     }
 }
 
 /// What a receipt states, whoever issued it: the task, and what came of it.
 pub(crate) fn statement(invocation: &Invocation) -> Result<(TaskId, Outcome), ReceiptError> {
+    let (ran, outcome) = check(invocation)?;
+    Ok((ran, Outcome::from_ipld(outcome).ok_or(ReceiptError::Argument("out"))?))
+}
+
+/// Checks that an invocation has the shape of a receipt, whoever issued it: the task, and what can be read as an outcome.
+fn check(invocation: &Invocation) -> Result<(TaskId, &Ipld), ReceiptError> {
     if invocation.command().as_str() != RECEIPT_COMMAND {
         return Err(ReceiptError::NotAReceipt { command: invocation.command().to_string() });
     }
@@ -104,21 +152,21 @@ pub(crate) fn statement(invocation: &Invocation) -> Result<(TaskId, Outcome), Re
         return Err(ReceiptError::UnknownArgument(key.clone()));
     }
     let Some(Ipld::Link(ran)) = args.get("ran") else { return Err(ReceiptError::Argument("ran")) };
-    let outcome = args.get("out").and_then(Outcome::from_ipld).ok_or(ReceiptError::Argument("out"))?;
+    let outcome = args.get("out").filter(|out| Outcome::is_outcome(out)).ok_or(ReceiptError::Argument("out"))?;
     Ok((TaskId::new(*ran), outcome))
 }
 
 impl Token for Receipt {
     fn envelope(&self) -> &Envelope {
-        self.invocation.envelope()
+        &self.envelope
     }
 
     fn issuer(&self) -> &Did {
-        self.invocation.issuer()
+        &self.fields.issuer
     }
 
     fn purpose(&self) -> Purpose {
-        self.invocation.purpose()
+        Purpose::Invocation
     }
 }
 
@@ -169,8 +217,10 @@ impl ReceiptBuilder {
         if let Some(at) = issued_at {
             builder = builder.issued_at(at);
         }
-        let invocation = builder.sign(executor)?;
-        Ok(Receipt { invocation, ran, outcome })
+        let (envelope, Parsed { issuer, meta, cause, issued_at, expiration, .. }) =
+            builder.sign(executor)?.into_parts();
+        let cause = cause.map(ReceiptId::new);
+        Ok(Receipt { envelope, fields: Arc::new(Stated { issuer, ran, outcome, meta, cause, issued_at, expiration }) })
     }
 }
 

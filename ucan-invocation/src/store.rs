@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ucan_core::{Cid, StoreError};
 
-use crate::{InstructionId, Receipt, ReceiptId, TaskId};
+use crate::{Cursor, InstructionId, Listing, Page, Receipt, ReceiptId, TaskId};
 
 /// Content-addressed blocks: components, tasks, workflows, inputs.
 ///
@@ -36,12 +36,18 @@ pub enum Durability {
 }
 
 /// Under what a receipt is to be found, derived by the executor that files it: never from what the receipt claims.
+///
+/// What is part of the receipt itself, its issuer and what its outcome gave, needs no derivation: see
+/// [`Filing::listings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filing {
     /// The ids of the task: as it was invoked and, where it held promises, as it was resolved.
     pub tasks: Vec<TaskId>,
     /// The input address, where the result is to be reused for equal instructions.
     pub memo: Option<InstructionId>,
+    /// What the arguments of the task link to ([`Task::links`](crate::Task::links)), as it was invoked and as it was
+    /// resolved.
+    pub inputs: Vec<Cid>,
     /// When it has to be durable.
     pub durability: Durability,
 }
@@ -50,7 +56,8 @@ pub struct Filing {
 ///
 /// # Contract
 /// The store keeps what it is given; whether a receipt is to be believed is for its reader to check. Filing the same
-/// receipt again adds its filings. Lists come back in the order of filing.
+/// receipt again adds its filings. Lists come back in the order of filing, and a receipt is once in each, where it was
+/// filed first.
 #[async_trait]
 pub trait ReceiptStore: fmt::Debug + Send + Sync {
     /// Keeps `receipt` and lists it as `filing` says.
@@ -76,4 +83,11 @@ pub trait ReceiptStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`ReceiptStore::get`].
     async fn by_instruction(&self, id: &InstructionId) -> Result<Vec<Receipt>, StoreError>;
+
+    /// The receipts in `listing` after a place in it, at most [`Page::limit`] of `limit`. What is filed meanwhile comes
+    /// at the end of a list, so that going on from page to page misses nothing and repeats nothing.
+    ///
+    /// # Errors
+    /// As [`ReceiptStore::get`].
+    async fn list(&self, listing: &Listing, after: Cursor, limit: usize) -> Result<Page, StoreError>;
 }

@@ -57,6 +57,13 @@ impl Task {
         }
     }
 
+    pub(crate) fn into_args(self) -> BTreeMap<String, Ipld> {
+        match self.args {
+            Ipld::Map(args) => args,
+            _ => BTreeMap::new(),
+        }
+    }
+
     /// The arguments as one value, which is a map: what policies are about.
     #[must_use]
     pub fn args_value(&self) -> &Ipld {

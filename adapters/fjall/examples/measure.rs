@@ -80,7 +80,11 @@ fn receipt(number: u64) -> (Receipt, Filing) {
     nonce[..8].copy_from_slice(&number.to_le_bytes());
     let receipt =
         Receipt::builder(task, Outcome::Ok(Ipld::Bytes(vec![number as u8; 180]))).sign(&issuer, nonce).unwrap();
-    let filing =
-        Filing { tasks: vec![task], memo: Some(InstructionId::new(*task.cid())), durability: Durability::Synced };
+    let filing = Filing {
+        tasks: vec![task],
+        memo: Some(InstructionId::new(*task.cid())),
+        inputs: vec![],
+        durability: Durability::Synced,
+    };
     (receipt, filing)
 }

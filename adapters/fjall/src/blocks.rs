@@ -38,16 +38,25 @@ impl Blocks {
 
     /// What the database has under `cid`.
     pub(crate) fn find(&self, cid: &Cid) -> Result<Option<Found>, StoreError> {
-        let what = format!("block {cid}");
-        let Some(row) = self.db.get(&what, &rows::block(cid))? else { return Ok(None) };
+        let what = format_args!("block {cid}");
+        let Some(row) = self.db.get(what, &rows::block(cid))? else { return Ok(None) };
         match Stored::decode(&row) {
             Some(Stored::Inline(bytes)) => {
                 verify(cid, bytes)?;
                 Ok(Some(Found::Bytes(Bytes::copy_from_slice(bytes))))
             }
             Some(Stored::File(_)) => Ok(Some(Found::File)),
-            None => Err(StoreError::corrupt(what, "its row is malformed")),
+            None => Err(StoreError::corrupt(what.to_string(), "its row is malformed")),
         }
+    }
+
+    /// What `read` makes of the row of a block, unverified; `None` where the block is no row.
+    pub(crate) fn inline<T>(&self, cid: &Cid, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>, StoreError> {
+        let row = self.db.get(format_args!("block {cid}"), &rows::block(cid))?;
+        Ok(match row.as_deref().and_then(Stored::decode) {
+            Some(Stored::Inline(bytes)) => read(bytes),
+            _ => None,
+        })
     }
 
     /// Reads the file of a block that the database says is one.
@@ -60,9 +69,9 @@ impl Blocks {
 
     /// Whether the block is there. A file of the wrong length is not, so that putting the block again mends it.
     pub(crate) fn check(&self, cid: &Cid, depth: Depth) -> Result<bool, StoreError> {
-        let what = format!("block {cid}");
+        let what = format_args!("block {cid}");
         let row = match depth {
-            Depth::Present => self.db.get(&what, &rows::block(cid))?,
+            Depth::Present => self.db.get(what, &rows::block(cid))?,
             Depth::Read => match self.find(cid)? {
                 None => return Ok(false),
                 Some(Found::Bytes(_)) => return Ok(true),
@@ -71,10 +80,10 @@ impl Blocks {
         };
         match row.as_deref().map(Stored::decode) {
             None => Ok(false),
-            Some(None) => Err(StoreError::corrupt(what, "its row is malformed")),
+            Some(None) => Err(StoreError::corrupt(what.to_string(), "its row is malformed")),
             Some(Some(Stored::Inline(_))) => Ok(true),
             Some(Some(Stored::File(length))) => {
-                Ok(self.files.length(cid).map_err(|error| StoreError::io(what, error))? == Some(length))
+                Ok(self.files.length(cid).map_err(|error| StoreError::io(what.to_string(), error))? == Some(length))
             }
         }
     }

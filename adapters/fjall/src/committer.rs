@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use ucan_core::StoreError;
+use ucan_core::{Cid, StoreError};
 
 use crate::db::Db;
 use crate::head::{Claim, HeadFile};
 use crate::record::{Head, Record};
-use crate::rows;
+use crate::rows::{self, List};
 
 /// The most requests in one batch.
 const BATCH: usize = 256;
@@ -167,38 +167,75 @@ impl Committer {
             Some((key, value)) if missing(&key)? => Some((key, value)),
             _ => None,
         };
-        let mut indexes = BTreeSet::new();
-        for key in rows::indexes(&record) {
-            // Index rows come with the block that they name or after it: where that is new, so are they.
-            if block.is_some() || missing(&key)? {
-                indexes.insert(key);
-            }
-        }
         let record = match record {
             // Journal entries are all kept, as they come.
             Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } => record,
-            _ if block.is_none() && indexes.is_empty() => return Ok(()),
+            Record::Block(_) if block.is_none() => return Ok(()),
             // A receipt that is filed again is recorded with what is new about it.
-            Record::Receipt { id, memo, tasks } => Record::Receipt {
-                id,
-                memo: memo.filter(|of| indexes.contains(&rows::entry(rows::memo(of), &id))),
-                tasks: tasks.into_iter().filter(|of| indexes.contains(&rows::entry(rows::task(of), &id))).collect(),
-            },
+            Record::Receipt { id, mut lists } => {
+                let known = if block.is_none() { self.lists(rows, &id)? } else { BTreeSet::new() };
+                lists.retain(|list| !known.contains(list));
+                if block.is_none() && lists.is_empty() {
+                    return Ok(());
+                }
+                Record::Receipt { id, lists }
+            }
             Record::Block(_) | Record::Delegation { .. } | Record::Revocation { .. } | Record::Claim(_) => record,
         };
 
         let bytes = record.encode();
-        *head = head.next(&bytes);
-        let number = head.sequence.to_be_bytes().to_vec();
+        let next = head.next(&bytes);
+        let mut indexes = rows::indexes(&record, next.sequence);
+        // These are listed once, by the first record that asks for it. With a new block, so is its row.
+        if let Record::Delegation { .. } | Record::Intent { .. } | Record::Revocation { .. } | Record::Claim(_) = record
+            && block.is_none()
+        {
+            let mut new = Vec::with_capacity(indexes.len());
+            for key in indexes {
+                if missing(&key)? {
+                    new.push(key);
+                }
+            }
+            indexes = new;
+            if indexes.is_empty() && !matches!(record, Record::Intent { .. }) {
+                return Ok(());
+            }
+        }
+        let number = next.sequence.to_be_bytes().to_vec();
+        // The rows of receipts have the number in their keys.
+        let value = if let Record::Receipt { .. } = record { Vec::new() } else { number.clone() };
+        *head = next;
         rows.0.insert(rows::log(head.sequence), Some(rows::log_value(head, &bytes)));
         rows.0.extend(block.map(|(key, value)| (key, Some(value))));
-        rows.0.extend(indexes.into_iter().map(|key| (key, Some(number.clone()))));
+        rows.0.extend(indexes.into_iter().map(|key| (key, Some(value.clone()))));
         match &record {
             Record::Started { run, .. } => drop(rows.0.insert(rows::open(run), Some(number))),
             Record::Finished { run, .. } => drop(rows.0.insert(rows::open(run), None)),
             _ => {}
         }
         Ok(())
+    }
+
+    /// The lists that the receipt `id` is in, by what its records say, written and about to be.
+    fn lists(&self, rows: &Rows, id: &Cid) -> Result<BTreeSet<List>, StoreError> {
+        let what = "the records of a receipt";
+        let malformed = || StoreError::corrupt(format!("{what} {id}"), "a row is missing or malformed");
+        let prefix = rows::filed(id);
+        let written = self.db.prefix(what, &prefix)?;
+        let written = written.iter().map(|(key, _)| key.to_vec());
+        let waiting = rows.0.range(prefix.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&prefix));
+        let mut lists = BTreeSet::new();
+        for key in written.chain(waiting.cloned()) {
+            let log = rows::log(key.get(prefix.len()..).and_then(rows::number).ok_or_else(malformed)?);
+            let stored = match rows.0.get(&log) {
+                Some(waiting) => waiting.clone(),
+                None => self.db.get(what, &log)?.map(|row| row.to_vec()),
+            };
+            let record = stored.as_deref().and_then(rows::split_log_value).and_then(|(_, bytes)| Record::decode(bytes));
+            let Some(Record::Receipt { lists: listed, .. }) = record else { return Err(malformed()) };
+            lists.extend(listed);
+        }
+        Ok(lists)
     }
 
     /// Writes the batch; with `sync`, all that was written so far is durable and claimed by `HEAD` on return.

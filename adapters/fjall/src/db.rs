@@ -1,5 +1,8 @@
 //! The database, with its errors made ours and its panics caught.
+//!
+//! What is read is named by something that is only formatted where reading it fails.
 
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -60,17 +63,28 @@ impl Db {
         View { snapshot: self.database.snapshot(), rows: self.rows.clone() }
     }
 
-    pub(crate) fn get(&self, what: &str, key: &[u8]) -> Result<Option<fjall::Slice>, StoreError> {
+    pub(crate) fn get(&self, what: impl Display, key: &[u8]) -> Result<Option<fjall::Slice>, StoreError> {
         guarded(what, || self.rows.get(key))
     }
 
-    pub(crate) fn contains(&self, what: &str, key: &[u8]) -> Result<bool, StoreError> {
+    pub(crate) fn contains(&self, what: impl Display, key: &[u8]) -> Result<bool, StoreError> {
         guarded(what, || self.rows.contains_key(key))
     }
 
     /// All rows whose keys begin with `prefix`, in the order of their keys.
-    pub(crate) fn prefix(&self, what: &str, prefix: &[u8]) -> Result<Vec<fjall::KvPair>, StoreError> {
+    pub(crate) fn prefix(&self, what: impl Display, prefix: &[u8]) -> Result<Vec<fjall::KvPair>, StoreError> {
         guarded(what, || self.rows.prefix(prefix).map(fjall::Guard::into_inner).collect())
+    }
+
+    /// At most `limit` rows with keys from `from` to before `to`, in the order of their keys.
+    pub(crate) fn range(
+        &self,
+        what: impl Display,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<fjall::KvPair>, StoreError> {
+        guarded(what, || self.rows.range(from..to).take(limit).map(fjall::Guard::into_inner).collect())
     }
 
     /// Writes rows (`None` removes) in one atomic batch, and syncs it and all before it if `sync` says so.
@@ -115,18 +129,25 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn contains(&self, what: &str, key: &[u8]) -> Result<bool, StoreError> {
+    pub(crate) fn contains(&self, what: impl Display, key: &[u8]) -> Result<bool, StoreError> {
         guarded(what, || self.snapshot.contains_key(&self.rows, key))
     }
 
-    pub(crate) fn prefix(&self, what: &str, prefix: &[u8]) -> Result<Vec<fjall::KvPair>, StoreError> {
+    /// How many rows have keys that begin with `prefix`.
+    pub(crate) fn count(&self, what: impl Display, prefix: &[u8]) -> Result<u64, StoreError> {
+        guarded(what, || {
+            self.snapshot.prefix(&self.rows, prefix).try_fold(0, |count, row| row.key().map(|_| count + 1))
+        })
+    }
+
+    pub(crate) fn prefix(&self, what: impl Display, prefix: &[u8]) -> Result<Vec<fjall::KvPair>, StoreError> {
         guarded(what, || self.snapshot.prefix(&self.rows, prefix).map(fjall::Guard::into_inner).collect())
     }
 
     /// At most `limit` rows with keys from `from` to before `to`.
     pub(crate) fn range(
         &self,
-        what: &str,
+        what: impl Display,
         from: &[u8],
         to: &[u8],
         limit: usize,
@@ -137,16 +158,18 @@ impl View {
 
 /// Runs `f`, and turns what fjall may answer, or panic with, into an error. It has assertions about what it reads from
 /// its files, and a file that is damaged must not bring the host down.
-pub(crate) fn guarded<T>(what: &str, f: impl FnOnce() -> fjall::Result<T>) -> Result<T, StoreError> {
+pub(crate) fn guarded<T>(what: impl Display, f: impl FnOnce() -> fjall::Result<T>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(classified(what, error)),
-        Err(panic) => Err(StoreError::corrupt(what, format_args!("the database gave up: {}", message(&*panic)))),
+        Err(panic) => {
+            Err(StoreError::corrupt(what.to_string(), format_args!("the database gave up: {}", message(&*panic))))
+        }
     }
 }
 
 /// Failures of the medium are told from files that are not as they were written.
-fn classified(what: &str, error: fjall::Error) -> StoreError {
+fn classified(what: impl Display, error: fjall::Error) -> StoreError {
     let kind = match &error {
         fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => Some(error.kind()),
         fjall::Error::Poisoned | fjall::Error::Locked | fjall::Error::KeyspaceDeleted => Some(ErrorKind::Other),
@@ -155,9 +178,9 @@ fn classified(what: &str, error: fjall::Error) -> StoreError {
     match kind {
         None
         | Some(ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::NotFound) => {
-            StoreError::corrupt(what, format_args!("{error:?}"))
+            StoreError::corrupt(what.to_string(), format_args!("{error:?}"))
         }
-        Some(_) => StoreError::io(what, error),
+        Some(_) => StoreError::io(what.to_string(), error),
     }
 }
 

@@ -141,6 +141,14 @@ pub enum Damage {
         /// What is missing.
         what: String,
     },
+    /// Receipts are listed where the log does not list them.
+    #[error("the lists of receipts have {found} rows, and the log lists {listed}")]
+    Unlisted {
+        /// How many rows there are.
+        found: u64,
+        /// How many there should be.
+        listed: u64,
+    },
     /// Something is stored that the log says is over, or not yet there.
     #[error("the index of open runs disagrees with the log about {run}")]
     OpenRun {

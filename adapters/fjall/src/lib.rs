@@ -8,6 +8,7 @@ mod files;
 mod folder;
 mod head;
 mod journal;
+mod recent;
 mod record;
 mod revocations;
 mod rows;

@@ -3,6 +3,8 @@
 use sha2::{Digest, Sha256};
 use ucan_core::Cid;
 
+use crate::rows::List;
+
 /// Up to where a log reaches: the number of its last record, and the hash that binds all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -34,8 +36,8 @@ impl Head {
 pub(crate) enum Record {
     /// A block was put.
     Block(Cid),
-    /// A receipt was filed.
-    Receipt { id: Cid, memo: Option<Cid>, tasks: Vec<Cid> },
+    /// A receipt was filed, in these lists.
+    Receipt { id: Cid, lists: Vec<List> },
     /// A delegation was put. A powerline has an empty subject.
     Delegation { id: Cid, audience: String, subject: String },
     /// A run was accepted.
@@ -86,12 +88,7 @@ impl Record {
             bytes.extend(cid.to_bytes());
         }
         match self {
-            Self::Receipt { memo, tasks, .. } => {
-                bytes.push(u8::from(memo.is_some()));
-                for cid in memo.iter().chain(tasks) {
-                    bytes.extend(cid.to_bytes());
-                }
-            }
+            Self::Receipt { lists, .. } => lists.iter().for_each(|list| bytes.extend(list.as_bytes())),
             // No DID has a space in it.
             Self::Delegation { audience, subject, .. } => bytes.extend(format!("{audience} {subject}").as_bytes()),
             Self::Revocation { by, .. } => bytes.extend(by.as_bytes()),
@@ -107,18 +104,11 @@ impl Record {
             BLOCK => Self::Block(cid(&mut rest)?),
             RECEIPT => {
                 let id = cid(&mut rest)?;
-                let (&has_memo, cids) = rest.split_first()?;
-                rest = cids;
-                let memo = match has_memo {
-                    0 => None,
-                    1 => Some(cid(&mut rest)?),
-                    _ => return None,
-                };
-                let mut tasks = Vec::new();
+                let mut lists = Vec::new();
                 while !rest.is_empty() {
-                    tasks.push(cid(&mut rest)?);
+                    lists.push(List::read(&mut rest)?);
                 }
-                Self::Receipt { id, memo, tasks }
+                Self::Receipt { id, lists }
             }
             DELEGATION => {
                 let id = cid(&mut rest)?;
@@ -147,15 +137,24 @@ fn cid(rest: &mut &[u8]) -> Option<Cid> {
 mod tests {
     use super::*;
     use ucan_core::block;
+    use ucan_invocation::{InstructionId, Listing, TaskId};
 
     #[test]
     fn records_survive_encoding() {
         let [a, b, c] = [b"a", b"b", b"c"].map(|bytes| block::raw_cid(bytes));
+        let lists = [
+            Listing::Task(TaskId::new(b)),
+            Listing::Instruction(InstructionId::new(c)),
+            Listing::Input(b),
+            Listing::Output(c),
+            Listing::Issuer("did:key:zAlice".into()),
+        ];
+        let lists: Vec<_> = lists.iter().map(List::of).collect();
         for record in [
             Record::Block(a),
-            Record::Receipt { id: a, memo: None, tasks: vec![] },
-            Record::Receipt { id: a, memo: Some(b), tasks: vec![b, c] },
-            Record::Receipt { id: a, memo: None, tasks: vec![c] },
+            Record::Receipt { id: a, lists: vec![] },
+            Record::Receipt { id: a, lists: lists.clone() },
+            Record::Receipt { id: a, lists: lists[3..].to_vec() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: "did:web:b".into() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: String::new() },
             Record::Started { run: a, workflow: b },

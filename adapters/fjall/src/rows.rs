@@ -3,32 +3,46 @@
 //! | key | value |
 //! |---|---|
 //! | `b` CID | a block: `0` and its bytes, or `1` and its length where the bytes are a file |
+//! | `c` task | the task was claimed: the number of the record |
 //! | `d` sha2-256 of the audience, of the subject, CID | a delegation of that audience about that subject (an empty text for powerlines): the number of its record |
+//! | `f` receipt, number | the record of this number filed the receipt |
 //! | `i` task | an intent was written: the number of its first record |
 //! | `l` number, big-endian | the log: chain hash, record |
-//! | `m` instruction, receipt | a receipt answers the instruction: the number of its record |
-//! | `c` task | the task was claimed: the number of the record |
+//! | `m` instruction, number, receipt | a receipt answers the instruction |
+//! | `n` CID, number, receipt | the arguments of a receipt's task link to the CID |
 //! | `o` run | the run is not over: the number of the record that started it |
-//! | `r` CID, sha2-256 of the revoker | what has this CID was revoked: the number of the record, which has the revoker |
-//! | `t` task, receipt | a receipt answers the task: the number of its record |
+//! | `r` CID, number, receipt | the outcome of a receipt links to the CID, or is its block |
+//! | `s` sha2-256 of the issuer, number, receipt | the issuer signed the receipt |
+//! | `t` task, number, receipt | a receipt answers the task |
+//! | `v` CID, sha2-256 of the revoker | what has this CID was revoked: the number of the record, which has the revoker |
 //!
-//! CIDs are in their binary form, of which none is the beginning of another. fjall applies a batch in its order, and a
-//! reader may look in between: blocks sort first, so that whoever sees an index row finds the block that it names.
+//! The rows of receipts have no values: the number in their keys is that of the record that first listed the receipt there,
+//! so that lists are in the order of filing. CIDs are in their binary form, of which none is the beginning of another. fjall
+//! applies a batch in its order, and a reader may look in between: blocks sort first, so that whoever sees an index row finds
+//! the block that it names.
 
 use sha2::{Digest, Sha256};
 use ucan_core::Cid;
+use ucan_invocation::Listing;
 
 use crate::record::{Head, Record};
 
 const BLOCK: u8 = b'b';
 const CLAIM: u8 = b'c';
 const AUDIENCE: u8 = b'd';
+const FILED: u8 = b'f';
 const INTENT: u8 = b'i';
 const LOG: u8 = b'l';
 const MEMO: u8 = b'm';
+const INPUT: u8 = b'n';
 const OPEN: u8 = b'o';
-const REVOKED: u8 = b'r';
+const OUTPUT: u8 = b'r';
+const ISSUER: u8 = b's';
 const TASK: u8 = b't';
+const REVOKED: u8 = b'v';
+
+/// The kinds of rows that belong to receipts.
+pub(crate) const OF_RECEIPTS: [u8; 6] = [FILED, MEMO, INPUT, OUTPUT, ISSUER, TASK];
 
 /// The key of the block `id`.
 pub(crate) fn block(id: &Cid) -> Vec<u8> {
@@ -70,9 +84,65 @@ pub(crate) fn log(sequence: u64) -> Vec<u8> {
     key(LOG, &sequence.to_be_bytes())
 }
 
-/// The beginning of the keys of all receipts that answer `instruction`.
-pub(crate) fn memo(instruction: &Cid) -> Vec<u8> {
-    key(MEMO, &instruction.to_bytes())
+/// The beginning of the keys that name the records of `receipt`.
+pub(crate) fn filed(receipt: &Cid) -> Vec<u8> {
+    key(FILED, &receipt.to_bytes())
+}
+
+/// A list of receipts: the beginning of the keys of its rows, which says by itself where it ends.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct List(Vec<u8>);
+
+impl List {
+    pub(crate) fn of(listing: &Listing) -> Self {
+        Self(match listing {
+            Listing::Task(id) => key(TASK, &id.cid().to_bytes()),
+            Listing::Instruction(id) => key(MEMO, &id.cid().to_bytes()),
+            Listing::Input(cid) => key(INPUT, &cid.to_bytes()),
+            Listing::Output(cid) => key(OUTPUT, &cid.to_bytes()),
+            Listing::Issuer(issuer) => key(ISSUER, &Sha256::digest(issuer.as_bytes())),
+        })
+    }
+
+    /// Takes a list from the beginning of `rest`; `None` where there is none.
+    pub(crate) fn read(rest: &mut &[u8]) -> Option<Self> {
+        let (&kind, mut after) = rest.split_first()?;
+        match kind {
+            TASK | MEMO | INPUT | OUTPUT => drop(Cid::read_bytes(&mut after).ok()?),
+            ISSUER => after = after.get(32..)?,
+            _ => return None,
+        }
+        let list = rest.get(..rest.len() - after.len())?.to_vec();
+        *rest = after;
+        Some(Self(list))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The beginning of the key of the row that the record `number` wrote, or of the first one after it.
+    pub(crate) fn from(&self, number: u64) -> Vec<u8> {
+        numbered(&self.0, number)
+    }
+
+    /// The key of the row that lists `receipt`.
+    fn row(&self, number: u64, receipt: &Cid) -> Vec<u8> {
+        entry(self.from(number), receipt)
+    }
+
+    /// The number and the receipt in the key of a row of this list.
+    pub(crate) fn split(&self, key: &[u8]) -> Option<(u64, Cid)> {
+        let (number, receipt) = key.get(self.0.len()..)?.split_first_chunk()?;
+        Some((u64::from_be_bytes(*number), Cid::try_from(receipt).ok()?))
+    }
+}
+
+fn numbered(prefix: &[u8], number: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(prefix.len() + 48);
+    key.extend(prefix);
+    key.extend(number.to_be_bytes());
+    key
 }
 
 /// The beginning of the keys of all runs that are not over.
@@ -83,11 +153,6 @@ pub(crate) fn open_runs() -> Vec<u8> {
 /// The key of the open run `run`.
 pub(crate) fn open(run: &Cid) -> Vec<u8> {
     key(OPEN, &run.to_bytes())
-}
-
-/// The beginning of the keys of all receipts that answer `task`.
-pub(crate) fn task(task: &Cid) -> Vec<u8> {
-    key(TASK, &task.to_bytes())
 }
 
 fn key(kind: u8, rest: &[u8]) -> Vec<u8> {
@@ -113,12 +178,13 @@ pub(crate) fn last_cid(key: &[u8], before: usize) -> Option<Cid> {
     Cid::try_from(key.get(before..)?).ok()
 }
 
-/// The index rows that `record` asks for, apart from those of open runs, which come and go. Each is written once, by
-/// the first record that asks for it, and never altered.
-pub(crate) fn indexes(record: &Record) -> Vec<Vec<u8>> {
+/// The index rows that `record`, being the record `number`, asks for, apart from those of open runs, which come and go.
+/// Each is written once, by the first record that asks for it, and never altered.
+pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
     match record {
-        Record::Receipt { id, memo, tasks } => {
-            tasks.iter().map(|of| entry(task(of), id)).chain(memo.iter().map(|of| entry(self::memo(of), id))).collect()
+        Record::Receipt { id, lists } => {
+            let filed = numbered(&filed(id), number);
+            [filed].into_iter().chain(lists.iter().map(|list| list.row(number, id))).collect()
         }
         Record::Delegation { id, audience, subject } => vec![entry(granted(audience, subject), id)],
         Record::Intent { task, .. } => vec![intent(task)],
@@ -144,7 +210,7 @@ pub(crate) fn split_log_value(value: &[u8]) -> Option<(&[u8; 32], &[u8])> {
     value.split_first_chunk()
 }
 
-/// The number in the key of a log row or in the value of an index row.
+/// The number at the end of the key of a log row or of a row `f`, or in the value of an index row.
 pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_be_bytes)
 }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 use ucan_core::{Cid, StoreError};
+use ucan_invocation::{Receipt, ReceiptId};
 
 use crate::blocks::{self, Blocks, Depth, Found};
 use crate::committer::{Committer, Request, Stop};
@@ -15,8 +16,9 @@ use crate::error::{Damage, OpenError};
 use crate::files::Files;
 use crate::folder::Folder;
 use crate::head::HeadFile;
+use crate::recent::Recent;
 use crate::record::{Head, Record};
-use crate::rows;
+use crate::rows::{self, List};
 use crate::verify::{Report, database, verify};
 
 /// How many writes may wait at the same time; further ones wait for their turn before they are handed over.
@@ -35,6 +37,7 @@ pub struct FjallStore(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     db: Db,
     blocks: Blocks,
+    recent: Recent,
     stop: Stop,
     permits: Arc<Semaphore>,
     /// Tasks whose claims are being written.
@@ -99,6 +102,7 @@ impl FjallStore {
         Ok(Self(Arc::new(Inner {
             db,
             blocks,
+            recent: Recent::default(),
             stop,
             permits: Arc::new(Semaphore::new(WAITING)),
             claiming: Mutex::default(),
@@ -195,6 +199,51 @@ impl FjallStore {
         }
         listed.sort_unstable_by_key(|(number, _)| *number);
         Ok(listed.into_iter().map(|(_, cid)| cid).collect())
+    }
+}
+
+impl FjallStore {
+    /// The receipts in `list` after the record `after`, at most `limit`, each with the number of the record that listed it.
+    pub(crate) fn receipt_ids(
+        &self,
+        list: &List,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, ReceiptId)>, StoreError> {
+        const WHAT: &str = "a list of receipts";
+        // No record has the last number.
+        let (from, to) = (list.from(after.saturating_add(1)), list.from(u64::MAX));
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let rows = self.db()?.range(WHAT, &from, &to, limit)?;
+        let split = |key: &[u8]| list.split(key).ok_or_else(|| StoreError::corrupt(WHAT, "a row is malformed"));
+        rows.iter().map(|(key, _)| split(key).map(|(number, id)| (number, ReceiptId::new(id)))).collect()
+    }
+
+    /// Remembers a receipt that was filed.
+    pub(crate) fn remember(&self, id: ReceiptId, receipt: &Receipt) {
+        self.0.recent.insert(id, receipt);
+    }
+
+    pub(crate) async fn receipt(&self, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
+        // A store that has stopped answers nothing more, not even what it remembers.
+        self.0.stop.check()?;
+        if let Some(receipt) = self.0.recent.get(id) {
+            return Ok(Some(receipt));
+        }
+        // Decoding hashes the bytes anyway: whatever is not the receipt that was asked for is looked at once more, and
+        // verified, to find out why.
+        let decode = |bytes: &[u8]| Receipt::decode(bytes).ok();
+        let receipt = match self.0.blocks.inline(id.cid(), |bytes| decode(bytes).filter(|read| read.id() == *id))? {
+            Some(receipt) => Some(receipt),
+            // A block that hashes to this id and is not a receipt: then there is no such receipt.
+            None => self.block(id.cid()).await?.and_then(|bytes| decode(&bytes)),
+        };
+        if let Some(receipt) = &receipt {
+            self.remember(*id, receipt);
+        }
+        Ok(receipt)
     }
 }
 

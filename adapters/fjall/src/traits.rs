@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use ucan_core::{Cid, Delegation, DelegationStore, Did, StoreError};
-use ucan_invocation::{BlockStore, Durability, Filing, InstructionId, Receipt, ReceiptId, ReceiptStore, TaskId};
+use ucan_invocation::{
+    BlockStore, Cursor, Durability, Filing, InstructionId, Listing, Page, Receipt, ReceiptId, ReceiptStore, TaskId,
+};
 
 use crate::blocks::verify;
 use crate::record::Record;
-use crate::rows;
+use crate::rows::{self, List};
 use crate::store::FjallStore;
 
 /// Small blocks are rows; those of 256 KiB and more are files, read and written on blocking threads.
@@ -26,38 +28,49 @@ impl BlockStore for FjallStore {
     }
 }
 
+/// Receipts that were read or filed lately are kept decoded, within some 32 MiB; whoever reads them from the medium
+/// checks their hash.
 #[async_trait]
 impl ReceiptStore for FjallStore {
     async fn file(&self, receipt: &Receipt, filing: &Filing) -> Result<(), StoreError> {
-        let record = Record::Receipt {
-            id: receipt.id().into(),
-            memo: filing.memo.map(Cid::from),
-            tasks: filing.tasks.iter().copied().map(Cid::from).collect(),
-        };
-        self.write_with_block(record, receipt.bytes(), filing.durability == Durability::Synced).await
+        let id = receipt.id();
+        let lists = filing.listings(receipt).iter().map(List::of).collect();
+        let record = Record::Receipt { id: id.into(), lists };
+        self.write_with_block(record, receipt.bytes(), filing.durability == Durability::Synced).await?;
+        self.remember(id, receipt);
+        Ok(())
     }
 
     async fn get(&self, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
-        // A block that hashes to this id and is not a receipt: then there is no such receipt.
-        Ok(self.block(id.cid()).await?.and_then(|bytes| Receipt::decode(&*bytes).ok()))
+        self.receipt(id).await
     }
 
     async fn by_task(&self, id: &TaskId) -> Result<Vec<Receipt>, StoreError> {
-        self.receipts("the receipts of a task", &rows::task(id.cid())).await
+        self.receipts(&Listing::Task(*id)).await
     }
 
     async fn by_instruction(&self, id: &InstructionId) -> Result<Vec<Receipt>, StoreError> {
-        self.receipts("the receipts of an instruction", &rows::memo(id.cid())).await
+        self.receipts(&Listing::Instruction(*id)).await
+    }
+
+    async fn list(&self, listing: &Listing, after: Cursor, limit: usize) -> Result<Page, StoreError> {
+        let limit = Page::limit(limit);
+        // One more says whether there is more.
+        let mut found = self.receipt_ids(&List::of(listing), after.number(), limit + 1)?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|(number, _)| Cursor::after(*number));
+        Ok(Page { receipts: found.into_iter().map(|(_, id)| id).collect(), next })
     }
 }
 
 impl FjallStore {
-    async fn receipts(&self, what: &str, prefix: &[u8]) -> Result<Vec<Receipt>, StoreError> {
+    async fn receipts(&self, listing: &Listing) -> Result<Vec<Receipt>, StoreError> {
         let mut receipts = Vec::new();
-        for cid in self.listed(what, prefix, 0)? {
-            let receipt = ReceiptStore::get(self, &ReceiptId::new(cid)).await?;
+        for (_, id) in self.receipt_ids(&List::of(listing), 0, usize::MAX)? {
+            let receipt = self.receipt(&id).await?;
             receipts.push(
-                receipt.ok_or_else(|| StoreError::corrupt(format!("receipt {cid}"), "it is listed, and not there"))?,
+                receipt.ok_or_else(|| StoreError::corrupt(format!("receipt {id}"), "it is listed, and not there"))?,
             );
         }
         Ok(receipts)

@@ -69,8 +69,16 @@ impl Report {
 /// Verifies the log from `from` to its end: that it has no gap, that each record continues the chain, that the heads in
 /// `claim` are part of it, and that what the records list is there. Answers the last record and what was found.
 pub(crate) fn verify(view: &View, blocks: &Blocks, claim: &Claim, from: Head, depth: Depth) -> (Head, Report) {
-    let mut walk =
-        Walk { view, blocks, depth, head: from, ahead: Vec::new(), runs: BTreeMap::new(), report: Report::default() };
+    let mut walk = Walk {
+        view,
+        blocks,
+        depth,
+        head: from,
+        ahead: Vec::new(),
+        runs: BTreeMap::new(),
+        listed: 0,
+        report: Report::default(),
+    };
     // Nothing after a break in the chain can be told from what somebody else put there: the walk ends.
     let walked = walk.all(claim);
     let Walk { head, mut report, .. } = walk;
@@ -89,6 +97,8 @@ struct Walk<'a> {
     ahead: Vec<LogRow>,
     /// Runs that the log has come across, and whether they are open.
     runs: BTreeMap<Cid, bool>,
+    /// How many rows of receipts the log has asked for.
+    listed: u64,
     report: Report,
 }
 
@@ -116,7 +126,23 @@ impl Walk<'_> {
         if self.head.sequence < claim.head.sequence {
             return Err(Damage::Lost { claimed: claim.head.sequence, held: self.head.sequence });
         }
+        if from.sequence == 0 && self.depth == Depth::Read {
+            self.receipts()?;
+        }
         self.open_runs(from.sequence == 0)
+    }
+
+    /// After a walk over the whole log that missed no row: there are no others either.
+    fn receipts(&mut self) -> Result<(), Damage> {
+        let mut found = 0;
+        for kind in rows::OF_RECEIPTS {
+            found += self.view.count("the lists of receipts", &[kind]).map_err(database)?;
+        }
+        // What is missing was reported where the log lists it.
+        if found > self.listed {
+            self.report.add(Damage::Unlisted { found, listed: self.listed });
+        }
+        Ok(())
     }
 
     /// The record from which the walk goes on must be the one that was written down.
@@ -159,7 +185,11 @@ impl Walk<'_> {
                 Err(error) => self.report.add(Damage::Block { cid: id.to_string(), detail: error.to_string() }),
             }
         }
-        for key in rows::indexes(record) {
+        let indexes = rows::indexes(record, sequence);
+        if let Record::Receipt { .. } = record {
+            self.listed += indexes.len() as u64;
+        }
+        for key in indexes {
             if !self.has("an index", &key)? {
                 self.report.add(Damage::Missing { sequence, what: "an index row".to_owned() });
             }

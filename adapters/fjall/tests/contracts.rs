@@ -7,14 +7,13 @@ use std::fs;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use common::{
-    blocks_conform, cid, delegation, delegations_conform, filing, instruction, issuer, receipt, receipts_conform, task,
-};
+use common::{cid, delegation, delegations_conform, filing, instruction, issuer, receipt, task};
 use ipvm_fjall::{Damage, FjallStore, OpenError};
+use proptest::prelude::*;
 use ucan_core::{Cid, Context, Delegation, DelegationStore, DidKeys, Issuer, Timestamp, Token, block};
 use ucan_invocation::{
-    BlockStore, Claim, Durability, Invocation, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations,
-    REVOKE_COMMAND, ReceiptStore, ReplayGuard, Revocation, RevocationStore, Revoked,
+    BlockStore, Claim, Cursor, Durability, Invocation, Listing, MemoryReplayGuard, MemoryRevocations, REVOKE_COMMAND,
+    ReceiptStore, ReplayGuard, Revocation, RevocationStore, Revoked, contracts,
 };
 
 fn opened() -> (tempfile::TempDir, FjallStore) {
@@ -25,14 +24,45 @@ fn opened() -> (tempfile::TempDir, FjallStore) {
 
 #[tokio::test]
 async fn blocks() {
-    blocks_conform(&MemoryBlocks::default()).await;
-    blocks_conform(&opened().1).await;
+    contracts::blocks(&opened().1).await;
 }
 
 #[tokio::test]
 async fn receipts() {
-    receipts_conform(&MemoryReceipts::default()).await;
-    receipts_conform(&opened().1).await;
+    contracts::receipts(&opened().1).await;
+}
+
+proptest! {
+    // Each case opens a store of its own.
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn lists_are_those_of_a_naive_model(seed in 0_u64..u64::MAX - 3, count in 0_usize..60) {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let (folder, store) = opened();
+            contracts::filings(&store, seed, count).await;
+            // Names are those of the seed, so that what is there already is not in the way; nor is reopening.
+            drop(store);
+            let store = FjallStore::open(&folder.path().join("store")).unwrap();
+            contracts::filings(&store, seed + 1, count).await;
+            let report = store.check().await.unwrap();
+            assert!(report.is_sound(), "{report:?}");
+        });
+    }
+}
+
+/// A receipt whose bytes were put as a block before, as those of others are, is listed all the same when it is filed.
+#[tokio::test]
+async fn a_receipt_that_is_a_block_already_is_filed() {
+    let (_folder, store) = opened();
+    let receipt = receipt(1);
+    BlockStore::put(&store, receipt.id().cid(), receipt.bytes().to_vec().into()).await.unwrap();
+    store.file(&receipt, &filing(&[task("t")], None, Durability::Synced)).await.unwrap();
+    for listing in [Listing::Task(task("t")), Listing::issuer(issuer(1).did()), Listing::Output(receipt.outputs()[0])] {
+        let page = store.list(&listing, Cursor::START, 10).await.unwrap();
+        assert_eq!(page.receipts, [receipt.id()], "{listing:?}");
+    }
+    assert!(store.check().await.unwrap().is_sound());
 }
 
 #[tokio::test]
@@ -113,21 +143,25 @@ async fn of_many_who_claim_a_task_at_once_one_is_the_first() {
 async fn all_is_there_after_reopening() {
     let (folder, store) = opened();
     let path = folder.path().join("store");
-    blocks_conform(&store).await;
-    receipts_conform(&store).await;
+    contracts::blocks(&store).await;
+    contracts::receipts(&store).await;
     delegations_conform(&store).await;
+    for number in [2, 1] {
+        let filing = filing(&[task("all"), task("both")], Some(instruction("i")), Durability::Buffered);
+        store.file(&receipt(number), &filing).await.unwrap();
+    }
     let before = store.check().await.unwrap();
     assert!(before.is_sound(), "{before:?}");
     drop(store);
     for _ in 0..3 {
         let store = FjallStore::open(&path).unwrap();
         assert_eq!(store.check().await.unwrap(), before);
-        let listed = store.by_task(&task("ba")).await.unwrap();
+        let listed = store.by_task(&task("both")).await.unwrap();
         assert_eq!(listed.iter().map(|receipt| receipt.id()).collect::<Vec<_>>(), [receipt(2).id(), receipt(1).id()]);
         assert_eq!(store.for_audience(issuer(2).did()).await.unwrap().len(), 3);
         // Nothing of this is new, so nothing is written.
         DelegationStore::put(&store, &delegation(2, 1)).await.unwrap();
-        store.file(&receipt(1), &filing(&[task("ba")], Some(instruction("ab")), Durability::Synced)).await.unwrap();
+        store.file(&receipt(1), &filing(&[task("both")], Some(instruction("i")), Durability::Synced)).await.unwrap();
         assert_eq!(store.check().await.unwrap().records, before.records);
     }
 }

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use common::{delegation, files, filing, instruction, issuer, noise, receipt, task};
-use ipvm_fjall::{FjallStore, OpenError};
+use ipvm_fjall::{Damage, FjallStore, OpenError};
 use ipvm_workflow::{Entry, Journal};
 use ucan_core::{DelegationStore, StoreError, block};
-use ucan_invocation::{BlockStore, Durability, ReceiptId, ReceiptStore};
+use ucan_invocation::{BlockStore, Cursor, Durability, Listing, Page, ReceiptId, ReceiptStore};
 
 /// How many of each kind of thing are put.
 const EACH: u64 = 40;
@@ -110,6 +110,11 @@ async fn read(store: &FjallStore, what: &str) -> Result<(), StoreError> {
         if let Some(listed) = answer!(store.by_instruction(&instruction(&number.to_string())).await) {
             assert_eq!(ids(&listed), [receipt.id()], "{what}: by instruction {number}");
         }
+        for listing in [Listing::Input((*receipt.ran()).into()), Listing::Output(receipt.outputs()[0])] {
+            if let Some(page) = answer!(store.list(&listing, Cursor::START, 10).await) {
+                assert_eq!(page.receipts, [receipt.id()], "{what}: {listing:?} {number}");
+            }
+        }
         if let Some(intended) = answer!(store.intended(receipt.ran()).await) {
             assert!(intended, "{what}: intent {number}");
         }
@@ -121,6 +126,11 @@ async fn read(store: &FjallStore, what: &str) -> Result<(), StoreError> {
         let order: Vec<_> =
             (0..2).flat_map(|round| (round..EACH).step_by(2)).map(|number| receipt(number).id()).collect();
         assert_eq!(ids(&all), order, "{what}: the order of filing");
+        for listing in [Listing::Input(task("all").into()), Listing::issuer(issuer(1).did())] {
+            if let Some(page) = answer!(store.list(&listing, Cursor::START, Page::LIMIT).await) {
+                assert_eq!(page.receipts, order, "{what}: {listing:?}");
+            }
+        }
     }
     if let Some(delegations) = answer!(store.for_audience(issuer(2).did()).await) {
         assert_eq!(delegations.len(), 8, "{what}: delegations");
@@ -316,4 +326,53 @@ async fn an_older_database_is_noticed() {
     }
     let error = FjallStore::open(&path).unwrap_err();
     assert!(error.to_string().contains("the last 1 are lost"), "{error}");
+}
+
+/// Rows that the log does not list, and rows that it lists and that are gone: written past the store, by whatever.
+#[tokio::test]
+async fn lists_that_are_not_those_of_the_log_are_noticed() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("store");
+    let filed = receipt(1);
+    let store = FjallStore::open(&path).unwrap();
+    store.file(&filed, &filing(&[task("all")], Some(instruction("i")), Durability::Synced)).await.unwrap();
+    drop(store);
+    let whole = files(&path);
+    let restore = || {
+        fs::remove_dir_all(&path).unwrap();
+        for (file, bytes) in &whole {
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, bytes).unwrap();
+        }
+        fs::create_dir_all(path.join("fjall/keyspaces/1/tables")).unwrap();
+        fs::create_dir_all(path.join("fjall/keyspaces/0/tables")).unwrap();
+    };
+    let alter = |alter: &dyn Fn(&fjall::Keyspace)| {
+        let database = fjall::Database::builder(path.join("fjall")).open().unwrap();
+        alter(&database.keyspace("store", fjall::KeyspaceCreateOptions::default).unwrap());
+        database.persist(fjall::PersistMode::SyncAll).unwrap();
+    };
+    for kind in *b"fmnrst" {
+        restore();
+        let keys = std::cell::RefCell::new(Vec::new());
+        alter(&|rows| {
+            for row in rows.prefix([kind]) {
+                let key = row.key().unwrap();
+                rows.remove(key.clone()).unwrap();
+                keys.borrow_mut().push(key);
+            }
+        });
+        let keys = keys.into_inner();
+        assert_eq!(keys.len(), 1, "a receipt has a row of each kind");
+        let error = FjallStore::open(&path).unwrap_err();
+        assert!(error.to_string().contains("an index row"), "{error}");
+
+        restore();
+        let mut stray = keys[0].to_vec();
+        let at = stray.len() - if kind == b'f' { 1 } else { filed.id().cid().to_bytes().len() + 1 };
+        stray[at] += 1;
+        alter(&|rows| rows.insert(stray.clone(), "").unwrap());
+        let report = FjallStore::open(&path).unwrap().check().await.unwrap();
+        assert_eq!(report.damage, [Damage::Unlisted { found: 7, listed: 6 }], "kind {kind}");
+    }
 }

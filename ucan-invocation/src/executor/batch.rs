@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use ucan_core::{Cid, Container, Context, Delegation, Did, Ipld, Token};
 
-use super::{ATTEMPT, ExecuteError, Executor};
+use super::{ExecuteError, Executor};
+use crate::meta::ATTEMPT;
 use crate::{Invocation, Outcome, RECEIPT_COMMAND, TaskId, attest, promises};
 
 /// How many invocations one container may have for one executor, and how many receipts are looked at.

@@ -5,26 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ucan_core::{
-    Cid, Clock, Container, Context, Delegation, Envelope, Ipld, Issuer, KeySource, SignError, Timestamp, Token, block,
-    verify,
+    Cid, Clock, Container, Context, Delegation, Ipld, Issuer, KeySource, SignError, Timestamp, Token, block, verify,
 };
 
+use crate::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
 use crate::{
     Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Entropy,
     Failure, Filing, Handler, InstructionId, Invocation, Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, ReplayGuard,
-    Resolve, Revocation, RevocationStore, Revoked, Router, TaskId, authorize, is_pending,
+    Resolve, Revocation, RevocationStore, Revoked, Router, Task, TaskId, authorize, is_pending,
 };
 use batch::{Asked, Batch};
 pub use error::ExecuteError;
 
-/// The metadata field that links the determinism profile under which a result was computed.
-const PROFILE: &str = "profile";
-/// The metadata field that links the task as it was resolved, where that is another than was asked for.
-const RESOLVED: &str = "resolved";
-/// The metadata field with the fuel that a computation used.
-const FUEL: &str = "fuel";
-/// The metadata field, `true`, of a receipt that states what came of an attempt and is not the final outcome of its task.
-const ATTEMPT: &str = "attempt";
 /// What an executor is made of. Every part can be another.
 #[derive(Clone, Debug)]
 pub struct ExecutorParts {
@@ -159,7 +151,7 @@ impl Executor {
         let invocation = authorized.invocation();
         let until = invocation.expiration().map(|end| end.saturating_add(context.skew));
         let receipt = match self.call(&authorized, &named, &context, batch) {
-            Ok(call) => self.perform(&call, promised, invocation.envelope(), until, now).await?,
+            Ok(call) => self.perform(&call, invocation, until, now).await?,
             Err(failure) => self.refuse(promised, failure)?,
         };
         Ok(CarriedOut { receipt, accepted: true })
@@ -187,16 +179,16 @@ impl Executor {
         })
     }
 
-    /// Does what was asked, unless it is known or was done: `promised` is the task as it was asked for.
+    /// Does what was asked, unless it is known or was done.
     async fn perform(
         &self,
         call: &Call,
-        promised: TaskId,
-        token: &Envelope,
+        invocation: &Invocation,
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Receipt, ExecuteError> {
-        let (parts, task) = (&*self.parts, call.task());
+        let (parts, task, asked) = (&*self.parts, call.task(), invocation.task());
+        let promised = asked.id()?;
         let Some(handler) = parts.router.find(task.subject(), task.command()) else {
             let message = format!("nothing here does {} on {}", task.command(), task.subject());
             return self.refuse(promised, Failure::new("NoHandler", message));
@@ -206,13 +198,13 @@ impl Executor {
         let memo = if class == EffectClass::Deterministic { Some(task.instruction()?.id()?) } else { None };
         for id in &ids {
             if let Some(known) = self.own(parts.receipts.by_task(id).await?, &**handler) {
-                return self.reuse(known, call, &ids).await;
+                return self.reuse(known, call, asked, &ids).await;
             }
         }
         if let Some(instruction) = memo
             && let Some(known) = self.own(parts.receipts.by_instruction(&instruction).await?, &**handler)
         {
-            return self.reuse(known, call, &ids).await;
+            return self.reuse(known, call, asked, &ids).await;
         }
         if let Err(failure) = handler.check(task, call.config()).await {
             return self.refuse(promised, failure);
@@ -239,22 +231,24 @@ impl Executor {
         }
         if class.is_mutation() {
             // So that a receipt can be accounted for, whatever happens while the handler runs.
+            let token = invocation.envelope();
             parts.blocks.put(token.cid(), token.bytes().to_vec().into()).await?;
         }
         let completion = handler.handle(call).await;
-        self.conclude(&**handler, call, completion, ids, memo).await
+        self.conclude(&**handler, call, asked, completion, ids, memo).await
     }
 
     /// Answers a task with a result that is known: by a receipt that it has already, or by one that names the receipt that it rests
     /// on.
-    async fn reuse(&self, known: Receipt, call: &Call, ids: &[TaskId]) -> Result<Receipt, ExecuteError> {
+    async fn reuse(&self, known: Receipt, call: &Call, asked: &Task, ids: &[TaskId]) -> Result<Receipt, ExecuteError> {
         let Some(promised) = ids.first().filter(|promised| known.ran() != *promised) else { return Ok(known) };
         let about_the_run = |key: &str| known.meta().get(key).map(|value| (key.to_owned(), value.clone()));
         let mut meta: BTreeMap<String, Ipld> = [PROFILE, FUEL].into_iter().filter_map(about_the_run).collect();
         meta.extend(resolved(*promised, call));
         let receipt = self.sign(*promised, known.outcome().clone(), meta, Some(&known))?;
-        let filing = Filing { tasks: ids.to_vec(), memo: None, durability: Durability::Buffered };
-        self.file(receipt, call.task(), filing).await
+        let inputs = inputs(asked, call);
+        let filing = Filing { tasks: ids.to_vec(), memo: None, inputs, durability: Durability::Buffered };
+        self.file(receipt, asked, call.task(), filing).await
     }
 
     /// Signs and files what came of a call.
@@ -262,6 +256,7 @@ impl Executor {
         &self,
         handler: &dyn Handler,
         call: &Call,
+        asked: &Task,
         completion: Completion,
         ids: Vec<TaskId>,
         memo: Option<InstructionId>,
@@ -291,13 +286,27 @@ impl Executor {
             signed => signed?,
         };
         let durability = if class.is_mutation() { Durability::Synced } else { Durability::Buffered };
-        let tasks = if is_final { ids } else { Vec::new() };
-        self.file(receipt, call.task(), Filing { tasks, memo: memo.filter(|_| is_final), durability }).await
+        let (tasks, inputs) = if is_final { (ids, inputs(asked, call)) } else { (Vec::new(), Vec::new()) };
+        let filing = Filing { tasks, memo: memo.filter(|_| is_final), inputs, durability };
+        self.file(receipt, asked, call.task(), filing).await
     }
 
-    async fn file(&self, receipt: Receipt, task: &crate::Task, filing: Filing) -> Result<Receipt, ExecuteError> {
-        let bytes = task.to_block()?;
-        self.parts.blocks.put(&block::dag_cbor_cid(&bytes), bytes.into()).await?;
+    /// Files a receipt, and keeps the task as it was asked for and as it was resolved: what receipts link to.
+    async fn file(
+        &self,
+        receipt: Receipt,
+        asked: &Task,
+        resolved: &Task,
+        filing: Filing,
+    ) -> Result<Receipt, ExecuteError> {
+        let keep = async |task: &Task| -> Result<(), ExecuteError> {
+            let bytes = task.to_block()?;
+            Ok(self.parts.blocks.put(&block::dag_cbor_cid(&bytes), bytes.into()).await?)
+        };
+        keep(asked).await?;
+        if resolved.args() != asked.args() {
+            keep(resolved).await?;
+        }
         self.parts.receipts.file(&receipt, &filing).await?;
         Ok(receipt)
     }
@@ -343,6 +352,15 @@ impl Executor {
 struct CarriedOut {
     receipt: Receipt,
     accepted: bool,
+}
+
+/// What a task links to, as it was asked for and as it was resolved.
+fn inputs(asked: &Task, call: &Call) -> Vec<Cid> {
+    let mut inputs = asked.links();
+    if asked.args() != call.task().args() {
+        inputs.extend(call.task().links());
+    }
+    inputs
 }
 
 /// The metadata that links the task as it was resolved, where that is another than was asked for.
