@@ -159,7 +159,7 @@ fn a_receipt_is_found_by_the_promised_and_by_the_resolved_task() {
     let executor = Issuer::ed25519(SigningKey::from_seed(&[1; 32]));
     let receipt = Receipt::builder(resolved.promised, outcome.clone()).sign(&executor, [0; 16]).unwrap();
     let store = MemoryReceipts::default();
-    let filing = Filing { tasks: resolved.ids(), memo: None, durability: Durability::Synced };
+    let filing = Filing { tasks: resolved.ids(), memo: None, inputs: Vec::new(), durability: Durability::Synced };
     pollster::block_on(store.file(&receipt, &filing)).unwrap();
     assert_ne!(resolved.promised, resolved.id);
     for id in [tasks[1].0, resolved.task.id().unwrap()] {
