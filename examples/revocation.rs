@@ -10,7 +10,7 @@ use ucan_core::{CachedKeys, Container, Delegation, DidKeys, Ipld, Issuer, System
 use ucan_invocation::{
     Call, Completion, Config, EffectClass, Entropy, Executor, ExecutorParts, Failure, Handler, InProcess, Invocation,
     MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, NoPromises, Outcome, REVOKE_COMMAND, Receipt,
-    Revocation, Router, Task, Transport,
+    Revocation, Router, Task, Transport, Trust,
 };
 use varsig::ed25519::SigningKey;
 
@@ -70,6 +70,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
         router,
         blocks: Arc::new(MemoryBlocks::default()),
         receipts: Arc::new(MemoryReceipts::default()),
+        trust: Trust::Own,
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(MemoryReplayGuard::default()),
         promises: Arc::new(NoPromises),

@@ -2,6 +2,8 @@
 
 #[path = "../own_handler.rs"]
 mod own_handler;
+#[path = "../reverse_lookup.rs"]
+mod reverse_lookup;
 #[path = "../revocation.rs"]
 mod revocation;
 
@@ -13,4 +15,9 @@ fn own_handler_runs() -> Result<(), Box<dyn std::error::Error>> {
 #[test]
 fn revocation_runs() -> Result<(), Box<dyn std::error::Error>> {
     revocation::main()
+}
+
+#[test]
+fn reverse_lookup_runs() -> Result<(), Box<dyn std::error::Error>> {
+    reverse_lookup::main()
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, Issuer, KeySource, StoreError, Token};
+use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token};
 use ucan_invocation::{
     Await, BlockStore, Durability, Entropy, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore,
     RevocationStore, Revoked, Router, Task, TaskId, authorize,
@@ -183,7 +183,7 @@ impl Drop for Running {
 
 impl Shared {
     /// The circumstances under which chains of delegations are checked now.
-    pub(crate) fn context<'a>(&'a self, revoked: &'a (dyn Fn(&Cid, &Did) -> bool + Sync)) -> Context<'a> {
+    pub(crate) fn context<'a>(&'a self, revoked: &'a IsRevoked<'a>) -> Context<'a> {
         Context {
             pending: &|value| Await::recognise(value).is_some(),
             revoked: Some(revoked),

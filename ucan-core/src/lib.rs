@@ -22,8 +22,8 @@ mod token;
 mod unsigned;
 
 pub use chain::{
-    Authority, ChainError, ChainErrorClass, Check, CheckOutcome, Context, Explanation, FindError, Found, Link, NoChain,
-    ProofSearch, Request, Rule, check_attenuation, diagnose, explain, find, search, validate,
+    Authority, ChainError, ChainErrorClass, Check, CheckOutcome, Context, Explanation, FindError, Found, IsRevoked,
+    Link, NoChain, ProofSearch, Request, Rule, check_attenuation, diagnose, explain, find, search, validate,
 };
 pub use cid::Cid;
 pub use command::{Command, CommandError};

@@ -244,7 +244,10 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
 
 /// Revocations in memory.
 #[derive(Debug, Default)]
-pub struct MemoryRevocations(Mutex<HashMap<Cid, Vec<(Did, Option<Timestamp>)>>>);
+pub struct MemoryRevocations(Mutex<HashMap<Cid, Revokers>>);
+
+/// Who has revoked something, and when it ends by itself.
+type Revokers = Vec<(Did, Option<Timestamp>)>;
 
 #[async_trait]
 impl RevocationStore for MemoryRevocations {

@@ -12,7 +12,7 @@ use ucan_core::{
 use ucan_invocation::{
     Call, Completion, Config, EffectClass, Entropy, ExecuteError, Executor, ExecutorParts, Failure, Handler, InProcess,
     Invocation, InvocationBuilder, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, NoPromises,
-    Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, Revocation, Router, Task, Transport, TransportError,
+    Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, Revocation, Router, Task, Transport, TransportError, Trust,
 };
 use varsig::{SecretKey, SignatureAlgorithm, ed25519::SigningKey};
 
@@ -92,6 +92,7 @@ fn world_with(replays: MemoryReplayGuard) -> World {
         router,
         blocks: Arc::new(MemoryBlocks::default()),
         receipts: Arc::<MemoryReceipts>::clone(&receipts),
+        trust: Trust::Own,
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(replays),
         promises: Arc::new(NoPromises),

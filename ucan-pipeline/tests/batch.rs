@@ -12,7 +12,7 @@ use ucan_core::{
 use ucan_invocation::{
     Await, Branch, Call, Completion, Config, EffectClass, Entropy, Executor, ExecutorParts, Failure, Handler,
     Invocation, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, Outcome, Receipt, ReceiptStore,
-    Router, Task, TaskId,
+    Router, Task, TaskId, Trust,
 };
 use ucan_pipeline::Promises;
 use varsig::ed25519::SigningKey;
@@ -84,6 +84,7 @@ fn world() -> World {
         router,
         blocks: Arc::new(MemoryBlocks::default()),
         receipts: Arc::<MemoryReceipts>::clone(&receipts),
+        trust: Trust::Own,
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(MemoryReplayGuard::default()),
         promises: Arc::new(Promises),

@@ -35,6 +35,9 @@ pub struct Request<'a> {
     pub args: &'a Ipld,
 }
 
+/// Whether a principal has revoked what has a CID.
+pub type IsRevoked<'a> = dyn Fn(&Cid, &Did) -> bool + Sync + 'a;
+
 /// What is known of the world when a chain is checked.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -48,7 +51,7 @@ pub struct Context<'a> {
     ///
     /// Of each proof it is asked about those who may revoke it in this chain: its own issuer, and those of the proofs above it, the
     /// subject among them (UCAN Revocation, "Scope").
-    pub revoked: Option<&'a (dyn Fn(&Cid, &Did) -> bool + Sync)>,
+    pub revoked: Option<&'a IsRevoked<'a>>,
     /// Whether a value in the arguments stands for one that is not known yet.
     pub pending: &'a (dyn Fn(&Ipld) -> bool + Sync),
 }

@@ -1,6 +1,6 @@
 use ucan_core::{Cid, ContainerError, SignError, StoreError, TokenError};
 
-use crate::TaskError;
+use crate::{MemoError, TaskError};
 
 /// Why a container has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,15 @@ pub enum ExecuteError {
     /// A receipt could not be signed.
     #[error("a receipt could not be signed: {0}")]
     Sign(#[from] SignError),
+}
+
+impl From<MemoError> for ExecuteError {
+    fn from(error: MemoError) -> Self {
+        match error {
+            MemoError::Task(error) => Self::Task(error),
+            MemoError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 impl ExecuteError {

@@ -11,8 +11,9 @@ use ucan_core::{
 use crate::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
 use crate::{
     Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Entropy,
-    Failure, Filing, Handler, InstructionId, Invocation, Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, ReplayGuard,
-    Resolve, Revocation, RevocationStore, Revoked, Router, Task, TaskId, authorize, is_pending,
+    Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt, ReceiptStore,
+    ReplayGuard, Resolve, Revocation, RevocationStore, Revoked, Router, Task, TaskId, Terms, Trust, authorize,
+    is_pending,
 };
 use batch::{Asked, Batch};
 pub use error::ExecuteError;
@@ -28,6 +29,8 @@ pub struct ExecutorParts {
     pub blocks: Arc<dyn BlockStore>,
     /// Receipts, which are the memo table too.
     pub receipts: Arc<dyn ReceiptStore>,
+    /// Whose results of deterministic commands are taken for one's own.
+    pub trust: Trust,
     /// What was revoked.
     pub revocations: Arc<dyn RevocationStore>,
     /// What was begun.
@@ -201,10 +204,12 @@ impl Executor {
                 return self.reuse(known, call, asked, &ids).await;
             }
         }
-        if let Some(instruction) = memo
-            && let Some(known) = self.own(parts.receipts.by_instruction(&instruction).await?, &**handler)
-        {
-            return self.reuse(known, call, asked, &ids).await;
+        if memo.is_some() {
+            let (table, profile) = (Memo::new(&*parts.receipts, &*parts.blocks, &*parts.keys), handler.profile());
+            let terms = Terms { own: parts.executor.did(), now, profile: profile.as_ref() };
+            if let Some(known) = table.known(task, &parts.trust, &terms).await? {
+                return self.reuse(known.into_inner(), call, asked, &ids).await;
+            }
         }
         if let Err(failure) = handler.check(task, call.config()).await {
             return self.refuse(promised, failure);
@@ -241,7 +246,10 @@ impl Executor {
     /// Answers a task with a result that is known: by a receipt that it has already, or by one that names the receipt that it rests
     /// on.
     async fn reuse(&self, known: Receipt, call: &Call, asked: &Task, ids: &[TaskId]) -> Result<Receipt, ExecuteError> {
-        let Some(promised) = ids.first().filter(|promised| known.ran() != *promised) else { return Ok(known) };
+        let is_own = known.issuer().same_principal(self.parts.executor.did());
+        let Some(promised) = ids.first().filter(|promised| !is_own || known.ran() != *promised) else {
+            return Ok(known);
+        };
         let about_the_run = |key: &str| known.meta().get(key).map(|value| (key.to_owned(), value.clone()));
         let mut meta: BTreeMap<String, Ipld> = [PROFILE, FUEL].into_iter().filter_map(about_the_run).collect();
         meta.extend(resolved(*promised, call));
