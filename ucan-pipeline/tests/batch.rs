@@ -180,11 +180,13 @@ fn failures_go_along_promises() {
     let receipts = world.send(&[&last, &failing, &either, &next]);
     let name = |of: &Invocation| receipts[&id(of)].outcome().failure_name().map(ToOwned::to_owned);
     assert_eq!(name(&failing).as_deref(), Some("NoNumbers"));
-    for waiting in [&next, &last] {
-        assert_eq!(name(waiting).as_deref(), Some("BranchMismatch"));
+    // That a task could not be resolved is no outcome that others go on from.
+    for (waiting, why) in [(&next, "BranchMismatch"), (&last, "Unresolved")] {
+        assert_eq!(name(waiting).as_deref(), Some(why));
         assert_eq!(receipts[&id(waiting)].meta().get("attempt"), Some(&Ipld::Bool(true)));
         assert!(pollster::block_on(world.receipts.by_task(&id(waiting))).unwrap().is_empty());
     }
+    assert!(pollster::block_on(world.receipts.by_task(&id(&failing))).unwrap().len() == 1);
     // The whole outcome is a map, which is no number either.
     assert_eq!(name(&either).as_deref(), Some("NoNumbers"));
     assert_eq!(world.calls.load(Ordering::Relaxed), 2);

@@ -22,7 +22,7 @@ pub(super) struct Batch {
     pub(super) delegations: HashMap<Cid, Delegation>,
     /// The outcomes of receipts that came with the container.
     given: HashMap<TaskId, Outcome>,
-    /// Those of invocations that were accepted, and by whom they were asked for.
+    /// Those of invocations that were carried out, and by whom they were asked for.
     found: HashMap<TaskId, Found>,
 }
 
@@ -94,7 +94,7 @@ impl Batch {
         self.given.get(id).or_else(|| found().map(|found| &found.outcome))
     }
 
-    /// Notes what came of an invocation that was accepted.
+    /// Notes what came of an invocation in the end.
     pub(super) fn note(&mut self, id: TaskId, invoker: &Did, outcome: &Outcome) {
         let found = || Found { outcome: outcome.clone(), invokers: BTreeSet::new() };
         self.found.entry(id).or_insert_with(found).invokers.insert(invoker.principal().into());

@@ -107,9 +107,10 @@ impl Executor {
                 ready.append(&mut waiting);
             }
             for Asked { invocation, .. } in ready {
-                let (issuer, carried_out) = (invocation.issuer().clone(), self.carry_out(invocation, &batch).await?);
-                let CarriedOut { receipt, accepted } = carried_out;
-                if accepted {
+                let issuer = invocation.issuer().clone();
+                let receipt = self.carry_out(invocation, &batch).await?;
+                // What came of an attempt is no outcome for others to go on from, and what was refused tells them nothing.
+                if !receipt.is_attempt() {
                     batch.note(*receipt.ran(), &issuer, receipt.outcome());
                 }
                 answer.insert(receipt.bytes());
@@ -125,10 +126,9 @@ impl Executor {
             && (self.parts.router.serves(subject) || subject.same_principal(self.parts.executor.did()))
     }
 
-    async fn carry_out(&self, invocation: Invocation, batch: &Batch) -> Result<CarriedOut, ExecuteError> {
+    async fn carry_out(&self, invocation: Invocation, batch: &Batch) -> Result<Receipt, ExecuteError> {
         let parts = &*self.parts;
         let promised = invocation.task().id()?;
-        let refused = |failure| Ok(CarriedOut { receipt: self.refuse(promised, failure)?, accepted: false });
         let find = |cid: &Cid| batch.delegations.get(cid).cloned();
         let named: Vec<Delegation> = invocation.proofs().iter().filter_map(find).collect();
         let revoked = Revoked::among(&*parts.revocations, &named).await?;
@@ -142,22 +142,21 @@ impl Executor {
                 Ok(revocation) => {
                     parts.revocations.keep(&revocation).await?;
                     let done = Outcome::Ok(Ipld::Map(BTreeMap::new()));
-                    Ok(CarriedOut { receipt: self.sign(promised, done, BTreeMap::new(), None)?, accepted: true })
+                    self.sign(promised, done, BTreeMap::new(), None)
                 }
-                Err(error) => refused(Failure::new(error.name(), error.to_string())),
+                Err(error) => self.refuse(promised, Failure::new(error.name(), error.to_string())),
             };
         }
         let authorized = match authorize(invocation, parts.executor.did(), &find, &context) {
             Ok(authorized) => authorized,
-            Err(error) => return refused(Failure::new(error.name(), error.to_string())),
+            Err(error) => return self.refuse(promised, Failure::new(error.name(), error.to_string())),
         };
         let invocation = authorized.invocation();
         let until = invocation.expiration().map(|end| end.saturating_add(context.skew));
-        let receipt = match self.call(&authorized, &named, &context, batch) {
-            Ok(call) => self.perform(&call, invocation, until, now).await?,
-            Err(failure) => self.refuse(promised, failure)?,
-        };
-        Ok(CarriedOut { receipt, accepted: true })
+        match self.call(&authorized, &named, &context, batch) {
+            Ok(call) => self.perform(&call, invocation, until, now).await,
+            Err(failure) => self.refuse(promised, failure),
+        }
     }
 
     /// The call that an invocation asks for, with results in the place of promises. What was left undecided when it was accepted
@@ -354,12 +353,6 @@ impl Executor {
         }
         Ok(receipt.sign(&self.parts.executor, nonce)?)
     }
-}
-
-/// What came of an invocation, and whether it was accepted: a refused one tells nobody anything.
-struct CarriedOut {
-    receipt: Receipt,
-    accepted: bool,
 }
 
 /// What a task links to, as it was asked for and as it was resolved.
