@@ -115,6 +115,40 @@ fn every_vector() {
     assert!(total > 250, "only {total} vectors were found");
 }
 
+/// DAG-JSON has no operation of its own: what is read of it is what a selector finds in it.
+#[test]
+fn every_vector_of_dag_json() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/ipld/dag-json.json");
+    let Some(Ipld::List(cases)) = part(&dagjson::decode(&fs::read(path).unwrap()).unwrap(), "cases").cloned() else {
+        panic!("a file has cases")
+    };
+    let text = |case: &Ipld, key| match part(case, key) {
+        Some(Ipld::String(text)) => Some(text.replace('\n', " ")),
+        _ => None,
+    };
+    let requests = cases.iter().map(|case| {
+        let json = text(case, "json").unwrap();
+        format!(r#"{{"op":"selector","selector":".[1]","data":[null,{json}]}}"#)
+    });
+    let bytes = cases.iter().filter_map(|case| Some((text(case, "dagcbor")?, text(case, "json")?)));
+    let (bytes, texts): (Vec<_>, Vec<_>) = bytes.unzip();
+    let encoded = bytes.iter().map(|bytes| format!(r#"{{"op":"dagcbor","bytes":"{bytes}"}}"#));
+    let answers = ask(requests.chain(encoded).collect());
+    assert_eq!((cases.len() + bytes.len(), answers.len()), (285, 285));
+    let (read, decoded) = answers.split_at(cases.len());
+    for (case, answer) in cases.iter().zip(read) {
+        let value = text(case, "json").filter(|_| part(case, "error").is_none());
+        let holds = match &value {
+            Some(value) => *answer == format!(r#"{{"id":null,"ok":{{"value":{value}}}}}"#),
+            None => answer.starts_with(r#"{"id":null,"error":{"name":"MalformedRequest""#),
+        };
+        assert!(holds, "{:?}: {answer}", text(case, "name"));
+    }
+    for (json, answer) in texts.iter().zip(decoded) {
+        assert!(answer.ends_with(&format!(r#""value":{json}}}}}"#)), "{json}: {answer}");
+    }
+}
+
 #[test]
 fn a_conversation_goes_line_by_line() {
     let mut process = start();

@@ -2,10 +2,15 @@ mod batch;
 mod error;
 
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
+use bytes::Bytes;
 use ucan_core::{
-    Cid, Clock, Container, Context, Delegation, Ipld, Issuer, KeySource, SignError, Timestamp, Token, block, verify,
+    Cid, Clock, Container, Context, Delegation, Envelope, Ipld, Issuer, KeySource, SignError, StoreError, Timestamp,
+    Token, block, verify,
 };
 
 use crate::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
@@ -233,13 +238,8 @@ impl Executor {
                 return self.refuse(promised, failure);
             }
         }
-        if class.is_mutation() {
-            // So that a receipt can be accounted for, whatever happens while the handler runs.
-            let token = invocation.envelope();
-            parts.blocks.put(token.cid(), token.bytes().to_vec().into()).await?;
-        }
         let completion = handler.handle(call).await;
-        self.conclude(&**handler, call, asked, completion, ids, memo).await
+        self.conclude(&**handler, call, invocation, completion, ids, memo).await
     }
 
     /// Answers a task with a result that is known: by a receipt that it has already, or by one that names the receipt that it rests
@@ -255,7 +255,7 @@ impl Executor {
         let receipt = self.sign(*promised, known.outcome().clone(), meta, Some(&known))?;
         let inputs = inputs(asked, call);
         let filing = Filing { tasks: ids.to_vec(), memo: None, inputs, durability: Durability::Buffered };
-        self.file(receipt, asked, call.task(), filing).await
+        self.file(receipt, asked, call.task(), None, filing).await
     }
 
     /// Signs and files what came of a call.
@@ -263,12 +263,12 @@ impl Executor {
         &self,
         handler: &dyn Handler,
         call: &Call,
-        asked: &Task,
+        invocation: &Invocation,
         completion: Completion,
         ids: Vec<TaskId>,
         memo: Option<InstructionId>,
     ) -> Result<Receipt, ExecuteError> {
-        let class = handler.effect_class();
+        let (class, asked) = (handler.effect_class(), invocation.task());
         let outcome = refuse_promises(completion.outcome);
         let is_final = match class {
             EffectClass::Deterministic => completion.repeatable,
@@ -295,26 +295,30 @@ impl Executor {
         let durability = if class.is_mutation() { Durability::Synced } else { Durability::Buffered };
         let (tasks, inputs) = if is_final { (ids, inputs(asked, call)) } else { (Vec::new(), Vec::new()) };
         let filing = Filing { tasks, memo: memo.filter(|_| is_final), inputs, durability };
-        self.file(receipt, asked, call.task(), filing).await
+        // An effect can be accounted for by what asked for it.
+        let token = Some(invocation.envelope()).filter(|_| class.is_mutation());
+        self.file(receipt, asked, call.task(), token, filing).await
     }
 
-    /// Files a receipt, and keeps the task as it was asked for and as it was resolved: what receipts link to.
+    /// Files a receipt, and keeps what it links to: the task as it was asked for and as it was resolved.
     async fn file(
         &self,
         receipt: Receipt,
         asked: &Task,
         resolved: &Task,
+        token: Option<&Envelope>,
         filing: Filing,
     ) -> Result<Receipt, ExecuteError> {
-        let keep = async |task: &Task| -> Result<(), ExecuteError> {
-            let bytes = task.to_block()?;
-            Ok(self.parts.blocks.put(&block::dag_cbor_cid(&bytes), bytes.into()).await?)
-        };
-        keep(asked).await?;
+        let mut kept = vec![asked.to_block()?];
         if resolved.args() != asked.args() {
-            keep(resolved).await?;
+            kept.push(resolved.to_block()?);
         }
-        self.parts.receipts.file(&receipt, &filing).await?;
+        kept.extend(token.map(|token| token.bytes().to_vec()));
+        let kept: Vec<(Cid, Bytes)> =
+            kept.into_iter().map(|bytes| (block::dag_cbor_cid(&bytes), bytes.into())).collect();
+        let mut writes: Vec<_> = kept.iter().map(|(cid, bytes)| self.parts.blocks.put(cid, bytes.clone())).collect();
+        writes.push(self.parts.receipts.file(&receipt, &filing));
+        together(writes).await?;
         Ok(receipt)
     }
 
@@ -353,6 +357,26 @@ impl Executor {
         }
         Ok(receipt.sign(&self.parts.executor, nonce)?)
     }
+}
+
+type Write<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
+
+/// Waits for all of some writes, which a store that commits in groups takes as one.
+async fn together(mut writes: Vec<Write<'_>>) -> Result<(), StoreError> {
+    let mut result = Ok(());
+    poll_fn(|context| {
+        writes.retain_mut(|write| match write.as_mut().poll(context) {
+            Poll::Ready(Ok(())) => false,
+            Poll::Ready(failed) => {
+                result = failed;
+                false
+            }
+            Poll::Pending => true,
+        });
+        if writes.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    result
 }
 
 /// What a task links to, as it was asked for and as it was resolved.
