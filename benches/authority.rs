@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
 
-use ipvm_benches::{best, row};
+use ipvm_benches::{in_turn, row};
 use pq_ucan::validate as peer;
 use ucan_core::{
     CachedKeys, Cid, Command, Context, Delegation, DelegationStore, Did, DidKeys, Ipld, Issuer, KeySource,
@@ -89,9 +89,13 @@ fn receive_by_peer(tokens: &[Vec<u8>]) -> peer::Proof {
 
 fn decoding() {
     let token = grant(&issuer(1), &issuer(2), &issuer(1), 0).bytes().to_vec();
-    let peer = best(20_000, |_| drop(black_box(pq_ucan::delegation::Delegation::decode(black_box(&token)).unwrap())));
+    let [peer, ours] = in_turn(
+        20_000,
+        [&mut || drop(black_box(pq_ucan::delegation::Delegation::decode(black_box(&token)).unwrap())), &mut || {
+            drop(black_box(Delegation::decode(black_box(&token[..])).unwrap()))
+        }],
+    );
     row(&format!("decode a delegation of {} bytes: pq-ucan", token.len()), peer, None);
-    let ours = best(20_000, |_| drop(black_box(Delegation::decode(black_box(&token[..])).unwrap())));
     row("  ours; at most 0.7 x pq-ucan", ours, Some(peer));
 }
 
@@ -107,49 +111,54 @@ fn chains() {
     // The primitive by itself: it is given the bytes of a key, a message and a signature.
     type Check = dyn Fn(&ed25519_dalek::VerifyingKey, &[u8], &ed25519_dalek::Signature) -> bool;
     let primitive = |check: &Check| {
-        best(4_000, |_| {
-            for ((token, verifier), bytes) in parts.iter().zip(&tokens) {
-                let (envelope, key) = (token.envelope(), verifier.public_key().try_into().unwrap());
-                let key = ed25519_dalek::VerifyingKey::from_bytes(black_box(key)).unwrap();
-                let signature = ed25519_dalek::Signature::from_slice(envelope.signature()).unwrap();
-                assert!(check(&key, black_box(envelope.signed_bytes()), &signature));
-                black_box(block::dag_cbor_cid(black_box(bytes)));
-            }
-        })
+        for ((token, verifier), bytes) in parts.iter().zip(&tokens) {
+            let (envelope, key) = (token.envelope(), verifier.public_key().try_into().unwrap());
+            let key = ed25519_dalek::VerifyingKey::from_bytes(black_box(key)).unwrap();
+            let signature = ed25519_dalek::Signature::from_slice(envelope.signature()).unwrap();
+            assert!(check(&key, black_box(envelope.signed_bytes()), &signature));
+            black_box(block::dag_cbor_cid(black_box(bytes)));
+        }
     };
-    let bare = primitive(&|key, message, signature| ed25519_dalek::Verifier::verify(key, message, signature).is_ok());
-    row("six signatures verified by ed25519-dalek, six tokens hashed", bare, None);
-    let strict = primitive(&|key, message, signature| key.verify_strict(message, signature).is_ok());
-    row("  the same by its `verify_strict`", strict, Some(bare));
-    let decoded = best(4_000, |_| {
+    let with_keys = || {
         for ((token, verifier), bytes) in parts.iter().zip(&tokens) {
             let envelope = token.envelope();
             verifier.verify(black_box(envelope.signed_bytes()), envelope.signature()).unwrap();
             black_box(block::dag_cbor_cid(black_box(bytes)));
         }
-    });
+    };
+    let [bare, strict, decoded, peer, cold, both] = in_turn(
+        4_000,
+        [
+            &mut || {
+                primitive(&|key, message, signature| ed25519_dalek::Verifier::verify(key, message, signature).is_ok())
+            },
+            &mut || primitive(&|key, message, signature| key.verify_strict(message, signature).is_ok()),
+            &mut || with_keys(),
+            &mut || drop(black_box(receive_by_peer(black_box(&tokens)))),
+            &mut || drop(black_box(receive(black_box(&tokens), &DidKeys, false))),
+            &mut || drop(black_box(receive(black_box(&tokens), &CachedKeys::new(DidKeys), true))),
+        ],
+    );
+    row("six signatures verified by ed25519-dalek, six tokens hashed", bare, None);
+    row("  the same by its `verify_strict`", strict, Some(bare));
     row("  the same by varsig, with keys that were decoded before", decoded, Some(bare));
-    let peer = best(4_000, |_| drop(black_box(receive_by_peer(black_box(&tokens)))));
     row("decode and validate an invocation with 5 proofs, cold: pq-ucan", peer, Some(bare));
-    let cold = best(4_000, |_| drop(black_box(receive(black_box(&tokens), &DidKeys, false))));
     row("  ours; at most 1.15 x the bare signatures and hashes", cold, Some(bare));
     row("  ours, against keys that were decoded before", cold, Some(decoded));
     row("  ours, against pq-ucan", cold, Some(peer));
-    let both = best(4_000, |_| {
-        drop(black_box(receive(black_box(&tokens), &CachedKeys::new(DidKeys), true)));
-    });
     row("  ours, signatures on all cores", both, Some(bare));
 
-    let decode = best(4_000, |_| {
+    let keys = CachedKeys::new(DidKeys);
+    receive(&tokens, &keys, false);
+    let decode = || {
         for bytes in &tokens[..5] {
             black_box(Delegation::decode(black_box(&bytes[..])).unwrap());
         }
         black_box(Invocation::decode(black_box(&tokens[5][..])).unwrap());
-    });
+    };
+    let [decode, warm] =
+        in_turn(4_000, [&mut || decode(), &mut || drop(black_box(receive(black_box(&tokens), &keys, false)))]);
     row("six tokens decoded and hashed", decode, None);
-    let keys = CachedKeys::new(DidKeys);
-    receive(&tokens, &keys, false);
-    let warm = best(4_000, |_| drop(black_box(receive(black_box(&tokens), &keys, false))));
     row("  the same invocation, signatures known; at most 1.3 x decoding", warm, Some(decode));
 }
 
@@ -171,10 +180,14 @@ fn policies() {
         .collect();
     let policy = json(&format!("[{}]", statements.join(",")));
     let theirs = pq_ucan::policy::Policy::from_ipld(&policy).unwrap();
-    let peer = best(20_000, |_| black_box(theirs.check(black_box(&args))).unwrap());
-    row("policy of 50 statements over a map of 200 keys: pq-ucan", peer, None);
     let ours = Policy::parse(&policy).unwrap();
-    let time = best(20_000, |_| assert!(black_box(ours.matches(black_box(&args)))));
+    let [peer, time] = in_turn(
+        20_000,
+        [&mut || black_box(theirs.check(black_box(&args))).unwrap(), &mut || {
+            assert!(black_box(ours.matches(black_box(&args))))
+        }],
+    );
+    row("policy of 50 statements over a map of 200 keys: pq-ucan", peer, None);
     row("  ours; at most 1 x pq-ucan", time, Some(peer));
     let counted = allocation_counter::measure(|| assert!(ours.matches(&args)));
     println!("  allocations: {}", counted.count_total);
