@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use ipvm::SystemEntropy;
 use ucan_core::{CachedKeys, Cid, Container, DidKeys, Ipld, Issuer, SystemClock, Token, block};
 use ucan_invocation::{
-    BlockStore, Call, Completion, Config, Cursor, EffectClass, Entropy, Executor, ExecutorParts, Failure, Handler,
-    Invocation, Listing, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, NoPromises, Outcome,
-    Receipt, ReceiptStore, Router, Task, Trust,
+    BlockStore, Call, Completion, Config, Cursor, EffectClass, Executor, ExecutorParts, Failure, Handler, Invocation,
+    Listing, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, NoPromises, Outcome, Receipt,
+    ReceiptStore, Router, Task, Trust,
 };
 use varsig::ed25519::SigningKey;
 
@@ -60,16 +61,6 @@ impl Handler for Judge {
     }
 }
 
-#[derive(Debug)]
-struct Random;
-
-impl Entropy for Random {
-    #[allow(clippy::expect_used, reason = "there is nothing to go on with")]
-    fn fill(&self, buffer: &mut [u8]) {
-        getrandom::fill(buffer).expect("the operating system gives random bytes");
-    }
-}
-
 /// A service that judges for whoever may have things judged on `desk`.
 fn service(
     seed: u8,
@@ -92,7 +83,7 @@ fn service(
         promises: Arc::new(NoPromises),
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(SystemClock),
-        entropy: Arc::new(Random),
+        entropy: Arc::new(SystemEntropy),
     });
     Ok((executor, calls))
 }

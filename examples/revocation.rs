@@ -6,6 +6,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use ipvm::SystemEntropy;
 use ucan_core::{CachedKeys, Container, Delegation, DidKeys, Ipld, Issuer, SystemClock, Token};
 use ucan_invocation::{
     Call, Completion, Config, EffectClass, Entropy, Executor, ExecutorParts, Failure, Handler, InProcess, Invocation,
@@ -30,16 +31,6 @@ impl Handler for Read {
 
     async fn handle(&self, _call: &Call) -> Completion {
         Completion::new(Outcome::Ok(Ipld::String("forty-two rows".to_owned())))
-    }
-}
-
-#[derive(Debug)]
-struct Random;
-
-impl Entropy for Random {
-    #[allow(clippy::expect_used, reason = "there is nothing to go on with")]
-    fn fill(&self, buffer: &mut [u8]) {
-        getrandom::fill(buffer).expect("the operating system gives random bytes");
     }
 }
 
@@ -76,13 +67,13 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
         promises: Arc::new(NoPromises),
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(SystemClock),
-        entropy: Arc::new(Random),
+        entropy: Arc::new(SystemEntropy),
     }));
 
     // Alice lets Bob use it, he lets Carol, and she lets Dan.
     let grant = |from: &Issuer, to: &Issuer, command: &str| -> Result<Delegation, Box<dyn Error>> {
         let mut nonce = [0; 12];
-        Random.fill(&mut nonce);
+        SystemEntropy.fill(&mut nonce);
         let grant = Delegation::builder(to.did().clone(), Some(alice.did().clone()), command.parse()?);
         Ok(grant.nonce(nonce).sign(from)?)
     };

@@ -7,7 +7,7 @@ use ucan_core::{Ipld, SignError, block};
 use ucan_invocation::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
     Call, Completion, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Outcome, Receipt,
-    ReceiptBuilder, Task, TaskId, is_pending,
+    ReceiptBuilder, Task, TaskId,
 };
 use ucan_pipeline::ResolveError;
 
@@ -143,7 +143,7 @@ impl Work {
     ) -> Result<Concluded, RunError> {
         let resolved = call.id();
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
-        let outcome = refuse_promises(completion.outcome);
+        let outcome = completion.outcome.without_promises();
         let final_outcome = match self.step.class {
             EffectClass::Deterministic => completion.repeatable,
             EffectClass::Mutable => true,
@@ -289,15 +289,6 @@ impl Shared {
         let receipts = self.parts.receipts.by_instruction(&task.instruction()?.id()?).await?;
         Ok(receipts.into_iter().find(|receipt| receipt.meta().get(PROFILE) == profile.as_ref() && self.trusts(receipt)))
     }
-}
-
-/// A result that looks like a promise could make a later reader wait for something else: it is refused.
-fn refuse_promises(outcome: Outcome) -> Outcome {
-    let (Outcome::Ok(value) | Outcome::Error(value)) = &outcome;
-    if is_pending(value) {
-        return Failure::new("PromiseInResult", "the result holds the shape of a promise, which is refused").into();
-    }
-    outcome
 }
 
 fn uncertain() -> Failure {

@@ -3,6 +3,8 @@ use std::fmt;
 
 use ucan_core::{Cid, Ipld, block, dagcbor};
 
+use crate::is_pending;
+
 /// Why a task failed, or may not start: a machine-readable name, a message for people, and what else helps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
@@ -60,6 +62,17 @@ impl Outcome {
     #[must_use]
     pub const fn is_ok(&self) -> bool {
         matches!(self, Self::Ok(_))
+    }
+
+    /// The outcome, unless it holds the shape of a promise, which could make a later reader wait for something else: that is
+    /// refused, and becomes a failure named `PromiseInResult`.
+    #[must_use]
+    pub fn without_promises(self) -> Self {
+        let (Self::Ok(value) | Self::Error(value)) = &self;
+        if is_pending(value) {
+            return Failure::new("PromiseInResult", "the result holds the shape of a promise, which is refused").into();
+        }
+        self
     }
 
     /// The name of a failure, where it has one.

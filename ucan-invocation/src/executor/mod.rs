@@ -2,15 +2,10 @@ mod batch;
 mod error;
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
-use bytes::Bytes;
 use ucan_core::{
-    Cid, Clock, Container, Context, Delegation, Envelope, Ipld, Issuer, KeySource, SignError, StoreError, Timestamp,
-    Token, block, verify,
+    Cid, Clock, Container, Context, Delegation, Ipld, Issuer, KeySource, SignError, Timestamp, Token, verify,
 };
 
 use crate::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
@@ -18,7 +13,6 @@ use crate::{
     Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Entropy,
     Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt, ReceiptStore,
     ReplayGuard, Resolve, Revocation, RevocationStore, Revoked, Router, Task, TaskId, Terms, Trust, authorize,
-    is_pending,
 };
 use batch::{Asked, Batch};
 pub use error::ExecuteError;
@@ -159,7 +153,7 @@ impl Executor {
         let invocation = authorized.invocation();
         let until = invocation.expiration().map(|end| end.saturating_add(context.skew));
         match self.call(&authorized, &named, &context, batch) {
-            Ok(call) => self.perform(&call, invocation, until, now).await,
+            Ok(call) => self.perform(&Work { invocation, promised, call }, until, now).await,
             Err(failure) => self.refuse(promised, failure),
         }
     }
@@ -189,30 +183,29 @@ impl Executor {
     /// Does what was asked, unless it is known or was done.
     async fn perform(
         &self,
-        call: &Call,
-        invocation: &Invocation,
+        work: &Work<'_>,
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Receipt, ExecuteError> {
-        let (parts, task, asked) = (&*self.parts, call.task(), invocation.task());
-        let promised = asked.id()?;
+        let Work { invocation, promised, call } = work;
+        let (parts, promised, task) = (&*self.parts, *promised, call.task());
         let Some(handler) = parts.router.find(task.subject(), task.command()) else {
             let message = format!("nothing here does {} on {}", task.command(), task.subject());
             return self.refuse(promised, Failure::new("NoHandler", message));
         };
         let class = handler.effect_class();
-        let ids = if *call.id() == promised { vec![promised] } else { vec![promised, *call.id()] };
+        let ids = work.ids();
         let memo = if class == EffectClass::Deterministic { Some(task.instruction()?.id()?) } else { None };
         for id in &ids {
             if let Some(known) = self.own(parts.receipts.by_task(id).await?, &**handler) {
-                return self.reuse(known, call, asked, &ids).await;
+                return self.reuse(known, work).await;
             }
         }
         if memo.is_some() {
             let (table, profile) = (Memo::new(&*parts.receipts, &*parts.blocks, &*parts.keys), handler.profile());
             let terms = Terms { own: parts.executor.did(), now, profile: profile.as_ref() };
             if let Some(known) = table.known(task, &parts.trust, &terms).await? {
-                return self.reuse(known.into_inner(), call, asked, &ids).await;
+                return self.reuse(known.into_inner(), work).await;
             }
         }
         if let Err(failure) = handler.check(task, call.config()).await {
@@ -238,47 +231,53 @@ impl Executor {
                 return self.refuse(promised, failure);
             }
         }
+        if class.is_mutation() {
+            // So that an effect can be accounted for, whatever happens while the handler runs.
+            let token = invocation.envelope();
+            parts.blocks.put(token.cid(), token.bytes().to_vec().into()).await?;
+        }
+        self.keep(work).await?;
         let completion = handler.handle(call).await;
-        self.conclude(&**handler, call, invocation, completion, ids, memo).await
+        self.conclude(&**handler, work, completion, memo).await
     }
 
     /// Answers a task with a result that is known: by a receipt that it has already, or by one that names the receipt that it rests
     /// on.
-    async fn reuse(&self, known: Receipt, call: &Call, asked: &Task, ids: &[TaskId]) -> Result<Receipt, ExecuteError> {
-        let is_own = known.issuer().same_principal(self.parts.executor.did());
-        let Some(promised) = ids.first().filter(|promised| !is_own || known.ran() != *promised) else {
+    async fn reuse(&self, known: Receipt, work: &Work<'_>) -> Result<Receipt, ExecuteError> {
+        if known.issuer().same_principal(self.parts.executor.did()) && *known.ran() == work.promised {
             return Ok(known);
-        };
+        }
         let about_the_run = |key: &str| known.meta().get(key).map(|value| (key.to_owned(), value.clone()));
         let mut meta: BTreeMap<String, Ipld> = [PROFILE, FUEL].into_iter().filter_map(about_the_run).collect();
-        meta.extend(resolved(*promised, call));
-        let receipt = self.sign(*promised, known.outcome().clone(), meta, Some(&known))?;
-        let inputs = inputs(asked, call);
-        let filing = Filing { tasks: ids.to_vec(), memo: None, inputs, durability: Durability::Buffered };
-        self.file(receipt, asked, call.task(), None, filing).await
+        meta.extend(work.resolved());
+        let receipt = self.sign(work.promised, known.outcome().clone(), meta, Some(&known))?;
+        let (tasks, inputs) = (work.ids(), work.inputs());
+        self.keep(work).await?;
+        self.parts
+            .receipts
+            .file(&receipt, &Filing { tasks, memo: None, inputs, durability: Durability::Buffered })
+            .await?;
+        Ok(receipt)
     }
 
     /// Signs and files what came of a call.
     async fn conclude(
         &self,
         handler: &dyn Handler,
-        call: &Call,
-        invocation: &Invocation,
+        work: &Work<'_>,
         completion: Completion,
-        ids: Vec<TaskId>,
         memo: Option<InstructionId>,
     ) -> Result<Receipt, ExecuteError> {
-        let (class, asked) = (handler.effect_class(), invocation.task());
-        let outcome = refuse_promises(completion.outcome);
+        let (class, promised) = (handler.effect_class(), work.promised);
+        let outcome = completion.outcome.without_promises();
         let is_final = match class {
             EffectClass::Deterministic => completion.repeatable,
             EffectClass::Mutable => true,
             // What failed can be tried again without harm.
             EffectClass::Query | EffectClass::IdempotentWrite => outcome.is_ok(),
         };
-        let promised = ids.first().copied().unwrap_or(*call.id());
         let mut meta = completion.meta;
-        meta.extend(resolved(promised, call));
+        meta.extend(work.resolved());
         if let Some(profile) = handler.profile() {
             meta.insert(PROFILE.to_owned(), Ipld::Link(profile));
         }
@@ -293,33 +292,19 @@ impl Executor {
             signed => signed?,
         };
         let durability = if class.is_mutation() { Durability::Synced } else { Durability::Buffered };
-        let (tasks, inputs) = if is_final { (ids, inputs(asked, call)) } else { (Vec::new(), Vec::new()) };
+        let (tasks, inputs) = if is_final { (work.ids(), work.inputs()) } else { (Vec::new(), Vec::new()) };
         let filing = Filing { tasks, memo: memo.filter(|_| is_final), inputs, durability };
-        // An effect can be accounted for by what asked for it.
-        let token = Some(invocation.envelope()).filter(|_| class.is_mutation());
-        self.file(receipt, asked, call.task(), token, filing).await
+        self.parts.receipts.file(&receipt, &filing).await?;
+        Ok(receipt)
     }
 
-    /// Files a receipt, and keeps what it links to: the task as it was asked for and as it was resolved.
-    async fn file(
-        &self,
-        receipt: Receipt,
-        asked: &Task,
-        resolved: &Task,
-        token: Option<&Envelope>,
-        filing: Filing,
-    ) -> Result<Receipt, ExecuteError> {
-        let mut kept = vec![asked.to_block()?];
-        if resolved.args() != asked.args() {
-            kept.push(resolved.to_block()?);
-        }
-        kept.extend(token.map(|token| token.bytes().to_vec()));
-        let kept: Vec<(Cid, Bytes)> =
-            kept.into_iter().map(|bytes| (block::dag_cbor_cid(&bytes), bytes.into())).collect();
-        let mut writes: Vec<_> = kept.iter().map(|(cid, bytes)| self.parts.blocks.put(cid, bytes.clone())).collect();
-        writes.push(self.parts.receipts.file(&receipt, &filing));
-        together(writes).await?;
-        Ok(receipt)
+    /// Keeps what receipts link to: the task as it was asked for and as it was resolved.
+    async fn keep(&self, Work { invocation, promised, call }: &Work<'_>) -> Result<(), ExecuteError> {
+        let put = async |id: &TaskId, task: &Task| -> Result<(), ExecuteError> {
+            Ok(self.parts.blocks.put(id.cid(), task.to_block()?.into()).await?)
+        };
+        put(promised, invocation.task()).await?;
+        if promised != call.id() { put(call.id(), call.task()).await } else { Ok(()) }
     }
 
     /// The receipt of this executor among those of a store, if it still stands by one: a deterministic result counts under the
@@ -359,45 +344,31 @@ impl Executor {
     }
 }
 
-type Write<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
-
-/// Waits for all of some writes, which a store that commits in groups takes as one.
-async fn together(mut writes: Vec<Write<'_>>) -> Result<(), StoreError> {
-    let mut result = Ok(());
-    poll_fn(|context| {
-        writes.retain_mut(|write| match write.as_mut().poll(context) {
-            Poll::Ready(Ok(())) => false,
-            Poll::Ready(failed) => {
-                result = failed;
-                false
-            }
-            Poll::Pending => true,
-        });
-        if writes.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    result
+/// What is done for an invocation: the task that it asks for, and the call that this became.
+struct Work<'a> {
+    invocation: &'a Invocation,
+    promised: TaskId,
+    call: Call,
 }
 
-/// What a task links to, as it was asked for and as it was resolved.
-fn inputs(asked: &Task, call: &Call) -> Vec<Cid> {
-    let mut inputs = asked.links();
-    if asked.args() != call.task().args() {
-        inputs.extend(call.task().links());
+impl Work<'_> {
+    /// The ids of the task: as it was asked for and, where that is another, as it was resolved.
+    fn ids(&self) -> Vec<TaskId> {
+        let resolved = Some(*self.call.id()).filter(|id| *id != self.promised);
+        [self.promised].into_iter().chain(resolved).collect()
     }
-    inputs
-}
 
-/// The metadata that links the task as it was resolved, where that is another than was asked for.
-fn resolved(promised: TaskId, call: &Call) -> Option<(String, Ipld)> {
-    (promised != *call.id()).then(|| (RESOLVED.to_owned(), Ipld::Link((*call.id()).into())))
-}
-
-/// A result that looks like a promise could make a later reader wait for something else: it is refused.
-fn refuse_promises(outcome: Outcome) -> Outcome {
-    let (Outcome::Ok(value) | Outcome::Error(value)) = &outcome;
-    if is_pending(value) {
-        return Failure::new("PromiseInResult", "the result holds the shape of a promise, which is refused").into();
+    /// What the task links to, as it was asked for and as it was resolved.
+    fn inputs(&self) -> Vec<Cid> {
+        let mut inputs = self.invocation.task().links();
+        if self.promised != *self.call.id() {
+            inputs.extend(self.call.task().links());
+        }
+        inputs
     }
-    outcome
+
+    /// The metadata that links the task as it was resolved, where that is another than was asked for.
+    fn resolved(&self) -> Option<(String, Ipld)> {
+        (self.promised != *self.call.id()).then(|| (RESOLVED.to_owned(), Ipld::Link((*self.call.id()).into())))
+    }
 }
