@@ -143,27 +143,28 @@ impl Work {
     ) -> Result<Concluded, RunError> {
         let resolved = call.id();
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
-        let outcome = completion.outcome.without_promises();
+        let Completion { outcome, effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);
         let final_outcome = match self.step.class {
-            EffectClass::Deterministic => completion.repeatable,
+            EffectClass::Deterministic => repeatable,
             EffectClass::Mutable => true,
             // What failed can be tried again without harm.
             EffectClass::Query | EffectClass::IdempotentWrite => outcome.is_ok(),
         };
-        let mut meta = completion.meta;
         if let Some(profile) = handler.profile() {
             meta.insert(PROFILE.to_owned(), Ipld::Link(profile));
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         meta.insert(TIME.to_owned(), Ipld::Integer(micros.into()));
-        let signed = self.shared.sign(self.receipt(outcome, meta.clone(), resolved, final_outcome));
+        let receipt =
+            |outcome, meta, is_final| self.receipt(outcome, meta, resolved, is_final).effects(effects.clone());
+        let signed = self.shared.sign(receipt(outcome, meta.clone(), final_outcome));
         let (receipt, final_outcome) = match signed {
             Err(error) if is_unrepresentable(&error) => {
                 let message = format!("the result cannot be carried in a receipt: {error}");
                 let failure = Failure::new("UnrepresentableResult", message).into();
                 // What a mutable task did is done, even if it cannot be told.
                 let final_outcome = self.step.class == EffectClass::Mutable;
-                (self.shared.sign(self.receipt(failure, meta, resolved, final_outcome))?, final_outcome)
+                (self.shared.sign(receipt(failure, meta, final_outcome))?, final_outcome)
             }
             signed => (signed?, final_outcome),
         };

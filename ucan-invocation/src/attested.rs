@@ -3,7 +3,7 @@ use ucan_core::{
     verify,
 };
 
-use crate::{Invocation, Outcome, ReceiptError, ReceiptId, TaskError, TaskId, receipt::statement};
+use crate::{Effects, Invocation, Outcome, ReceiptError, ReceiptId, TaskError, TaskId, receipt::statement};
 
 /// A receipt from somebody else, checked in full: its signature, and that whoever issued it may speak for the executor.
 ///
@@ -15,6 +15,7 @@ pub struct Attested {
     authority: Authority,
     ran: TaskId,
     outcome: Outcome,
+    effects: Effects,
     expired: bool,
 }
 
@@ -52,6 +53,12 @@ impl Attested {
     #[must_use]
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
+    }
+
+    /// What the task asks to have done next.
+    #[must_use]
+    pub fn effects(&self) -> &Effects {
+        &self.effects
     }
 
     /// Whether the executor no longer stands by the result at the time that was given: a warning, since the statement stays
@@ -92,7 +99,7 @@ pub fn attest(
     proofs: &dyn Fn(&Cid) -> Option<Delegation>,
     context: &Context<'_>,
 ) -> Result<Attested, AttestError> {
-    let (ran, outcome) = statement(&invocation)?;
+    let (ran, outcome, effects) = statement(&invocation)?;
     let invocation = verify(invocation, context.keys)?;
     let issuer = invocation.issuer();
     if let Some(audience) = invocation.audience().filter(|audience| !audience.same_principal(issuer)) {
@@ -120,7 +127,7 @@ pub fn attest(
         }
     }
     let expired = in_time(None, invocation.expiration(), context.now, context.skew).is_err();
-    Ok(Attested { invocation, authority, ran, outcome, expired })
+    Ok(Attested { invocation, authority, ran, outcome, effects, expired })
 }
 
 /// Why a receipt is not accepted.

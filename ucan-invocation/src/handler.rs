@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ucan_core::{Authority, Cid, Command, Context, Delegation, Did, Ipld, NoChain, Request};
 
-use crate::{Authorized, EffectClass, Failure, Outcome, Task, TaskError, TaskId};
+use crate::{Authorized, EffectClass, Effects, Failure, Outcome, Task, TaskError, TaskId};
 
 /// How a task is asked to be run: limits and the like. Read by its handler, and never part of its identity.
 pub type Config = BTreeMap<String, Ipld>;
@@ -99,6 +99,8 @@ pub enum CallError {
 pub struct Completion {
     /// The result that the receipt states.
     pub outcome: Outcome,
+    /// What is asked to be done next, as the receipt states it. A deterministic task asks for nothing: that it does is a failure.
+    pub effects: Effects,
     /// What the receipt's metadata records of the execution.
     pub meta: BTreeMap<String, Ipld>,
     /// Whether running it again, anywhere, gives the same outcome. Of a deterministic command, only such completions
@@ -109,10 +111,23 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// A completion with this outcome and no metadata, which another run would repeat.
+    /// A completion with this outcome, no effects and no metadata, which another run would repeat.
     #[must_use]
     pub fn new(outcome: Outcome) -> Self {
-        Self { outcome, meta: BTreeMap::new(), repeatable: true, unchanged: false }
+        Self { outcome, effects: Effects::default(), meta: BTreeMap::new(), repeatable: true, unchanged: false }
+    }
+
+    /// What a receipt may state of it. An outcome that holds the shape of a promise becomes the failure `PromiseInResult`, and
+    /// one with which a deterministic task asks for more work the failure `EffectsRefused`.
+    #[must_use]
+    pub fn for_receipt(mut self, class: EffectClass) -> Self {
+        self.outcome = self.outcome.without_promises();
+        if class == EffectClass::Deterministic && !self.effects.is_empty() {
+            let message = "a deterministic task asks for other tasks, which only effects may do";
+            self.outcome = Failure::new("EffectsRefused", message).into();
+            self.effects = Effects::default();
+        }
+        self
     }
 }
 

@@ -4,6 +4,7 @@ mod attested;
 #[cfg(feature = "contracts")]
 pub mod contracts;
 mod effect;
+mod effects;
 mod entropy;
 mod executor;
 mod handler;
@@ -30,6 +31,7 @@ mod typed;
 
 pub use attested::{AttestError, Attested, attest};
 pub use effect::EffectClass;
+pub use effects::Effects;
 pub use entropy::Entropy;
 pub use executor::{ExecuteError, Executor, ExecutorParts};
 pub use handler::{Call, CallError, Completion, Config, Handler, Reexecutor, Router};

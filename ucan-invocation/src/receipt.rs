@@ -4,7 +4,7 @@ use std::sync::Arc;
 use ucan_core::{Cid, Command, Did, Envelope, Ipld, Issuer, Purpose, SignError, Timestamp, Token, TokenError};
 
 use crate::invocation::Parsed;
-use crate::{Invocation, InvocationBuilder, Outcome, ReceiptId, TaskId, meta};
+use crate::{Effects, Invocation, InvocationBuilder, Outcome, ReceiptId, TaskId, meta};
 
 /// The command of every receipt.
 pub const RECEIPT_COMMAND: &str = "/ucan/assert/receipt";
@@ -25,6 +25,7 @@ struct Stated {
     issuer: Did,
     ran: TaskId,
     outcome: Outcome,
+    effects: Effects,
     meta: BTreeMap<String, Ipld>,
     cause: Option<ReceiptId>,
     issued_at: Option<Timestamp>,
@@ -34,7 +35,15 @@ struct Stated {
 impl Receipt {
     /// Starts a receipt for the task `ran`.
     pub fn builder(ran: TaskId, outcome: Outcome) -> ReceiptBuilder {
-        ReceiptBuilder { ran, outcome, meta: BTreeMap::new(), cause: None, issued_at: None }
+        ReceiptBuilder {
+            ran,
+            outcome,
+            effects: Effects::default(),
+            meta: BTreeMap::new(),
+            cause: None,
+            issued_at: None,
+            expiration: None,
+        }
     }
 
     /// Reads a receipt from its token.
@@ -46,7 +55,7 @@ impl Receipt {
     }
 
     fn from_invocation(invocation: Invocation) -> Result<Self, ReceiptError> {
-        let (ran, _) = check(&invocation)?;
+        let (ran, _, effects) = check(&invocation)?;
         let issuer = invocation.issuer();
         if !issuer.same_principal(invocation.subject())
             || invocation.audience().is_some_and(|aud| !aud.same_principal(issuer))
@@ -56,7 +65,10 @@ impl Receipt {
         let (envelope, Parsed { issuer, task, meta, cause, issued_at, expiration, .. }) = invocation.into_parts();
         let outcome = task.into_args().remove("out").and_then(Outcome::take).ok_or(ReceiptError::Argument("out"))?;
         let cause = cause.map(ReceiptId::new);
-        Ok(Self { envelope, fields: Arc::new(Stated { issuer, ran, outcome, meta, cause, issued_at, expiration }) })
+        Ok(Self {
+            envelope,
+            fields: Arc::new(Stated { issuer, ran, outcome, effects, meta, cause, issued_at, expiration }),
+        })
     }
 
     /// The id of the receipt: the hash of its bytes.
@@ -81,6 +93,12 @@ impl Receipt {
     #[must_use]
     pub fn outcome(&self) -> &Outcome {
         &self.fields.outcome
+    }
+
+    /// What the task asks to have done next.
+    #[must_use]
+    pub fn effects(&self) -> &Effects {
+        &self.fields.effects
     }
 
     /// Metadata: fuel, determinism profile and the like.
@@ -136,14 +154,15 @@ impl Receipt {
     }
 }
 
-/// What a receipt states, whoever issued it: the task, and what came of it.
-pub(crate) fn statement(invocation: &Invocation) -> Result<(TaskId, Outcome), ReceiptError> {
-    let (ran, outcome) = check(invocation)?;
-    Ok((ran, Outcome::from_ipld(outcome).ok_or(ReceiptError::Argument("out"))?))
+/// What a receipt states, whoever issued it: the task, what came of it, and what it asks for.
+pub(crate) fn statement(invocation: &Invocation) -> Result<(TaskId, Outcome, Effects), ReceiptError> {
+    let (ran, outcome, effects) = check(invocation)?;
+    Ok((ran, Outcome::from_ipld(outcome).ok_or(ReceiptError::Argument("out"))?, effects))
 }
 
-/// Checks that an invocation has the shape of a receipt, whoever issued it: the task, and what can be read as an outcome.
-fn check(invocation: &Invocation) -> Result<(TaskId, &Ipld), ReceiptError> {
+/// Checks that an invocation has the shape of a receipt, whoever issued it: the task, what can be read as an outcome, and the
+/// effects.
+fn check(invocation: &Invocation) -> Result<(TaskId, &Ipld, Effects), ReceiptError> {
     if invocation.command().as_str() != RECEIPT_COMMAND {
         return Err(ReceiptError::NotAReceipt { command: invocation.command().to_string() });
     }
@@ -153,7 +172,8 @@ fn check(invocation: &Invocation) -> Result<(TaskId, &Ipld), ReceiptError> {
     }
     let Some(Ipld::Link(ran)) = args.get("ran") else { return Err(ReceiptError::Argument("ran")) };
     let outcome = args.get("out").filter(|out| Outcome::is_outcome(out)).ok_or(ReceiptError::Argument("out"))?;
-    Ok((TaskId::new(*ran), outcome))
+    let effects = args.get("run").map_or(Some(Effects::default()), Effects::from_ipld);
+    Ok((TaskId::new(*ran), outcome, effects.ok_or(ReceiptError::Argument("run"))?))
 }
 
 impl Token for Receipt {
@@ -176,12 +196,26 @@ impl Token for Receipt {
 pub struct ReceiptBuilder {
     ran: TaskId,
     outcome: Outcome,
+    effects: Effects,
     meta: BTreeMap<String, Ipld>,
     cause: Option<ReceiptId>,
     issued_at: Option<Timestamp>,
+    expiration: Option<Timestamp>,
 }
 
 impl ReceiptBuilder {
+    /// Names what the task asks to have done next (`run`).
+    pub fn effects(mut self, effects: Effects) -> Self {
+        self.effects = effects;
+        self
+    }
+
+    /// Says until when the executor stands by the result (`exp`), where it does not for ever.
+    pub fn expiration(mut self, end: Timestamp) -> Self {
+        self.expiration = Some(end);
+        self
+    }
+
     /// Adds metadata (`meta`).
     pub fn meta(mut self, meta: BTreeMap<String, Ipld>) -> Self {
         self.meta = meta;
@@ -205,8 +239,12 @@ impl ReceiptBuilder {
     /// # Errors
     /// [`SignError`] where a value cannot be carried, or the signer fails.
     pub fn sign(self, executor: &Issuer, nonce: [u8; 16]) -> Result<Receipt, SignError> {
-        let Self { ran, outcome, meta, cause, issued_at } = self;
-        let args = [("out".to_owned(), outcome.to_ipld()), ("ran".to_owned(), Ipld::Link(Cid::from(ran)))].into();
+        let Self { ran, outcome, effects, meta, cause, issued_at, expiration } = self;
+        let mut args: BTreeMap<String, Ipld> =
+            [("out".to_owned(), outcome.to_ipld()), ("ran".to_owned(), Ipld::Link(Cid::from(ran)))].into();
+        if !effects.is_empty() {
+            args.insert("run".to_owned(), effects.to_ipld());
+        }
         let command = Command::parse(RECEIPT_COMMAND)
             .map_err(|error| TokenError::InvalidField { field: "cmd", reason: error.to_string() })?;
         let mut builder: InvocationBuilder =
@@ -217,10 +255,16 @@ impl ReceiptBuilder {
         if let Some(at) = issued_at {
             builder = builder.issued_at(at);
         }
+        if let Some(end) = expiration {
+            builder = builder.expiration(end);
+        }
         let (envelope, Parsed { issuer, meta, cause, issued_at, expiration, .. }) =
             builder.sign(executor)?.into_parts();
         let cause = cause.map(ReceiptId::new);
-        Ok(Receipt { envelope, fields: Arc::new(Stated { issuer, ran, outcome, meta, cause, issued_at, expiration }) })
+        Ok(Receipt {
+            envelope,
+            fields: Arc::new(Stated { issuer, ran, outcome, effects, meta, cause, issued_at, expiration }),
+        })
     }
 }
 

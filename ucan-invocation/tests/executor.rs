@@ -10,9 +10,10 @@ use ucan_core::{
     CachedKeys, Container, Delegation, Did, DidKeys, FixedClock, Ipld, Issuer, Timestamp, Token, dagcbor, verify,
 };
 use ucan_invocation::{
-    Call, Completion, Config, EffectClass, Entropy, ExecuteError, Executor, ExecutorParts, Failure, Handler, InProcess,
-    Invocation, InvocationBuilder, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations, NoPromises,
-    Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, Revocation, Router, Task, Transport, TransportError, Trust,
+    Call, Completion, Config, EffectClass, Effects, Entropy, ExecuteError, Executor, ExecutorParts, Failure, Handler,
+    InProcess, Invocation, InvocationBuilder, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations,
+    NoPromises, Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, Revocation, Router, Task, Transport, TransportError,
+    Trust,
 };
 use varsig::{SecretKey, SignatureAlgorithm, ed25519::SigningKey};
 
@@ -59,11 +60,13 @@ impl Handler for Echo {
     async fn handle(&self, call: &Call) -> Completion {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let args = call.task().args();
-        Completion::new(match args.get("promise") {
+        let effects = Effects { fork: Vec::new(), join: args.contains_key("go on").then(|| *call.id()) };
+        let completion = Completion::new(match args.get("promise") {
             Some(link) => Outcome::Ok(Ipld::List(vec![Ipld::Map([("await/*".to_owned(), link.clone())].into())])),
             None if args.contains_key("fail") => Failure::new("Failed", "as asked").into(),
             None => Outcome::Ok(call.task().args_value().clone()),
-        })
+        });
+        Completion { effects, ..completion }
     }
 }
 
@@ -301,6 +304,21 @@ fn revoke(world: &World, by: &Issuer, revoked: &Delegation, path: &[Delegation])
     let args = Revocation::args(revoked.cid(), path);
     let asked = Invocation::builder(world.alice.did().clone(), REVOKE_COMMAND.parse().unwrap(), args);
     asked.sign(by).unwrap()
+}
+
+#[test]
+fn effects_ask_for_more_and_computations_do_not() {
+    let world = world();
+    let ask = |command: &str| {
+        let more = [("go on", Ipld::Bool(true))];
+        world.ask(command, &more, &[]).nonce(vec![1; 12]).sign(&world.alice).unwrap()
+    };
+    let mail = ask("/mail/send");
+    let receipt = world.send(&mail, &[]);
+    assert_eq!(receipt.effects(), &Effects { fork: Vec::new(), join: Some(mail.task().id().unwrap()) });
+    let pure = world.send(&ask("/compute/it"), &[]);
+    assert_eq!(pure.outcome().failure_name(), Some("EffectsRefused"));
+    assert!(pure.effects().is_empty());
 }
 
 #[test]

@@ -90,8 +90,30 @@ fn shapes(people: &People, cases: &mut Vec<Case>) {
         set("args", Ipld::Map(entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).clone())).collect()))
     };
     let ok = json(r#"{"ok": null}"#);
-    let run = json(r#"{"fork": [], "join": []}"#);
-    cases.push(check("effects", &args(&[("out", &ok), ("ran", &link), ("run", &run)])).ok([("run", run.clone())]));
+    let with_run = |run: &Ipld| args(&[("out", &ok), ("ran", &link), ("run", run)]);
+    let next = Ipld::List(vec![link.clone(), link.clone()]);
+    let map = |entries: &[(&str, &Ipld)]| {
+        Ipld::Map(entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).clone())).collect())
+    };
+    let one = Ipld::List(vec![link.clone()]);
+    for (name, run) in [
+        ("effects", map(&[("fork", &next), ("join", &link)])),
+        ("effects side by side", map(&[("fork", &one)])),
+        ("an effect that goes on", map(&[("join", &link)])),
+        ("no effects, stated", json(r#"{"fork": [], "join": []}"#)),
+        ("effects that join in a list", map(&[("fork", &next), ("join", &one)])),
+    ] {
+        cases.push(check(name, &with_run(&run)).ok([("run", run)]));
+    }
+    for (name, run) in [
+        ("effects in a list", next.clone()),
+        ("an effect that is no link", json(r#"{"fork": ["next"]}"#)),
+        ("two effects that go on", map(&[("join", &next)])),
+        ("effects of another kind", map(&[("then", &link)])),
+        ("effects that are null", Ipld::Null),
+    ] {
+        cases.push(check(name, &with_run(&run)).error("MalformedToken"));
+    }
     cases.push(
         check("an argument that is not defined", &args(&[("out", &ok), ("ran", &link), ("more", &ok)]))
             .error("MalformedToken"),

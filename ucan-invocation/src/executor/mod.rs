@@ -4,6 +4,7 @@ mod error;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::{TryFutureExt, future::try_join};
 use ucan_core::{
     Cid, Clock, Container, Context, Delegation, Ipld, Issuer, KeySource, SignError, Timestamp, Token, verify,
 };
@@ -11,8 +12,9 @@ use ucan_core::{
 use crate::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
 use crate::{
     Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Entropy,
-    Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt, ReceiptStore,
-    ReplayGuard, Resolve, Revocation, RevocationStore, Revoked, Router, Task, TaskId, Terms, Trust, authorize,
+    Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt, ReceiptBuilder,
+    ReceiptStore, ReplayGuard, Resolve, Revocation, RevocationStore, Revoked, Router, Task, TaskId, Terms, Trust,
+    authorize,
 };
 use batch::{Asked, Batch};
 pub use error::ExecuteError;
@@ -141,7 +143,7 @@ impl Executor {
                 Ok(revocation) => {
                     parts.revocations.keep(&revocation).await?;
                     let done = Outcome::Ok(Ipld::Map(BTreeMap::new()));
-                    self.sign(promised, done, BTreeMap::new(), None)
+                    self.sign(Receipt::builder(promised, done))
                 }
                 Err(error) => self.refuse(promised, Failure::new(error.name(), error.to_string())),
             };
@@ -234,9 +236,9 @@ impl Executor {
         if class.is_mutation() {
             // So that an effect can be accounted for, whatever happens while the handler runs.
             let token = invocation.envelope();
-            parts.blocks.put(token.cid(), token.bytes().to_vec().into()).await?;
+            let token = parts.blocks.put(token.cid(), token.bytes().to_vec().into());
+            try_join(token.map_err(ExecuteError::from), self.keep(work)).await?;
         }
-        self.keep(work).await?;
         let completion = handler.handle(call).await;
         self.conclude(&**handler, work, completion, memo).await
     }
@@ -250,13 +252,12 @@ impl Executor {
         let about_the_run = |key: &str| known.meta().get(key).map(|value| (key.to_owned(), value.clone()));
         let mut meta: BTreeMap<String, Ipld> = [PROFILE, FUEL].into_iter().filter_map(about_the_run).collect();
         meta.extend(work.resolved());
-        let receipt = self.sign(work.promised, known.outcome().clone(), meta, Some(&known))?;
+        let receipt = Receipt::builder(work.promised, known.outcome().clone()).meta(meta).cause(known.id());
+        let receipt = self.sign(receipt)?;
         let (tasks, inputs) = (work.ids(), work.inputs());
-        self.keep(work).await?;
-        self.parts
-            .receipts
-            .file(&receipt, &Filing { tasks, memo: None, inputs, durability: Durability::Buffered })
-            .await?;
+        let filing = Filing { tasks, memo: None, inputs, durability: Durability::Buffered };
+        let file = self.parts.receipts.file(&receipt, &filing);
+        try_join(self.keep(work), file.map_err(ExecuteError::from)).await?;
         Ok(receipt)
     }
 
@@ -269,14 +270,13 @@ impl Executor {
         memo: Option<InstructionId>,
     ) -> Result<Receipt, ExecuteError> {
         let (class, promised) = (handler.effect_class(), work.promised);
-        let outcome = completion.outcome.without_promises();
+        let Completion { outcome, effects, mut meta, repeatable, .. } = completion.for_receipt(class);
         let is_final = match class {
-            EffectClass::Deterministic => completion.repeatable,
+            EffectClass::Deterministic => repeatable,
             EffectClass::Mutable => true,
             // What failed can be tried again without harm.
             EffectClass::Query | EffectClass::IdempotentWrite => outcome.is_ok(),
         };
-        let mut meta = completion.meta;
         meta.extend(work.resolved());
         if let Some(profile) = handler.profile() {
             meta.insert(PROFILE.to_owned(), Ipld::Link(profile));
@@ -284,17 +284,23 @@ impl Executor {
         if !is_final {
             meta.insert(ATTEMPT.to_owned(), Ipld::Bool(true));
         }
-        let receipt = match self.sign(promised, outcome, meta.clone(), None) {
+        let receipt = |outcome, meta| Receipt::builder(promised, outcome).effects(effects.clone()).meta(meta);
+        let receipt = match self.sign(receipt(outcome, meta.clone())) {
             Err(ExecuteError::Sign(error @ (SignError::Encode(_) | SignError::Unreadable(_)))) => {
                 let message = format!("the result cannot be carried in a receipt: {error}");
-                self.sign(promised, Failure::new("UnrepresentableResult", message).into(), meta, None)?
+                self.sign(receipt(Failure::new("UnrepresentableResult", message).into(), meta))?
             }
             signed => signed?,
         };
         let durability = if class.is_mutation() { Durability::Synced } else { Durability::Buffered };
         let (tasks, inputs) = if is_final { (work.ids(), work.inputs()) } else { (Vec::new(), Vec::new()) };
         let filing = Filing { tasks, memo: memo.filter(|_| is_final), inputs, durability };
-        self.parts.receipts.file(&receipt, &filing).await?;
+        let file = self.parts.receipts.file(&receipt, &filing);
+        if class.is_mutation() {
+            file.await?;
+        } else {
+            try_join(self.keep(work), file.map_err(ExecuteError::from)).await?;
+        }
         Ok(receipt)
     }
 
@@ -303,8 +309,10 @@ impl Executor {
         let put = async |id: &TaskId, task: &Task| -> Result<(), ExecuteError> {
             Ok(self.parts.blocks.put(id.cid(), task.to_block()?.into()).await?)
         };
-        put(promised, invocation.task()).await?;
-        if promised != call.id() { put(call.id(), call.task()).await } else { Ok(()) }
+        if promised == call.id() {
+            return put(promised, invocation.task()).await;
+        }
+        try_join(put(promised, invocation.task()), put(call.id(), call.task())).await.map(drop)
     }
 
     /// The receipt of this executor among those of a store, if it still stands by one: a deterministic result counts under the
@@ -324,23 +332,13 @@ impl Executor {
 
     /// A receipt that says why nothing was done. It is not filed.
     fn refuse(&self, id: TaskId, failure: Failure) -> Result<Receipt, ExecuteError> {
-        self.sign(id, failure.into(), BTreeMap::from([(ATTEMPT.to_owned(), Ipld::Bool(true))]), None)
+        self.sign(Receipt::builder(id, failure.into()).meta(BTreeMap::from([(ATTEMPT.to_owned(), Ipld::Bool(true))])))
     }
 
-    fn sign(
-        &self,
-        id: TaskId,
-        outcome: Outcome,
-        meta: BTreeMap<String, Ipld>,
-        cause: Option<&Receipt>,
-    ) -> Result<Receipt, ExecuteError> {
+    fn sign(&self, receipt: ReceiptBuilder) -> Result<Receipt, ExecuteError> {
         let mut nonce = [0; 16];
         self.parts.entropy.fill(&mut nonce);
-        let mut receipt = Receipt::builder(id, outcome).meta(meta).issued_at(self.parts.clock.now());
-        if let Some(cause) = cause {
-            receipt = receipt.cause(cause.id());
-        }
-        Ok(receipt.sign(&self.parts.executor, nonce)?)
+        Ok(receipt.issued_at(self.parts.clock.now()).sign(&self.parts.executor, nonce)?)
     }
 }
 
