@@ -7,14 +7,14 @@ use tokio::task::JoinSet;
 use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token};
 use ucan_invocation::{
     Await, BlockStore, Durability, Entropy, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore,
-    RevocationStore, Revoked, Router, Task, TaskId, authorize,
+    RevocationStore, Revoked, Router, Task, TaskId, Trust, authorize,
 };
 use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
 use crate::step::{Work, is_unrepresentable};
-use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunReport, StepReport, Trust, Workflow};
+use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunReport, StepReport, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
 /// self: [Command]}`: the workflow, the delegations that it may use, and the commands that it may use on the invoker's

@@ -1,5 +1,5 @@
 use ucan_core::{Cid, Did, NoChain, SignError, StoreError};
-use ucan_invocation::{Failure, InvocationError, ReceiptId, Task, TaskError};
+use ucan_invocation::{Failure, InvocationError, MemoError, ReceiptId, Task, TaskError};
 
 use crate::{DocumentError, PlanError};
 
@@ -63,6 +63,15 @@ pub enum RunError {
         /// The task.
         label: String,
     },
+}
+
+impl From<MemoError> for RunError {
+    fn from(error: MemoError) -> Self {
+        match error {
+            MemoError::Task(error) => Self::Task(error),
+            MemoError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// A task that nothing granted covers.

@@ -11,7 +11,6 @@ mod plan;
 mod planner;
 mod shape;
 mod step;
-mod trust;
 mod verify;
 
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
@@ -23,6 +22,5 @@ pub use journal::{Entry, Journal, MemoryJournal};
 pub use plan::{Plan, PlanError, Step};
 pub use planner::Planner;
 pub use shape::ShapeError;
-pub use trust::Trust;
-pub use ucan_invocation::Entropy;
+pub use ucan_invocation::{Entropy, Trust};
 pub use verify::{Verification, VerifyError};

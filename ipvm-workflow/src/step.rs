@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ucan_core::{Ipld, SignError, block};
+use ucan_core::{Ipld, SignError, Token, Verified, block, verify};
 use ucan_invocation::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
-    Call, Completion, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Outcome, Receipt,
-    ReceiptBuilder, Task, TaskId,
+    Call, Completion, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Memo, Outcome, Receipt,
+    ReceiptBuilder, Task, TaskId, Terms,
 };
 use ucan_pipeline::ResolveError;
 
@@ -286,9 +286,18 @@ impl Shared {
         if handler.effect_class() != EffectClass::Deterministic || task.is_pending() {
             return Ok(None);
         }
-        let profile = handler.profile().map(Ipld::Link);
-        let receipts = self.parts.receipts.by_instruction(&task.instruction()?.id()?).await?;
-        Ok(receipts.into_iter().find(|receipt| receipt.meta().get(PROFILE) == profile.as_ref() && self.trusts(receipt)))
+        let (parts, profile) = (&self.parts, handler.profile());
+        let terms = Terms { own: parts.executor.did(), now: parts.clock.now(), profile: profile.as_ref() };
+        let memo = Memo::new(&*parts.receipts, &*parts.blocks, &*parts.keys);
+        Ok(memo.known(task, &parts.trust, &terms).await?.map(Verified::into_inner))
+    }
+
+    /// Whether `receipt` is signed by somebody whose word is enough for this engine, and still stands.
+    pub(crate) fn trusts(&self, receipt: &Receipt) -> bool {
+        let parts = &self.parts;
+        receipt.expiration().is_none_or(|end| parts.clock.now() <= end)
+            && parts.trust.believes(parts.executor.did(), receipt.issuer())
+            && verify(receipt, &*parts.keys).is_ok()
     }
 }
 

@@ -126,7 +126,6 @@ impl<'a> Memo<'a> {
 
 /// Why nothing could be said about a task.
 #[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum MemoError {
     /// The task cannot be encoded, or waits for another.
     #[error(transparent)]

@@ -54,6 +54,12 @@ impl Trust {
             && !is_pending(value)
     }
 
+    /// Whether what `issuer` states is taken for true by itself, with nobody else to agree, by the executor `own`.
+    #[must_use]
+    pub fn believes(&self, own: &Did, issuer: &Did) -> bool {
+        own.same_principal(issuer) || (!matches!(self, Self::Agreement { .. }) && self.covers(own, issuer))
+    }
+
     fn covers(&self, own: &Did, issuer: &Did) -> bool {
         own.same_principal(issuer)
             || match self {
