@@ -22,9 +22,15 @@ pub enum PrepareError {
         /// What they look like.
         found: String,
     },
-    /// The bytes are a core module, which has no types to call it by.
-    #[error("expected a WebAssembly component, found a core module")]
+    /// The bytes are a core module that does not say by which types it is called.
+    #[error("expected a WebAssembly component, found a core module without component types")]
     CoreModule,
+    /// The bytes are a core module with component types, of which no component can be made.
+    #[error("no component can be made of the core module: {detail}")]
+    NotEncoded {
+        /// What does not go together.
+        detail: String,
+    },
     /// The component is malformed, or uses a feature that the determinism profile leaves out.
     #[error("the component is invalid: {detail}")]
     Invalid {
@@ -74,6 +80,10 @@ impl PrepareError {
         Self::Invalid { detail: shorten(detail, 1_000) }
     }
 
+    pub(crate) fn not_encoded(detail: &str) -> Self {
+        Self::NotEncoded { detail: shorten(detail, 1_000) }
+    }
+
     pub(crate) fn forbidden_import(name: &str, more: usize) -> Self {
         Self::ForbiddenImport { name: shorten(name, 200), more }
     }
@@ -82,7 +92,9 @@ impl PrepareError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Block(_) => "InvalidBlock",
-            Self::NotAComponent { .. } | Self::CoreModule | Self::Invalid { .. } => "NotAComponent",
+            Self::NotAComponent { .. } | Self::CoreModule | Self::NotEncoded { .. } | Self::Invalid { .. } => {
+                "NotAComponent"
+            }
             Self::ForbiddenImport { .. } => "ForbiddenImport",
             Self::TooLarge { .. } | Self::TooComplex { .. } => "LimitExceeded",
             Self::Host { .. } => "HostFailure",
@@ -99,6 +111,10 @@ impl PrepareError {
             Self::ForbiddenImport { .. } => Some(
                 "a guest has no clock, files, network or randomness: build it for wasm32-unknown-unknown, or adapt it \
                  with deterministic stand-ins; effects are tasks of their own",
+            ),
+            Self::NotEncoded { .. } => Some(
+                "its imports and exports have to be those of the world in its `component-type` section; a module that \
+                 imports WASI needs an adapter: `wasm-tools component new --adapt`",
             ),
             Self::Block(_)
             | Self::Invalid { .. }

@@ -4,12 +4,15 @@
 
 mod common;
 
-use std::sync::Barrier;
+use std::sync::{Barrier, LazyLock};
 use std::time::Duration;
 
 use common::{GUEST, LIMITS, ints, prepare, runtime};
 use ipvm_task::{CallError, ExportError, Limits, PrepareError, Runtime, WasmtimeOptions, WasmtimeRuntime};
+use proptest::prelude::*;
 use ucan_core::{Ipld, block};
+
+static RUNTIME: LazyLock<WasmtimeRuntime> = LazyLock::new(runtime);
 
 #[test]
 fn imports_are_refused_by_name() {
@@ -67,6 +70,64 @@ fn functions_with_handles_cannot_be_called_but_their_neighbours_can() {
     assert_eq!(component.exports().len(), 1);
     assert!(matches!(component.signature("open"), Err(ExportError::Unsupported { .. })));
     assert_eq!(component.call("five", &ints([]), &LIMITS).unwrap().output, Ipld::Integer(5));
+}
+
+/// A core module with the types of `wit`'s world in a custom section, as compilers leave it.
+fn typed_module(wat: &str, wit: &str) -> Vec<u8> {
+    let mut module = wat::parse_str(wat).unwrap();
+    let mut resolve = wit_parser::Resolve::default();
+    let package = resolve.push_str("world.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], None).unwrap();
+    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8).unwrap();
+    module
+}
+
+#[test]
+fn core_modules_that_state_their_types_become_components() {
+    let runtime = runtime();
+    let wat = r#"(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))"#;
+    let wit = "package a:b; world w { export add: func(a: s32, b: s32) -> s32; }";
+    let module = typed_module(wat, wit);
+    let component = runtime.prepare(&block::raw_cid(&module), &module).unwrap();
+    assert_eq!(component.signature("add").unwrap().to_string(), "func(a: s32, b: s32) -> s32");
+    assert_eq!(component.call("add", &ints([40, 2]), &LIMITS).unwrap().output, Ipld::Integer(42));
+
+    let refused = |wat, wit| {
+        let module = typed_module(wat, wit);
+        runtime.prepare(&block::raw_cid(&module), &module).unwrap_err()
+    };
+    // The types speak of functions that the module has not, or has otherwise.
+    let error = refused("(module)", wit);
+    assert!(matches!(&error, PrepareError::NotEncoded { detail } if detail.contains("add")), "{error}");
+    assert_eq!(error.name(), "NotAComponent");
+    let error = refused(r#"(module (func (export "add") (param i64)))"#, wit);
+    assert!(matches!(error, PrepareError::NotEncoded { .. }), "{error}");
+    // It asks for WASI without an adapter, and for a host's function by its types.
+    let wasi = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))))"#;
+    let error = refused(wasi, "package a:b; world w { }");
+    assert!(matches!(&error, PrepareError::NotEncoded { .. }), "{error}");
+    assert!(error.hint().unwrap().contains("adapter"));
+    let log = r#"(module (import "$root" "log" (func (param i32))) (func (export "go") (call 0 (i32.const 1))))"#;
+    let error = refused(log, "package a:b; world w { import log: func(a: u32); export go: func(); }");
+    assert!(matches!(&error, PrepareError::ForbiddenImport { name, .. } if name == "log"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn altered_modules_are_refused_or_run(at in any::<prop::sample::Index>(), byte: u8, cut in any::<Option<prop::sample::Index>>()) {
+        let wat = r#"(module (memory (export "memory") 1)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+            (func (export "turn") (param i32 i32) (result i32) (i32.const 8)))"#;
+        let wit = "package a:b; world w { record p { s: string } export turn: func(p: p) -> list<u8>; }";
+        let mut module = typed_module(wat, wit);
+        let index = at.index(module.len());
+        module[index] = byte;
+        if let Some(cut) = cut {
+            module.truncate(cut.index(module.len()));
+        }
+        // It neither panics nor hangs.
+        drop(RUNTIME.prepare(&block::raw_cid(&module), &module));
+    }
 }
 
 #[test]
@@ -271,7 +332,7 @@ fn the_profile_has_an_address_that_only_changes_on_purpose() {
 }
 
 /// Changes whenever results of before may no longer be compared with those of now.
-const PROFILE: &str = "bafyreiclzmdhoqfscxx47muchmwzsrli2k2lxmygdtbynhpq52k7ompbh4";
+const PROFILE: &str = "bafyreieedch3q4ycdwgqv3gtsc324god6ouj4ck2dreixygwou4zls6u6u";
 
 #[test]
 fn types_that_are_nested_without_end_are_refused() {

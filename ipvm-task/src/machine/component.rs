@@ -11,6 +11,7 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker, Val};
 use wasmtime::{Engine, Store, Trap};
 
+use super::componentize;
 use super::engine::Engines;
 use super::lift;
 use super::limiter::{Ended, MemoryLimiter};
@@ -42,8 +43,9 @@ struct Function {
 impl WasmtimeComponent {
     pub(super) fn compile(engines: &Arc<Engines>, wasm: &[u8]) -> Result<Self, PrepareError> {
         recognise(wasm)?;
-        scan(wasm)?;
-        let component = engines.compile(wasm).map_err(refusal)?;
+        let wasm = componentize::component(wasm)?;
+        scan(&wasm)?;
+        let component = engines.compile(&wasm).map_err(refusal)?;
         let engine = component.engine();
         refuse_imports(&component)?;
         let instance = Linker::new(engine).instantiate_pre(&component).map_err(refusal)?;
@@ -212,8 +214,7 @@ fn recognise(bytes: &[u8]) -> Result<(), PrepareError> {
     const MAGIC: &[u8] = b"\0asm";
     let found = match bytes {
         [] => "nothing".to_owned(),
-        [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => return Ok(()),
-        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => return Err(PrepareError::CoreModule),
+        [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] | [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => return Ok(()),
         _ if bytes.starts_with(MAGIC) => "WebAssembly of an unknown version".to_owned(),
         [0x1f, 0x8b, ..] => "data compressed with gzip".to_owned(),
         [0x7f, b'E', b'L', b'F', ..] => "a program for another machine (ELF)".to_owned(),

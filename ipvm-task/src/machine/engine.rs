@@ -6,6 +6,7 @@ use ucan_core::Ipld;
 use wasmparser::Validator;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures};
 
+use super::componentize::ENCODER;
 use super::gate::Gate;
 use super::limiter::MAX_TABLE_ELEMENTS;
 use super::ticker::Ticker;
@@ -182,6 +183,7 @@ fn description() -> BTreeMap<String, Ipld> {
         ("runtime", text("wasmtime")),
         ("version", text(WASMTIME)),
         ("compiler", text("cranelift")),
+        ("core-modules", text(ENCODER)),
         ("features", Ipld::List(features.into_iter().map(Ipld::String).collect())),
         ("imports", text("none")),
         ("instance", text("one for each call")),

@@ -2,6 +2,7 @@
 
 mod cache;
 mod component;
+mod componentize;
 mod engine;
 mod gate;
 mod lift;

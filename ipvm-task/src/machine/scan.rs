@@ -34,10 +34,7 @@ pub(super) fn scan(wasm: &[u8]) -> Result<(), PrepareError> {
     let mut scan = Scan { frames: vec![Frame::default()], largest_module: 0, types: vec![], forbidden: vec![] };
     for payload in parser.parse_all(wasm) {
         if let Ok(Payload::ComponentTypeSection(section)) = &payload {
-            let range = section.range();
-            let bytes = wasm.get(range).unwrap_or_default();
-            let opened = bytes.iter().filter(|byte| TYPE_OPENERS.contains(byte)).count();
-            refuse_beyond(opened as u64, "types in each other", MAX_TYPE_DEPTH)?;
+            bound_types(wasm.get(section.range()).unwrap_or_default())?;
         }
         let ended = matches!(payload, Ok(Payload::End(_)));
         payload.and_then(|payload| scan.payload(&payload)).map_err(|error| invalid(&error))?;
@@ -56,6 +53,12 @@ pub(super) fn scan(wasm: &[u8]) -> Result<(), PrepareError> {
     refuse_beyond(instances, "instances", MAX_INSTANCES)?;
     let parts = parts.saturating_add(unknown_modules.saturating_mul(scan.largest_module));
     refuse_beyond(parts, "functions, globals, imports and names in its instances", MAX_PARTS)
+}
+
+/// Refuses a section of types that could nest them too deep for those who read it.
+pub(super) fn bound_types(section: &[u8]) -> Result<(), PrepareError> {
+    let opened = section.iter().filter(|byte| TYPE_OPENERS.contains(byte)).count();
+    refuse_beyond(opened as u64, "types in each other", MAX_TYPE_DEPTH)
 }
 
 fn refuse_beyond(number: u64, what: &'static str, limit: u64) -> Result<(), PrepareError> {
