@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+pub mod homestar;
 mod read;
 mod signature;
 pub mod text;
