@@ -87,6 +87,10 @@ impl<'a> Request<'a> {
         }
     }
 
+    pub(super) fn optional_text(&self, name: &str) -> Result<Option<String>, Failure> {
+        self.optional(name)?.map(|_| self.text(name)).transpose()
+    }
+
     pub(super) fn bytes(&self, name: &str) -> Result<Vec<u8>, Failure> {
         bytes(name, self.required(name)?)
     }
@@ -173,10 +177,19 @@ impl<'a> Request<'a> {
     }
 
     fn seconds(&self, name: &str) -> Result<Option<u64>, Failure> {
-        let malformed = || Failure::request(format!("`{name}` is not a number of whole seconds"));
+        self.whole(name, "a number of whole seconds")
+    }
+
+    /// A limit: units of fuel, bytes.
+    pub(super) fn amount(&self, name: &str) -> Result<Option<u64>, Failure> {
+        self.whole(name, "a whole number below 2^64")
+    }
+
+    fn whole(&self, name: &str, what: &str) -> Result<Option<u64>, Failure> {
+        let malformed = || Failure::request(format!("`{name}` is not {what}"));
         match self.optional(name)? {
             None => Ok(None),
-            Some(Ipld::Integer(seconds)) => u64::try_from(seconds).map(Some).map_err(|_| malformed()),
+            Some(Ipld::Integer(number)) => u64::try_from(number).map(Some).map_err(|_| malformed()),
             Some(_) => Err(malformed()),
         }
     }

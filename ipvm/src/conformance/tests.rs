@@ -59,7 +59,7 @@ fn what_is_not_an_object_is_refused() {
     assert!(answer(&[b'{', 0xff]).contains("not UTF-8 at byte 1"));
     assert!(answer(br#"{"id":1,"op":"policy","op":"policy"}"#).contains("occurs twice"));
     assert!(answer(br#"{"id":1}"#).contains("`op` is missing"));
-    assert!(answer(br#"{"id":1,"op":"wasm"}"#).contains("UnknownOperation"));
+    assert!(answer(br#"{"id":1,"op":"juggle"}"#).contains("UnknownOperation"));
 }
 
 #[test]
@@ -107,4 +107,36 @@ fn time_is_asked_for_where_it_matters() {
         token(",\"now\":1767225600"),
         r#"{"id":4,"error":{"message":"expected an array of two items at byte 0","name":"MalformedToken"}}"#
     );
+}
+
+#[test]
+fn components_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/guests/shape.wasm");
+    let ask = |component: &str, rest: &str| {
+        answer(format!(r#"{{"id":1,"op":"wasm","component":{component:?},{rest}}}"#).as_bytes())
+    };
+    let text = folder.path().join("text.wasm");
+    std::fs::write(&text, "(component)").unwrap();
+    let text = text.to_str().unwrap();
+    for (component, rest, expected) in [
+        (guest, r#""fun":"nothing","params":[]"#, "NoSuchExport"),
+        (guest, r#""fun":"measure","params":[]"#, "ArgumentMismatch"),
+        (guest, r#""params":[]"#, "`fun` is missing"),
+        (guest, r#""fun":"measure""#, "`params` is missing"),
+        (guest, r#""fun":"measure","params":["a"],"fuel":1"#, "OutOfFuel"),
+        (guest, r#""fun":"measure","params":["a"],"fuel":-1"#, "`fuel` is not a whole number"),
+        (guest, r#""fun":"measure","params":["a"],"compat":"other"#, "MalformedRequest"),
+        (text, r#""fun":"a","params":[]"#, "NotAComponent"),
+        ("/nowhere/at/all", r#""fun":"a","params":[]"#, "HostFailure"),
+    ] {
+        let answer = ask(component, rest);
+        assert!(answer.contains(expected), "{rest}: {answer}");
+    }
+    let strict = ask(guest, r#""fun":"measure","params":["a"]"#);
+    assert!(strict.contains(r#""value":"#) && strict.contains(r#""fuel":"#), "{strict}");
+    // A looser spelling and a looser argument, where they are asked for.
+    let loose = r#""fun":"Measure","params":[["a"]]"#;
+    assert!(ask(guest, loose).contains("NoSuchExport"));
+    assert_eq!(ask(guest, &format!(r#"{loose},"compat":"homestar""#)), strict);
 }
