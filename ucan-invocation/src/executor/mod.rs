@@ -3,8 +3,6 @@ mod belief;
 mod error;
 mod gather;
 mod run;
-#[cfg(test)]
-mod tests;
 mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};

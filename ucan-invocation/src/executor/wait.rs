@@ -199,12 +199,6 @@ impl Waits {
         *crowd.waiting.entry(id).or_default() += 1;
         Ok(Place { waits: self, id, invoker })
     }
-
-    /// How many tasks are awaited, and how many invocations wait.
-    #[cfg(test)]
-    pub(super) fn counts(&self) -> (usize, usize) {
-        (lock(&self.awaited).len(), lock(&self.crowd).waiting.len())
-    }
 }
 
 fn crowded() -> Failure {
