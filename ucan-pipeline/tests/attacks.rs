@@ -109,9 +109,11 @@ impl World {
         asking.await.unwrap()[&id(waiting)].clone()
     }
 
+    /// What others were asked with; results that are pushed come alone.
     fn forwarded(&self) -> Vec<BTreeSet<Vec<u8>>> {
         let sent = self.script.sent.lock().unwrap();
-        sent.iter().map(|(_, container)| container.tokens().map(<[u8]>::to_vec).collect()).collect()
+        let asked = sent.iter().map(|(_, container)| container).filter(|container| container.len() > 1);
+        asked.map(|container| container.tokens().map(<[u8]>::to_vec).collect()).collect()
     }
 }
 
@@ -186,39 +188,47 @@ fn hints_that_are_forged_expired_or_without_authority_are_void() {
     });
 }
 
+/// Receipts that say nothing of the task, or say it for nobody who could know.
+fn wrong(of: &Invocation, other: &Invocation) -> Vec<Receipt> {
+    let expired = Receipt::builder(id(of), ok(7)).expiration(at(NOW - 100)).sign(&issuer(101), [1; 16]).unwrap();
+    vec![
+        told(of, ok(7), 66, false),
+        told(of, ok(7), 3, false),
+        told(of, ok(7), 101, true),
+        told(of, Failure::new("Failed", "once").into(), 101, true),
+        told(other, ok(7), 101, false),
+        expired,
+    ]
+}
+
 #[test]
 fn only_whoever_was_asked_is_believed() {
     paused(async {
         let world = silent();
-        let hint = world.network.ask(101, "/sum", vec![number(1)]);
-        let waiting = world.network.ask(100, "/sum", vec![promise(&hint), number(10)]);
-        let other = world.network.ask(101, "/sum", vec![number(2)]);
-        let expired = Receipt::builder(id(&hint), ok(7)).expiration(at(NOW - 100)).sign(&issuer(101), [1; 16]).unwrap();
-        let good = told(&hint, ok(1), 101, false);
-        let wrong = [
-            told(&hint, ok(7), 66, false),
-            told(&hint, ok(7), 3, false),
-            told(&hint, ok(7), 101, true),
-            told(&hint, Failure::new("Failed", "once").into(), 101, true),
-            told(&other, ok(7), 101, false),
-            expired,
-        ];
-        let done = world.after(&waiting, &[&hint], &[&wrong[..], std::slice::from_ref(&good)].concat()).await;
-        assert_eq!(done.outcome(), &ok(11));
-        assert_eq!(done.meta()["awaited"], Ipld::List(vec![Ipld::Link(good.id().into())]));
-        // With none but those, nothing is believed until the deadline.
-        let again = world.network.ask(100, "/sum", vec![promise(&hint), number(20)]);
-        let start = Instant::now();
-        let late = world.after(&again, &[&hint], &wrong).await;
-        assert_eq!(late.outcome().failure_name(), Some("Unresolved"));
-        assert_eq!(error(&late, "until"), Some(&number(i128::from(NOW) + 300 + 1)));
-        assert!(start.elapsed() >= Duration::from_secs(300));
-        // Brought along, they count as little; and the good one as much.
+        let ask = |value| world.network.ask(101, "/sum", vec![number(value)]);
+        let (hint, other) = (ask(1), ask(2));
+        let waiting = |plus| world.network.ask(100, "/sum", vec![promise(&hint), number(plus)]);
+        let (good, wrong) = (told(&hint, ok(1), 101, false), wrong(&hint, &other));
         let tokens: Vec<&dyn Token> = wrong.iter().map(|receipt| receipt as &dyn Token).chain([&hint as _]).collect();
-        let third = world.network.ask(100, "/sum", vec![promise(&hint), number(30)]);
-        assert_eq!(world.after(&third, &tokens, &[]).await.outcome().failure_name(), Some("Unresolved"));
+        // Delivered or brought along, nothing of that is believed until the deadline.
+        for (plus, tokens) in [(10, &[&hint as &dyn Token][..]), (20, &tokens)] {
+            let start = Instant::now();
+            let late = world.after(&waiting(plus), tokens, &wrong).await;
+            assert_eq!(late.outcome().failure_name(), Some("Unresolved"));
+            assert!(start.elapsed() >= Duration::from_secs(300));
+        }
+        let all = [&wrong[..], std::slice::from_ref(&good)].concat();
+        let done = world.after(&waiting(30), &tokens, &all).await;
+        assert_eq!(done.outcome(), &ok(31));
+        assert_eq!(done.meta()["awaited"], Ipld::List(vec![Ipld::Link(good.id().into())]));
+        // What was believed once is known: nobody is asked again.
+        let sent = world.forwarded().len();
+        assert_eq!(world.after(&waiting(40), &[&hint], &[]).await.outcome(), &ok(41));
+        assert_eq!(world.forwarded().len(), sent);
+        // Brought along, the good one counts too.
+        let world = silent();
         let tokens: Vec<&dyn Token> = tokens.into_iter().chain([&good as _]).collect();
-        assert_eq!(world.after(&third, &tokens, &[]).await.outcome(), &ok(31));
+        assert_eq!(world.after(&waiting(10), &tokens, &[]).await.outcome(), &ok(11));
     });
 }
 
@@ -357,14 +367,14 @@ fn contradictions_are_evidence_and_change_nothing() {
     paused(async {
         let world = silent();
         let hint = world.network.ask(101, "/sum", vec![number(1)]);
-        let waiting = world.network.ask(100, "/sum", vec![promise(&hint)]);
+        let waiting = world.network.ask(100, "/sum", vec![promise(&hint), number(10)]);
         let (first, second) = (told(&hint, ok(1), 101, false), told(&hint, ok(2), 101, false));
         let stranger = told(&hint, ok(3), 66, false);
         let done = world.after(&waiting, &[&hint], &[first.clone(), second.clone(), stranger]).await;
-        assert_eq!(done.outcome(), &ok(1));
+        assert_eq!(done.outcome(), &ok(11));
         let executor = world.executor();
         executor.execute(&deliver(&second)).await.unwrap();
-        let again = world.network.ask(100, "/sum", vec![promise(&hint)]);
+        let again = world.network.ask(100, "/sum", vec![promise(&hint), number(10)]);
         assert_eq!(world.after(&again, &[&hint], &[]).await.id(), done.id());
         let filed = world.network.node(100).receipts.by_task(&id(&hint)).await.unwrap();
         assert_eq!(filed.iter().map(Receipt::id).collect::<Vec<_>>(), [first.id(), second.id()]);

@@ -71,9 +71,8 @@ impl Dag {
 async fn insist(network: &Arc<Network>, to: u8, container: &Container) -> BTreeMap<TaskId, Receipt> {
     let link = Link { from: 3, network: Arc::downgrade(network) };
     loop {
-        let sent = timeout(Duration::from_secs(400), link.send(issuer(to).did(), container));
-        match timeout(Duration::from_secs(40), sent).await {
-            Ok(Ok(Ok(answer))) => return receipts(&answer),
+        match timeout(Duration::from_secs(40), link.send(issuer(to).did(), container)).await {
+            Ok(Ok(answer)) => return receipts(&answer),
             _ => sleep(Duration::from_millis(100)).await,
         }
     }

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 use ucan_core::{Cid, ContainerEncoding, Context, Delegation, Did, Ipld, Timestamp, Token, block};
 
 use super::batch::{Batch, Hint, Settled, Shown, Source};
-use super::belief::Found;
+use super::belief::{Found, Hearing};
 use super::wait::Wait;
 use super::{ExecuteError, Executor};
 use crate::{
@@ -124,11 +124,20 @@ impl Executor {
                 Some(checked) => checked,
                 None => *hint.insert(self.hint(batch, &shown.invocation, now).await?),
             };
-            if let Hint::Good { decided } = checked {
-                return Ok(Some(Way::Ask { at, shown, decided }));
+            let Hint::Good { decided } = checked else { continue };
+            if decided && let Some(found) = self.told_before(id, shown.invocation.executor()).await? {
+                return Ok(Some(Way::Known(Arc::new(found))));
             }
+            return Ok(Some(Way::Ask { at, shown, decided }));
         }
         Ok(None)
+    }
+
+    /// What came of a task by what this executor was told before, as far as whoever is asked for it now is believed.
+    async fn told_before(&self, id: &TaskId, asked: &Did) -> Result<Option<Found>, ExecuteError> {
+        let (receipts, mut hearing) = (self.parts.receipts.by_task(id).await?, Hearing::new(*id, vec![asked]));
+        let receipts = receipts.into_iter().filter_map(|receipt| Invocation::decode(receipt.bytes()).ok());
+        Ok(receipts.into_iter().find_map(|receipt| hearing.hear(self, &receipt)))
     }
 
     /// What an invocation that is addressed to somebody else is good for: whether its invoker may ask for it, as far as that can be

@@ -7,6 +7,7 @@ mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{TryFutureExt, future::try_join};
 use ucan_core::{
@@ -140,18 +141,20 @@ impl Executor {
             && (self.parts.router.serves(subject) || subject.same_principal(self.parts.executor.did()))
     }
 
-    /// Carries out the invocation `at`, which was accepted at the time `accepted` if it is accepted at all.
+    /// Carries out the invocation `at`, which was accepted at the time `accepted` if it is accepted at all. Says too whether
+    /// something was done for it now.
     async fn carry_out(
         &self,
         batch: &Batch<'_>,
         at: usize,
         awaited: &Awaited,
         accepted: Timestamp,
-    ) -> Result<Receipt, ExecuteError> {
+    ) -> Result<(Receipt, bool), ExecuteError> {
         let parts = &*self.parts;
         let Some(asked) = batch.shown(at) else { return Err(ExecuteError::NothingAsked) };
         let (promised, find) = (asked.id, |cid: &Cid| batch.find(cid));
         let named: Vec<Delegation> = named(batch, &asked.invocation);
+        let refuse = |failure| self.refuse(promised, failure).map(|receipt| (receipt, false));
         let mut flight = None;
         loop {
             let revoked = Revoked::among(&*parts.revocations, &named).await?;
@@ -166,20 +169,20 @@ impl Executor {
                     Ok(revocation) => {
                         parts.revocations.keep(&revocation).await?;
                         let done = Outcome::Ok(Ipld::Map(BTreeMap::new()));
-                        self.sign(Receipt::builder(promised, done))
+                        self.sign(Receipt::builder(promised, done)).map(|receipt| (receipt, true))
                     }
-                    Err(error) => self.refuse(promised, Failure::new(error.name(), error.to_string())),
+                    Err(error) => refuse(Failure::new(error.name(), error.to_string())),
                 };
             }
             // The expiry of the invocation gates its acceptance; what it waited for since then may have taken longer.
             let acceptance = Context { now: accepted, ..context };
             let authorized = match authorize(invocation, parts.executor.did(), &find, &acceptance) {
                 Ok(authorized) => authorized,
-                Err(error) => return self.refuse(promised, Failure::new(error.name(), error.to_string())),
+                Err(error) => return refuse(Failure::new(error.name(), error.to_string())),
             };
             let call = match self.call(&authorized, &named, &context, accepted, awaited) {
                 Ok(call) => call,
-                Err(failure) => return self.refuse(promised, failure),
+                Err(failure) => return refuse(failure),
             };
             let invocation = authorized.invocation();
             let work = Work::new(parts, invocation, promised, call, awaited.receipts(&asked.awaits))?;
@@ -193,7 +196,9 @@ impl Executor {
             // Whoever accepted another token for the same may start it as late as it may wait.
             let longest = parts.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.patience.longest.as_secs());
             let until = invocation.expiration().map(|end| end.max(now).saturating_add(context.skew + longest));
-            return self.perform(&work, until, now).await;
+            let receipt = self.perform(&work, until, now).await?;
+            let known = work.known.into_inner();
+            return Ok((receipt, !known));
         }
     }
 
@@ -287,6 +292,7 @@ impl Executor {
     /// Answers a task with a result that is known: by a receipt that it has already, or by one that names the receipt that it rests
     /// on.
     async fn reuse(&self, known: Receipt, work: &Work<'_>) -> Result<Receipt, ExecuteError> {
+        work.known.store(true, Ordering::Relaxed);
         if known.issuer().same_principal(self.parts.executor.did()) && *known.ran() == work.promised {
             return Ok(known);
         }
@@ -392,6 +398,8 @@ struct Work<'a> {
     memo: Option<InstructionId>,
     /// The receipts by which it is known what it awaited.
     awaited: Vec<ReceiptId>,
+    /// Whether the result was known before.
+    known: AtomicBool,
 }
 
 impl<'a> Work<'a> {
@@ -406,7 +414,7 @@ impl<'a> Work<'a> {
         let handler = parts.router.find(task.subject(), task.command());
         let deterministic = handler.is_some_and(|handler| handler.effect_class() == EffectClass::Deterministic);
         let memo = if deterministic { Some(task.instruction()?.id()?) } else { None };
-        Ok(Self { invocation, promised, call, memo, awaited })
+        Ok(Self { invocation, promised, call, memo, awaited, known: AtomicBool::new(false) })
     }
 
     /// What must not be done by two at once.

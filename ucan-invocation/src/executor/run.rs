@@ -24,7 +24,7 @@ const EVIDENCE: usize = 8;
 
 enum Event {
     Ready(usize, Result<Awaited, ExecuteError>),
-    Done(usize, Result<Receipt, ExecuteError>),
+    Done(usize, Result<(Receipt, bool), ExecuteError>),
 }
 
 impl Executor {
@@ -54,8 +54,8 @@ impl Executor {
             match event.await {
                 None => return Ok(answer),
                 Some(Event::Ready(at, awaited)) => ready.push_back((at, awaited?)),
-                Some(Event::Done(at, receipt)) => {
-                    let receipt = receipt?;
+                Some(Event::Done(at, done)) => {
+                    let (receipt, is_new) = done?;
                     let Some(shown) = batch.shown(at) else { continue };
                     let own = self.parts.executor.did();
                     // What came of an attempt is no outcome for others to go on from, and what was refused tells them nothing.
@@ -64,7 +64,9 @@ impl Executor {
                         false => Ok(Arc::new(Found::own(&receipt))),
                     });
                     answer.insert(receipt.bytes());
-                    let Some(elsewhere) = self.parts.elsewhere.as_ref().filter(|_| !receipt.is_attempt()) else {
+                    // Whoever awaits what was done before asks, and is told at once.
+                    let Some(elsewhere) = self.parts.elsewhere.as_ref().filter(|_| is_new && !receipt.is_attempt())
+                    else {
                         continue;
                     };
                     for to in batch.interested(self, &shown.id, shown.invocation.issuer()) {

@@ -21,26 +21,26 @@ use ucan_invocation::{
 use ucan_pipeline::Promises;
 use varsig::ed25519::SigningKey;
 
-pub const NOW: u64 = 1_767_225_600;
+pub(crate) const NOW: u64 = 1_767_225_600;
 
-pub fn issuer(seed: u8) -> Issuer {
+pub(crate) fn issuer(seed: u8) -> Issuer {
     Issuer::ed25519(SigningKey::from_seed(&[seed; 32]))
 }
 
-pub fn at(secs: u64) -> Timestamp {
+pub(crate) fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(secs).unwrap()
 }
 
 /// xorshift: anybody can repeat what it chose.
 #[derive(Debug)]
-pub struct Random(AtomicU64);
+pub(crate) struct Random(AtomicU64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(AtomicU64::new((seed + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1))
     }
 
-    pub fn below(&self, end: u64) -> u64 {
+    pub(crate) fn below(&self, end: u64) -> u64 {
         let mut state = self.0.load(Ordering::Relaxed);
         state ^= state << 13;
         state ^= state >> 7;
@@ -49,13 +49,13 @@ impl Random {
         (state >> 32) % end
     }
 
-    pub fn chance(&self, percent: u64) -> bool {
+    pub(crate) fn chance(&self, percent: u64) -> bool {
         self.below(100) < percent
     }
 }
 
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Entropy for Counter {
     fn fill(&self, buffer: &mut [u8]) {
@@ -66,7 +66,7 @@ impl Entropy for Counter {
 
 /// The time of the runtime, as tokens write it.
 #[derive(Debug)]
-pub struct RuntimeClock(pub Instant);
+pub(crate) struct RuntimeClock(pub(crate) Instant);
 
 impl Clock for RuntimeClock {
     fn now(&self) -> Timestamp {
@@ -76,10 +76,10 @@ impl Clock for RuntimeClock {
 
 /// Adds up what is under `of`, slowly; fails where there is something else than numbers.
 #[derive(Debug)]
-pub struct Sum {
-    pub class: EffectClass,
-    pub takes: Duration,
-    pub begun: Arc<Mutex<BTreeMap<TaskId, usize>>>,
+pub(crate) struct Sum {
+    pub(crate) class: EffectClass,
+    pub(crate) takes: Duration,
+    pub(crate) begun: Arc<Mutex<BTreeMap<TaskId, usize>>>,
 }
 
 #[async_trait]
@@ -108,38 +108,38 @@ impl Handler for Sum {
 
 /// How the network behaves.
 #[derive(Clone, Debug, Default)]
-pub struct Weather {
+pub(crate) struct Weather {
     /// How long a message takes at most, in milliseconds.
-    pub delay: u64,
+    pub(crate) delay: u64,
     /// How many of a hundred messages are lost, each way.
-    pub loss: u64,
+    pub(crate) loss: u64,
     /// How many of a hundred requests arrive twice.
-    pub doubled: u64,
+    pub(crate) doubled: u64,
     /// Pairs between which nothing gets through.
-    pub cut: BTreeSet<(u8, u8)>,
+    pub(crate) cut: BTreeSet<(u8, u8)>,
 }
 
-pub struct Node {
-    pub key: u8,
-    pub executor: Mutex<Option<Executor>>,
+pub(crate) struct Node {
+    pub(crate) key: u8,
+    pub(crate) executor: Mutex<Option<Executor>>,
     parts: Mutex<Option<ExecutorParts>>,
     running: Mutex<Vec<AbortHandle>>,
-    pub receipts: Arc<MemoryReceipts>,
-    pub requests: Arc<MemoryRequests>,
+    pub(crate) receipts: Arc<MemoryReceipts>,
+    pub(crate) requests: Arc<MemoryRequests>,
 }
 
-pub struct Network {
-    pub nodes: BTreeMap<Box<str>, Node>,
-    pub random: Random,
-    pub weather: Mutex<Weather>,
+pub(crate) struct Network {
+    pub(crate) nodes: BTreeMap<Box<str>, Node>,
+    pub(crate) random: Random,
+    pub(crate) weather: Mutex<Weather>,
     /// How often a mutable task was begun.
-    pub mutations: Arc<Mutex<BTreeMap<TaskId, usize>>>,
-    pub computed: Arc<Mutex<BTreeMap<TaskId, usize>>>,
+    pub(crate) mutations: Arc<Mutex<BTreeMap<TaskId, usize>>>,
+    pub(crate) computed: Arc<Mutex<BTreeMap<TaskId, usize>>>,
     /// What was sent: from, to, and the tokens.
-    pub sent: Mutex<Vec<(u8, Box<str>, Container)>>,
-    pub alice: Issuer,
-    pub invoker: Issuer,
-    pub grants: Vec<Delegation>,
+    pub(crate) sent: Mutex<Vec<(u8, Box<str>, Container)>>,
+    pub(crate) alice: Issuer,
+    pub(crate) invoker: Issuer,
+    pub(crate) grants: Vec<Delegation>,
 }
 
 impl std::fmt::Debug for Network {
@@ -150,9 +150,9 @@ impl std::fmt::Debug for Network {
 
 /// The way of one node to the others.
 #[derive(Debug)]
-pub struct Link {
-    pub from: u8,
-    pub network: std::sync::Weak<Network>,
+pub(crate) struct Link {
+    pub(crate) from: u8,
+    pub(crate) network: std::sync::Weak<Network>,
 }
 
 #[async_trait]
@@ -164,7 +164,7 @@ impl Transport for Link {
 }
 
 /// Alice's resources are served by the executors 100, 101, ..; Alice lets Bob do everything, and he lets the invoker.
-pub fn network(seed: u64, executors: u8, weather: Weather, trust: &Trust, patience: Patience) -> Arc<Network> {
+pub(crate) fn network(seed: u64, executors: u8, weather: Weather, trust: &Trust, patience: Patience) -> Arc<Network> {
     let [alice, bob, invoker] = [1, 2, 3].map(issuer);
     let grant = |from: &Issuer, to: &Issuer| {
         let grant = Delegation::builder(to.did().clone(), Some(alice.did().clone()), "/".parse().unwrap());
@@ -224,7 +224,7 @@ pub fn network(seed: u64, executors: u8, weather: Weather, trust: &Trust, patien
 }
 
 impl Network {
-    pub fn node(&self, key: u8) -> &Node {
+    pub(crate) fn node(&self, key: u8) -> &Node {
         &self.nodes[issuer(key).did().principal()]
     }
 
@@ -260,11 +260,11 @@ impl Network {
         Ok(())
     }
 
-    pub fn ask(&self, to: u8, command: &str, of: Vec<Ipld>) -> Invocation {
+    pub(crate) fn ask(&self, to: u8, command: &str, of: Vec<Ipld>) -> Invocation {
         self.ask_by(&self.invoker, to, command, of)
     }
 
-    pub fn ask_by(&self, by: &Issuer, to: u8, command: &str, of: Vec<Ipld>) -> Invocation {
+    pub(crate) fn ask_by(&self, by: &Issuer, to: u8, command: &str, of: Vec<Ipld>) -> Invocation {
         let args = BTreeMap::from([("of".to_owned(), Ipld::List(of))]);
         Invocation::builder(self.alice.did().clone(), command.parse().unwrap(), args)
             .audience(issuer(to).did().clone())
@@ -274,19 +274,19 @@ impl Network {
             .unwrap()
     }
 
-    pub fn container(&self, tokens: &[&dyn Token]) -> Container {
+    pub(crate) fn container(&self, tokens: &[&dyn Token]) -> Container {
         let grants = self.grants.iter().map(|grant| grant as &dyn Token);
         tokens.iter().copied().chain(grants).map(|token| token.envelope().bytes()).collect()
     }
 
     /// Sends as the invoker, once, over a network that behaves.
-    pub async fn execute(&self, to: u8, container: &Container) -> BTreeMap<TaskId, Receipt> {
+    pub(crate) async fn execute(&self, to: u8, container: &Container) -> BTreeMap<TaskId, Receipt> {
         let executor = self.node(to).executor.lock().unwrap().clone().unwrap();
         receipts(&executor.execute(container).await.unwrap())
     }
 }
 
-pub fn receipts(answer: &Container) -> BTreeMap<TaskId, Receipt> {
+pub(crate) fn receipts(answer: &Container) -> BTreeMap<TaskId, Receipt> {
     let receipt = |token: &[u8]| ucan_core::verify(Receipt::decode(token).unwrap(), &DidKeys).unwrap().into_inner();
     answer.tokens().map(receipt).map(|receipt| (*receipt.ran(), receipt)).collect()
 }
@@ -302,13 +302,13 @@ impl Node {
     }
 
     /// All that it does ends here and now; what it has stored stays.
-    pub fn crash(&self) {
+    pub(crate) fn crash(&self) {
         drop(self.executor.lock().unwrap().take());
         self.running.lock().unwrap().drain(..).for_each(|running| running.abort());
     }
 
     /// Begins anew, from what was stored.
-    pub fn restart(&self) {
+    pub(crate) fn restart(&self) {
         let executor = Executor::new(self.parts.lock().unwrap().clone().unwrap());
         *self.executor.lock().unwrap() = Some(executor.clone());
         let resuming = tokio::spawn(async move { drop(executor.resume().await.unwrap()) });
@@ -316,27 +316,27 @@ impl Node {
     }
 
     /// Replaces what it is made of.
-    pub fn alter(&self, alter: impl FnOnce(&mut ExecutorParts)) {
+    pub(crate) fn alter(&self, alter: impl FnOnce(&mut ExecutorParts)) {
         let mut parts = self.parts.lock().unwrap();
         alter(parts.as_mut().unwrap());
         *self.executor.lock().unwrap() = Some(Executor::new(parts.clone().unwrap()));
     }
 }
 
-pub fn id(invocation: &Invocation) -> TaskId {
+pub(crate) fn id(invocation: &Invocation) -> TaskId {
     invocation.task().id().unwrap()
 }
 
-pub fn promise(of: &Invocation) -> Ipld {
+pub(crate) fn promise(of: &Invocation) -> Ipld {
     Await { branch: Branch::Ok, target: id(of) }.to_ipld()
 }
 
-pub fn number(number: i128) -> Ipld {
+pub(crate) fn number(number: i128) -> Ipld {
     Ipld::Integer(number)
 }
 
 /// Runs a future where time passes only when nothing else happens.
-pub fn paused<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn paused<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(future)
 }
