@@ -22,8 +22,8 @@ pub(crate) struct Launch {
     pub(crate) mails: Vec<(Vec<String>, String)>,
     /// The document on the web.
     pub(crate) report: String,
-    /// The receipts of the four tasks, in the order of the tasks, and the executor that each was asked of.
-    pub(crate) receipts: Vec<(Receipt, Did)>,
+    /// What was asked for, and the receipt of it.
+    pub(crate) receipts: Vec<(Invocation, Receipt)>,
     /// How many requests the invoker made.
     pub(crate) requests: usize,
 }
@@ -99,12 +99,12 @@ pub(crate) async fn launch() -> Result<Launch, Box<dyn Error>> {
         found.insert(*receipt.ran(), receipt);
     }
     let mut receipts = Vec::new();
-    for invocation in &batch {
+    for invocation in batch {
         let receipt = found.remove(&invocation.task().id()?).ok_or("there is no receipt")?;
         if !receipt.issuer().same_principal(invocation.executor()) {
             return Err("somebody else answered".into());
         }
-        receipts.push((receipt, invocation.executor().clone()));
+        receipts.push((invocation, receipt));
     }
 
     let record = zone.texts("launch.example.com.").await?;
@@ -116,8 +116,8 @@ pub(crate) async fn launch() -> Result<Launch, Box<dyn Error>> {
 pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
     let launch = launch().await?;
     println!("The invoker made {} requests, and has {} receipts:", launch.requests, launch.receipts.len());
-    for (receipt, _) in &launch.receipts {
-        println!("  task {}\n    by {}\n    {:?}", receipt.ran(), receipt.issuer(), receipt.outcome());
+    for (invocation, receipt) in &launch.receipts {
+        println!("  {} by {}: {:?}", invocation.command(), receipt.issuer(), receipt.outcome());
     }
     println!("\nDNS: launch.example.com. TXT {:?}", launch.record);
     for (to, mail) in &launch.mails {

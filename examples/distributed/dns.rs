@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hickory_net::DnsHandle;
 use hickory_net::client::{Client, ClientHandle};
 use hickory_net::proto::op::{DnsRequest, ResponseCode, update_message};
 use hickory_net::proto::rr::rdata::{TXT, tsig::TsigAlgorithm};
@@ -15,7 +16,6 @@ use hickory_net::proto::rr::{DNSClass, Name, RData, Record, RecordType, TSigner}
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::udp::UdpClientStream;
 use hickory_net::xfer::FirstAnswer;
-use hickory_net::DnsHandle;
 use hickory_server::Server;
 use hickory_server::store::sqlite::{SqliteConfig, SqliteZoneHandler, TsigKeyConfig};
 use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneType};
@@ -58,7 +58,8 @@ impl Zone {
         };
         let (kind, transfer) = (ZoneType::Primary, AxfrPolicy::Deny);
         let handler: SqliteZoneHandler =
-            SqliteZoneHandler::try_from_config(zone.clone(), kind, transfer, false, Some(folder), &config, None).await?;
+            SqliteZoneHandler::try_from_config(zone.clone(), kind, transfer, false, Some(folder), &config, None)
+                .await?;
         let mut catalog = Catalog::new();
         catalog.upsert(zone.into(), vec![Arc::new(handler)]);
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
@@ -156,5 +157,58 @@ impl Handler for UpdateRecord {
 
     async fn handle(&self, call: &Call) -> Completion {
         Completion::new(self.update(call.task()).await.map_or_else(Outcome::from, Outcome::Ok))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{task, with};
+    use super::*;
+
+    #[test]
+    fn records_outside_of_the_zone_are_refused() -> Result<(), Box<dyn Error>> {
+        let text = |text: &str| Ipld::String(text.to_owned());
+        let good = [("zone", text(ZONE)), ("name", text("a.example.com.")), ("value", text("go"))];
+        assert!(matches!(UpdateRecord::read(&task(&good)?), Ok(Some((_, "go")))));
+        let long = "x".repeat(256);
+        for (name, value) in [
+            ("zone", "example.net."),
+            ("zone", ""),
+            ("name", "a.example.net."),
+            ("name", "a.example.com"),
+            ("name", "example.com."),
+            ("name", "aexample.com."),
+            ("name", "a..example.com."),
+            ("value", ""),
+            ("value", "a\nb"),
+            ("value", &long),
+            ("ttl", "0"),
+        ] {
+            assert!(UpdateRecord::read(&task(&with(&good, name, text(value)))?).is_err(), "{name}: {value}");
+        }
+        assert!(UpdateRecord::read(&task(&with(&good, "value", Ipld::Null))?).is_err());
+        assert!(UpdateRecord::read(&task(&good[..2])?).is_err());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn who_has_no_key_alters_nothing() -> Result<(), Box<dyn Error>> {
+        let folder = tempfile::tempdir()?;
+        let zone = Zone::start(folder.path()).await?;
+        let text = |text: &str| Ipld::String(text.to_owned());
+        let args = task(&[("zone", text(ZONE)), ("name", text("a.example.com.")), ("value", text("go"))])?;
+        let name = Name::from_ascii("update.example.com.")?;
+        let signer = TSigner::new(vec![0; 32], TsigAlgorithm::HmacSha256, name, 300)?;
+        let stranger = UpdateRecord { server: zone.address, signer };
+        assert!(stranger.update(&args).await.is_err());
+        assert!(zone.texts("a.example.com.").await.unwrap_or_default().is_empty());
+
+        // Whoever has it says what the record is, and the last word counts.
+        for value in ["go", "go", "stop"] {
+            let args = task(&[("zone", text(ZONE)), ("name", text("a.example.com.")), ("value", text(value))])?;
+            zone.handler().update(&args).await?;
+            assert_eq!(zone.texts("a.example.com.").await?, [value]);
+        }
+        Ok(())
     }
 }

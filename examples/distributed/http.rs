@@ -151,3 +151,39 @@ impl Handler for PutReport {
         Completion::new(self.put(call.task()).await.map_or_else(Outcome::from, Outcome::Ok))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{task, with};
+    use super::*;
+
+    #[test]
+    fn urls_of_other_resources_are_refused() -> Result<(), Box<dyn Error>> {
+        let text = |text: &str| Ipld::String(text.to_owned());
+        let handler = PutReport { origin: "127.0.0.1:80".parse()? };
+        let mails = Ipld::List(vec![map([("to", "bob@example.com".to_owned()), ("id", "<1>".to_owned())])]);
+        let good = [("url", text("http://127.0.0.1:80/reports/a.txt")), ("title", text("Done")), ("mails", mails)];
+        let (path, report) = handler.read(&task(&good)?)?.ok_or("nothing is awaited")?;
+        assert_eq!((path.as_str(), report.as_str()), ("/reports/a.txt", "Done\n\n- told bob@example.com (<1>)\n"));
+        for (name, value) in [
+            ("url", "/reports/a.txt"),
+            ("url", "https://127.0.0.1:80/reports/a.txt"),
+            ("url", "http://127.0.0.1:81/reports/a.txt"),
+            ("url", "http://127.0.0.1:80@example.net/reports/a.txt"),
+            ("url", "http://127.0.0.1:80/reports/../a.txt"),
+            ("url", "http://127.0.0.1:80/reports/%2e%2e/a.txt"),
+            ("url", "http://127.0.0.1:80/reports//a.txt"),
+            ("url", "http://127.0.0.1:80/reports/a.txt?b"),
+            ("url", "http://127.0.0.1:80/reports/a.txt#b"),
+            ("url", "http://127.0.0.1:80/reports/a b"),
+            ("url", "http://127.0.0.1:80/reports/a\r\nX: y"),
+            ("url", "http://127.0.0.1:80/"),
+            ("title", "a\nb"),
+            ("mails", "none"),
+            ("method", "DELETE"),
+        ] {
+            assert!(handler.read(&task(&with(&good, name, text(value)))?).is_err(), "{name}: {value:?}");
+        }
+        Ok(())
+    }
+}

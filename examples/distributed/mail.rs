@@ -181,3 +181,40 @@ impl Handler for SendMail {
         Completion::new(self.send(call).await.map_or_else(Outcome::from, Outcome::Ok))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{task, with};
+    use super::*;
+
+    #[test]
+    fn nothing_reaches_into_the_head_of_a_mail() -> Result<(), Box<dyn Error>> {
+        let text = |text: &str| Ipld::String(text.to_owned());
+        let record = map([("name", "a.example.com.".to_owned()), ("value", "go".to_owned())]);
+        let good =
+            [("to", text("bob@example.com")), ("subject", text("Hé")), ("text", text("a\r\nb")), ("record", record)];
+        assert_eq!(SendMail::read(&task(&good)?), Ok(()));
+        let long = "x".repeat(LINE + 1);
+        for (name, value) in [
+            ("to", ""),
+            ("to", "bob"),
+            ("to", "bob@example.com, eve@example.net"),
+            ("to", "Bob <bob@example.com>"),
+            ("to", "bob@example.com\r\nBcc: eve@example.net"),
+            ("to", "bob@example.com>\r\nRCPT TO:<eve@example.net"),
+            ("to", "\"a\r\nb\"@example.com"),
+            ("subject", "Launch\r\nBcc: eve@example.net"),
+            ("subject", "Launch\nBcc: eve@example.net"),
+            ("subject", &long),
+            ("text", "a\u{0}b"),
+            ("text", "a\rb"),
+            ("text", &long),
+            ("record", "go"),
+            ("bcc", "eve@example.net"),
+        ] {
+            assert!(SendMail::read(&task(&with(&good, name, text(value)))?).is_err(), "{name}: {value:?}");
+        }
+        assert!(SendMail::read(&task(&good[1..])?).is_err());
+        Ok(())
+    }
+}

@@ -63,3 +63,16 @@ fn refused(message: impl Into<String>) -> Failure {
 fn unreachable(error: impl std::fmt::Display) -> Failure {
     Failure::new("Unreachable", error.to_string())
 }
+
+/// A task with these arguments, for tests of what is refused.
+#[cfg(test)]
+fn task(args: &[(&str, Ipld)]) -> Result<Task, Box<dyn std::error::Error>> {
+    let args = args.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    Ok(Task::new(network::principal().did().clone(), "/x".parse()?, args, Vec::new()))
+}
+
+/// The arguments with one of them replaced, or added.
+#[cfg(test)]
+fn with<'a>(args: &[(&'a str, Ipld)], name: &'a str, value: Ipld) -> Vec<(&'a str, Ipld)> {
+    args.iter().filter(|(known, _)| *known != name).cloned().chain([(name, value)]).collect()
+}

@@ -9,8 +9,8 @@ use ipvm_http::{Endpoint, HttpTransport, ServerOptions, TransportOptions, serve}
 use tokio::net::TcpListener;
 use ucan_core::{CachedKeys, Container, Delegation, Did, DidKeys, Issuer, Policy, SystemClock, dagjson};
 use ucan_invocation::{
-    Entropy, Executor, ExecutorParts, Handler, MemoryBlocks, MemoryReceipts, MemoryReplayGuard, MemoryRevocations,
-    Router, Transport, TransportError, Trust,
+    Elsewhere, Entropy, Executor, ExecutorParts, Handler, MemoryBlocks, MemoryReceipts, MemoryReplayGuard,
+    MemoryRequests, MemoryRevocations, Patience, Router, TokioTimer, Transport, TransportError, Trust,
 };
 use ucan_pipeline::Promises;
 use varsig::ed25519::SigningKey;
@@ -20,7 +20,10 @@ use varsig::ed25519::SigningKey;
 struct Random;
 
 impl Entropy for Random {
-    #[expect(clippy::expect_used, reason = "without randomness no key or nonce is safe: there is nothing to go on with")]
+    #[expect(
+        clippy::expect_used,
+        reason = "without randomness no key or nonce is safe: there is nothing to go on with"
+    )]
     fn fill(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the operating system gives random bytes");
     }
@@ -67,7 +70,7 @@ fn executor(
     executor: Issuer,
     resource: &Resource,
     handler: Arc<dyn Handler>,
-    _transport: Arc<HttpTransport>,
+    transport: Arc<HttpTransport>,
 ) -> Result<Executor, Box<dyn Error>> {
     let mut router = Router::default();
     router.insert(resource.owner.clone(), resource.command.parse()?, handler);
@@ -80,6 +83,12 @@ fn executor(
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(MemoryReplayGuard::default()),
         promises: Arc::new(Promises),
+        elsewhere: Some(Elsewhere {
+            transport,
+            timer: Arc::new(TokioTimer),
+            requests: Arc::new(MemoryRequests::default()),
+            patience: Patience::default(),
+        }),
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random),

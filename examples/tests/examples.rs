@@ -19,11 +19,12 @@ async fn distributed_invocation_leaves_what_was_asked_for() -> Result<(), Box<dy
     assert_eq!(launch.requests, 3, "one request for each executor");
     assert_eq!(launch.record, ["go"]);
     assert_eq!(launch.receipts.len(), 4);
-    let executors: BTreeSet<&str> = launch.receipts.iter().map(|(_, executor)| executor.principal()).collect();
+    let executors: BTreeSet<&str> = launch.receipts.iter().map(|(_, receipt)| receipt.issuer().principal()).collect();
     assert_eq!(executors.len(), 3);
-    for (receipt, executor) in &launch.receipts {
+    for (invocation, receipt) in &launch.receipts {
         assert!(receipt.outcome().is_ok(), "{:?}", receipt.outcome());
-        assert!(receipt.issuer().same_principal(executor));
+        assert_eq!(*receipt.ran(), invocation.task().id()?);
+        assert!(receipt.issuer().same_principal(invocation.executor()));
     }
     let recipients: BTreeSet<&str> = launch.mails.iter().flat_map(|(to, _)| to).map(String::as_str).collect();
     assert_eq!(launch.mails.len(), 2);
@@ -36,6 +37,11 @@ async fn distributed_invocation_leaves_what_was_asked_for() -> Result<(), Box<dy
     }
     assert!(launch.report.starts_with("Launched\n"));
     Ok(())
+}
+
+#[test]
+fn distributed_invocation_runs() -> Result<(), Box<dyn std::error::Error>> {
+    distributed_invocation::main()
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn executor(issuer: &Issuer) -> Result<Executor, Failed> {
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(MemoryReplayGuard::default()),
         promises: Arc::new(NoPromises),
+        elsewhere: None,
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random),

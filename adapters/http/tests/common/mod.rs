@@ -89,6 +89,7 @@ pub(crate) fn executor(seed: u8) -> (Executor, Arc<Act>) {
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(MemoryReplayGuard::default()),
         promises: Arc::new(NoPromises),
+        elsewhere: None,
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random),
