@@ -1,6 +1,6 @@
-//! One signed batch, three executors, and results that pass directly between them: a launch is announced in the DNS, then two
-//! people are told of it by mail, then there is a report on the web. Each service is a real server on a socket of this machine, and
-//! so is each executor.
+//! One signed batch, three executors, and results that pass directly between them: a launch is announced in the DNS,
+//! then two people are told of it by mail, then there is a report on the web. Each service is a real server on a socket
+//! of this machine, and so is each executor.
 //!
 //!     cargo run --release -p ipvm-examples --example distributed_invocation
 
@@ -84,7 +84,8 @@ pub(crate) async fn launch() -> Result<Launch, Box<dyn Error>> {
     let [bob, carol] = mails;
     let batch = [update, bob, carol, report];
 
-    // The same container to all three at the same time. Who needs a result gets it from the executor that has it, and not from her.
+    // The same container to all three at the same time. Who needs a result gets it from the executor that has it, and
+    // not from her.
     let grants = [&domain, &mailbox, &origin].into_iter().flat_map(|resource| &resource.grants);
     let tokens = batch.iter().map(|invocation| invocation.envelope().bytes());
     let container: Container = grants.map(|grant| grant.bytes()).chain(tokens).collect();

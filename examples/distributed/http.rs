@@ -80,7 +80,8 @@ where
     tokio::time::timeout(PATIENCE, exchange).await?
 }
 
-/// `/http/put`, with `{url, title, mails}`: writes a report of mails, each `{to, id}`, which is what sending it gave. Gives `{url}`.
+/// `/http/put`, with `{url, title, mails}`: writes a report of mails, each `{to, id}`, which is what sending it gave.
+/// Gives `{url}`.
 #[derive(Debug)]
 pub(crate) struct PutReport {
     origin: SocketAddr,
@@ -89,8 +90,8 @@ pub(crate) struct PutReport {
 impl PutReport {
     /// The path on the site and the report, unless something waits for other tasks.
     ///
-    /// A policy has seen the URL as a text. Whatever could make another resource of it on the way is refused: another origin, a
-    /// user, dots, escapes, a query.
+    /// A policy has seen the URL as a text. Whatever could make another resource of it on the way is refused: another
+    /// origin, a user, dots, escapes, a query.
     fn read(&self, task: &Task) -> Result<Option<(String, String)>, Failure> {
         only(task, &["url", "title", "mails"])?;
         let path = match text(task, "url")? {

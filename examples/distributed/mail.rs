@@ -103,16 +103,16 @@ impl mailin::Handler for Clerk {
     }
 }
 
-/// `/msg/send`, with `{to, subject, text, record}`: tells somebody of a DNS record, `{name, value}`, which is what an update of it gave.
-/// Gives `{to, id}`.
+/// `/msg/send`, with `{to, subject, text, record}`: tells somebody of a DNS record, `{name, value}`, which is what an
+/// update of it gave. Gives `{to, id}`.
 #[derive(Debug)]
 pub(crate) struct SendMail {
     server: SocketAddr,
 }
 
 impl SendMail {
-    /// Checks what is known of the arguments. What would reach into the head of the mail or into the talk with the server, or go
-    /// to more people than the delegation saw, is refused.
+    /// Checks what is known of the arguments. What would reach into the head of the mail or into the talk with the
+    /// server, or go to more people than the delegation saw, is refused.
     fn read(task: &Task) -> Result<(), Failure> {
         only(task, &["to", "subject", "text", "record"])?;
         if let Some(to) = text(task, "to")? {
@@ -157,7 +157,8 @@ impl SendMail {
     }
 }
 
-/// One address, and nothing around it: a name could have a line break in it, and a list more recipients than a policy has seen.
+/// One address, and nothing around it: a name could have a line break in it, and a list more recipients than a policy
+/// has seen.
 fn mailbox(address: &str) -> Result<Mailbox, Failure> {
     let plain = address.is_ascii() && !address.contains(|c: char| c.is_ascii_control() || " ,;:<>()\"".contains(c));
     match address.parse() {

@@ -65,7 +65,8 @@ impl Resource {
     }
 }
 
-/// An executor that does one thing to one resource. What it waits for, it asks other executors for, by way of `transport`.
+/// An executor that does one thing to one resource. What it waits for, it asks other executors for, by way of
+/// `transport`.
 fn executor(
     executor: Issuer,
     resource: &Resource,

@@ -1,4 +1,5 @@
-//! Requests over a loopback socket, next to a bare hyper server that sends back the same bytes, in this process and by turns.
+//! Requests over a loopback socket, next to a bare hyper server that sends back the same bytes, in this process and by
+//! turns.
 //!
 //!     cargo run --release -p ipvm-http --example loopback
 
@@ -38,7 +39,8 @@ impl Entropy for Random {
     }
 }
 
-/// Does nothing. What is done once has its receipt from then on: the first request is carried out, the others are looked up.
+/// Does nothing. What is done once has its receipt from then on: the first request is carried out, the others are
+/// looked up.
 #[derive(Debug)]
 struct Nothing;
 

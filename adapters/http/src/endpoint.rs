@@ -17,8 +17,8 @@ use ucan_invocation::Executor;
 use crate::refusal::Refusal;
 use crate::{CONTENT_TYPE, ServerOptions};
 
-/// An [`Executor`] that answers HTTP requests, within bounds. [`serve`](crate::serve) puts it on a socket; a host with a server of
-/// its own hands it requests, from whatever path it likes.
+/// An [`Executor`] that answers HTTP requests, within bounds. [`serve`](crate::serve) puts it on a socket; a host with
+/// a server of its own hands it requests, from whatever path it likes.
 ///
 /// Clones share their bounds.
 #[derive(Clone, Debug)]
@@ -47,8 +47,8 @@ impl Endpoint {
     /// Answers a request: with a container, or with a status that says what is wrong and a JSON body
     /// `{"error": {"name": .., "message": ..}}`.
     ///
-    /// What was asked for is carried out to its end in a task of its own, also where this future is dropped because the client hung up:
-    /// a mutation that has begun has its receipt. Needs tokio.
+    /// What was asked for is carried out to its end in a task of its own, also where this future is dropped because the
+    /// client hung up: a mutation that has begun has its receipt. Needs tokio.
     pub async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body + Send,

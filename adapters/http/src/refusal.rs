@@ -28,7 +28,8 @@ impl Refusal {
         Self { status, failure: Failure::new(name, message) }
     }
 
-    /// What a server says where its executor has no answer. Only what is wrong with the request is told to whoever sent it.
+    /// What a server says where its executor has no answer. Only what is wrong with the request is told to whoever sent
+    /// it.
     pub(crate) fn of(error: &ExecuteError) -> Self {
         let status = match error.name() {
             "HostFailure" => return Self::host(),

@@ -49,8 +49,8 @@ pub struct ServerOptions {
 }
 
 impl Default for ServerOptions {
-    /// 16 MiB of a body; 1024 requests at the same time, with 256 MiB in all; 2048 connections; 30 seconds each for the head, for the
-    /// body, for a client to take some of an answer, and for what is under way when the server ends.
+    /// 16 MiB of a body; 1024 requests at the same time, with 256 MiB in all; 2048 connections; 30 seconds each for the
+    /// head, for the body, for a client to take some of an answer, and for what is under way when the server ends.
     fn default() -> Self {
         let patience = Duration::from_secs(30);
         Self {
@@ -129,9 +129,9 @@ const MOST: usize = u32::MAX as usize >> 3;
 
 /// Answers requests for `path` on a listener, until `shutdown` is done. Other paths have the status 404.
 ///
-/// Then nothing more is accepted, connections without a request are closed, and what is under way is carried out and answered, as long
-/// as [`ServerOptions::with_drain_timeout`] says; what takes longer goes on without a connection while the runtime does. Where the
-/// future of this function is dropped, connections that were accepted go on.
+/// Then nothing more is accepted, connections without a request are closed, and what is under way is carried out and
+/// answered, as long as [`ServerOptions::with_drain_timeout`] says; what takes longer goes on without a connection
+/// while the runtime does. Where the future of this function is dropped, connections that were accepted go on.
 pub async fn serve(listener: TcpListener, path: &str, endpoint: Endpoint, shutdown: impl Future<Output = ()>) {
     let path: Arc<str> = path.into();
     let connections = Arc::new(Semaphore::new(endpoint.options.max_connections));

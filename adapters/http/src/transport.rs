@@ -50,8 +50,9 @@ pub struct TransportOptions {
 }
 
 impl Default for TransportOptions {
-    /// Ten seconds for a connection, ten minutes for an answer, 16 MiB of it, and per host eight idle connections for 20 seconds,
-    /// which is less than servers here wait for a next request. Trusted are the certificate authorities that Mozilla trusts.
+    /// Ten seconds for a connection, ten minutes for an answer, 16 MiB of it, and per host eight idle connections for
+    /// 20 seconds, which is less than servers here wait for a next request. Trusted are the certificate authorities
+    /// that Mozilla trusts.
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
@@ -72,8 +73,8 @@ impl TransportOptions {
         self
     }
 
-    /// How long all of it may take, from the connection to the last byte of the answer. Executors may hold an answer for minutes,
-    /// until what was asked for is done.
+    /// How long all of it may take, from the connection to the last byte of the answer. Executors may hold an answer
+    /// for minutes, until what was asked for is done.
     #[must_use]
     pub fn with_timeout(mut self, patience: Duration) -> Self {
         self.timeout = patience;
@@ -104,8 +105,8 @@ impl TransportOptions {
 
 /// A [`Transport`] over HTTP/1.1, to principals at URLs that the host names.
 ///
-/// Connections are kept and used again. Redirects are not followed, and nothing is read from the environment: no proxy, cookie or
-/// credential. Sending needs tokio.
+/// Connections are kept and used again. Redirects are not followed, and nothing is read from the environment: no proxy,
+/// cookie or credential. Sending needs tokio.
 pub struct HttpTransport {
     routes: RwLock<BTreeMap<Box<str>, Uri>>,
     client: Client<Connector, Full<Bytes>>,

@@ -165,7 +165,8 @@ impl Server {
 /// The head of a request that is the last on its connection.
 pub(crate) fn head(content_type: &str, length: usize) -> String {
     format!(
-        "POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n"
+        "POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {length}\r\n\r\n"
     )
 }
 
