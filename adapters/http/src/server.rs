@@ -15,9 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use crate::Endpoint;
 use crate::patient::Patient;
 use crate::refusal::Refusal;
+use crate::{Endpoint, FOREVER};
 
 /// The most that the head of a request may take up, in bytes.
 const HEAD: usize = 16 << 10;
@@ -98,7 +98,7 @@ impl ServerOptions {
     /// How long a connection may take over the head of a request, from the end of the one before.
     #[must_use]
     pub fn with_head_timeout(mut self, patience: Duration) -> Self {
-        self.head_timeout = patience;
+        self.head_timeout = patience.min(FOREVER);
         self
     }
 

@@ -22,7 +22,7 @@ use ucan_invocation::{Transport, TransportError};
 
 use crate::connector::Connector;
 use crate::refusal::{self, Refusal, excerpt};
-use crate::{CONTENT_TYPE, RouteError, route};
+use crate::{CONTENT_TYPE, FOREVER, RouteError, route};
 
 /// The most that the head of an answer may take up, in bytes.
 const HEAD: usize = 64 << 10;
@@ -91,7 +91,7 @@ impl TransportOptions {
     /// How many connections to one host are kept when nothing is asked for, and for how long.
     #[must_use]
     pub fn with_idle(mut self, connections: usize, patience: Duration) -> Self {
-        (self.max_idle, self.idle_timeout) = (connections, patience);
+        (self.max_idle, self.idle_timeout) = (connections, patience.min(FOREVER));
         self
     }
 
