@@ -65,6 +65,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(MemoryReplayGuard::default()),
         promises: Arc::new(NoPromises),
+        elsewhere: None,
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy),

@@ -1,16 +1,17 @@
-//! What every implementation of [`BlockStore`] and [`ReceiptStore`] has to do, as functions for its tests to call.
+//! What every implementation of [`BlockStore`], [`ReceiptStore`] and [`RequestStore`] has to do, as functions for its tests to call.
 //!
 //! Each panics, with a message, where the contract is broken. They put what they need under names of their own: the store
 //! may hold other things, but a function is called once for a store, or with another seed.
 //!
 //! ```
-//! use ucan_invocation::{MemoryBlocks, MemoryReceipts, contracts};
+//! use ucan_invocation::{MemoryBlocks, MemoryReceipts, MemoryRequests, contracts};
 //!
 //! # pollster::block_on(async {
 //! contracts::blocks(&MemoryBlocks::default()).await;
 //! let receipts = MemoryReceipts::default();
 //! contracts::receipts(&receipts).await;
 //! contracts::filings(&receipts, 1, 50).await;
+//! contracts::requests(&MemoryRequests::default()).await;
 //! # });
 //! ```
 #![allow(
@@ -20,12 +21,12 @@
 )]
 
 use bytes::Bytes;
-use ucan_core::{Cid, Ipld, Issuer, StoreError, Token, block, dagcbor};
+use ucan_core::{Cid, Ipld, Issuer, StoreError, Timestamp, Token, block, dagcbor};
 use varsig::ed25519::SigningKey;
 
 use crate::{
     BlockStore, Cursor, Durability, Filing, InstructionId, Listing, Outcome, Page, Receipt, ReceiptId, ReceiptStore,
-    TaskId,
+    RequestStore, TaskId,
 };
 
 /// The contract of [`BlockStore`]: blocks of all sizes come back as they were put, and only under their own CIDs.
@@ -194,6 +195,40 @@ pub async fn filings(store: &dyn ReceiptStore, seed: u64, count: usize) {
         let read = store.get(&receipt.id()).await.unwrap().unwrap();
         assert_eq!(read.bytes(), receipt.bytes());
     }
+}
+
+/// The contract of [`RequestStore`]: what is kept is there until it is forgotten, once, with the latest time.
+pub async fn requests(store: &dyn RequestStore) {
+    let at = |secs| Timestamp::EPOCH.saturating_add(secs);
+    let mut ids = Vec::new();
+    for length in [3, 600, 300_000] {
+        let bytes = Bytes::from(noise(length as u64, length));
+        let id = block::raw_cid(&bytes);
+        assert_eq!(store.get(&id).await.unwrap(), None, "a request that was not kept");
+        for (until, expected) in [(20, 20), (30, 30), (10, 30)] {
+            store.keep(&id, bytes.clone(), at(until)).await.unwrap();
+            assert!(store.list().await.unwrap().contains(&(id, at(expected))), "the latest time counts");
+        }
+        assert_eq!(store.get(&id).await.unwrap().as_ref(), Some(&bytes));
+        ids.push(id);
+    }
+    ids.sort_unstable();
+    let listed = async || store.list().await.unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    assert_eq!(listed().await, ids, "each is listed once, in the order of the ids");
+    let forgotten = ids.remove(1);
+    for _ in 0..2 {
+        store.forget(&forgotten).await.unwrap();
+        assert_eq!(listed().await, ids);
+        assert_eq!(store.get(&forgotten).await.unwrap(), None, "a request that was forgotten");
+    }
+    let bytes = Bytes::from(noise(600, 600));
+    store.keep(&block::raw_cid(&bytes), bytes.clone(), at(5)).await.unwrap();
+    let wrong = store.keep(&cid("one thing"), bytes, at(5)).await;
+    assert!(matches!(wrong, Err(StoreError::Corrupt { .. })), "bytes under another id: {wrong:?}");
+    for (id, _) in store.list().await.unwrap() {
+        store.forget(&id).await.unwrap();
+    }
+    assert_eq!(store.list().await.unwrap(), [], "all was forgotten");
 }
 
 /// All filings, as they came.

@@ -10,3 +10,5 @@ pub const FUEL: &str = "fuel";
 /// `true` in a receipt that states what came of an attempt and is not the final outcome of its task: the same task can
 /// be asked for again and come to another.
 pub const ATTEMPT: &str = "attempt";
+/// The receipts on which a result rests whose task awaited others: a list of links, in the order of the promises, each once.
+pub const AWAITED: &str = "awaited";

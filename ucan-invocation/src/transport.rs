@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use ucan_core::{Container, ContainerEncoding, ContainerError, Did};
 
 use crate::memory::lock;
-use crate::{ExecuteError, Executor};
+use crate::{ExecuteError, Executor, Failure};
 
 /// A way to others: a container goes to a principal, and one comes back.
 ///
@@ -53,6 +53,14 @@ pub enum TransportError {
         to: Did,
         /// Why.
         error: ExecuteError,
+    },
+    /// The other side, at the end of a wire, refused the container as a whole, and nothing was begun.
+    #[error("{to} refused the request: {failure}")]
+    Rejected {
+        /// To whom the container was sent.
+        to: Did,
+        /// Why, in the words of the other side.
+        failure: Failure,
     },
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
-use ucan_invocation::{MemoryBlocks, MemoryReceipts, contracts};
+use ucan_invocation::{MemoryBlocks, MemoryReceipts, MemoryRequests, contracts};
 
 #[test]
 fn blocks() {
@@ -12,6 +12,11 @@ fn blocks() {
 #[test]
 fn receipts() {
     pollster::block_on(contracts::receipts(&MemoryReceipts::default()));
+}
+
+#[test]
+fn requests() {
+    pollster::block_on(contracts::requests(&MemoryRequests::default()));
 }
 
 proptest! {

@@ -99,6 +99,7 @@ fn world_with(replays: MemoryReplayGuard) -> World {
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(replays),
         promises: Arc::new(NoPromises),
+        elsewhere: None,
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(FixedClock(at(NOW))),
         entropy: Arc::new(Counter::default()),

@@ -4,12 +4,10 @@ mod graph;
 mod measure;
 mod parts;
 mod resolve;
-mod resolver;
 
 pub use graph::{CriticalPath, Graph, GraphError, dataflow};
 pub use parts::awaits;
 pub use resolve::{
     Bounds, Promises, Quantity, ResolveError, Resolved, resolve, resolve_args, resolve_task, substitute,
 };
-pub use resolver::{Resolver, Waiting, WaitingError, WaitingLimits};
 pub use ucan_invocation::{Await, Branch, is_pending, promises};

@@ -88,6 +88,7 @@ fn world() -> World {
         revocations: Arc::new(MemoryRevocations::default()),
         replays: Arc::new(MemoryReplayGuard::default()),
         promises: Arc::new(Promises),
+        elsewhere: None,
         keys: Arc::new(CachedKeys::new(DidKeys)),
         clock: Arc::new(FixedClock(Timestamp::from_secs(NOW).unwrap())),
         entropy: Arc::new(Zeros),

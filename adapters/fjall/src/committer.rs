@@ -170,6 +170,9 @@ impl Committer {
         let record = match record {
             // Journal entries are all kept, as they come.
             Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } => record,
+            Record::Waits { .. } => record,
+            Record::Answered(request) if !self.waits(rows, &request)? => return Ok(()),
+            Record::Answered(_) => record,
             Record::Block(_) if block.is_none() => return Ok(()),
             // A receipt that is filed again is recorded with what is new about it.
             Record::Receipt { id, mut lists } => {
@@ -211,9 +214,20 @@ impl Committer {
         match &record {
             Record::Started { run, .. } => drop(rows.0.insert(rows::open(run), Some(number))),
             Record::Finished { run, .. } => drop(rows.0.insert(rows::open(run), None)),
+            Record::Waits { request, .. } => drop(rows.0.insert(rows::waiting(request), Some(number))),
+            Record::Answered(request) => drop(rows.0.insert(rows::waiting(request), None)),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether a request waits, by what is written and about to be.
+    fn waits(&self, rows: &Rows, request: &Cid) -> Result<bool, StoreError> {
+        let key = rows::waiting(request);
+        match rows.0.get(&key) {
+            Some(row) => Ok(row.is_some()),
+            None => self.db.contains("the index of requests that wait", &key),
+        }
     }
 
     /// The lists that the receipt `id` is in, by what its records say, written and about to be.

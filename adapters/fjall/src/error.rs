@@ -155,6 +155,12 @@ pub enum Damage {
         /// The run.
         run: String,
     },
+    /// The same for a request that waits for others.
+    #[error("the index of requests that wait disagrees with the log about {request}")]
+    Waiting {
+        /// The request.
+        request: String,
+    },
     /// A block is not what its CID names.
     #[error("the block {cid} is damaged: {detail}")]
     Block {

@@ -10,6 +10,7 @@ mod head;
 mod journal;
 mod recent;
 mod record;
+mod requests;
 mod revocations;
 mod rows;
 mod store;

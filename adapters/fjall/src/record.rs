@@ -50,6 +50,10 @@ pub(crate) enum Record {
     Revocation { name: Cid, by: String },
     /// A task was claimed, so that it is not begun again.
     Claim(Cid),
+    /// A request waits for others, until a time in seconds since 1970 at the latest. Its bytes are a block.
+    Waits { request: Cid, until: u64 },
+    /// A request waits no longer.
+    Answered(Cid),
 }
 
 const BLOCK: u8 = 1;
@@ -60,14 +64,17 @@ const INTENT: u8 = 5;
 const FINISHED: u8 = 6;
 const REVOCATION: u8 = 7;
 const CLAIM: u8 = 8;
+const WAITS: u8 = 9;
+const ANSWERED: u8 = 10;
 
 impl Record {
     /// The block that the write keeps, where it keeps one.
     pub(crate) fn block(&self) -> Option<&Cid> {
         match self {
             Self::Block(id) | Self::Receipt { id, .. } | Self::Delegation { id, .. } => Some(id),
+            Self::Waits { request, .. } => Some(request),
             Self::Started { .. } | Self::Intent { .. } | Self::Finished { .. } => None,
-            Self::Revocation { .. } | Self::Claim(_) => None,
+            Self::Revocation { .. } | Self::Claim(_) | Self::Answered(_) => None,
         }
     }
 
@@ -82,6 +89,8 @@ impl Record {
             Self::Finished { run, receipt } => (FINISHED, vec![run, receipt]),
             Self::Revocation { name, .. } => (REVOCATION, vec![name]),
             Self::Claim(task) => (CLAIM, vec![task]),
+            Self::Waits { request, .. } => (WAITS, vec![request]),
+            Self::Answered(request) => (ANSWERED, vec![request]),
         };
         let mut bytes = vec![kind];
         for cid in cids {
@@ -92,6 +101,7 @@ impl Record {
             // No DID has a space in it.
             Self::Delegation { audience, subject, .. } => bytes.extend(format!("{audience} {subject}").as_bytes()),
             Self::Revocation { by, .. } => bytes.extend(by.as_bytes()),
+            Self::Waits { until, .. } => bytes.extend(until.to_be_bytes()),
             _ => {}
         }
         bytes
@@ -123,6 +133,11 @@ impl Record {
                 Self::Revocation { name, by: std::str::from_utf8(std::mem::take(&mut rest)).ok()?.to_owned() }
             }
             CLAIM => Self::Claim(cid(&mut rest)?),
+            WAITS => {
+                let request = cid(&mut rest)?;
+                Self::Waits { request, until: u64::from_be_bytes(std::mem::take(&mut rest).try_into().ok()?) }
+            }
+            ANSWERED => Self::Answered(cid(&mut rest)?),
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -162,6 +177,8 @@ mod tests {
             Record::Finished { run: a, receipt: b },
             Record::Revocation { name: a, by: "did:key:zAlice".into() },
             Record::Claim(c),
+            Record::Waits { request: a, until: 7 },
+            Record::Answered(b),
         ] {
             let bytes = record.encode();
             assert_eq!(Record::decode(&bytes), Some(record.clone()));

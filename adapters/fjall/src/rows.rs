@@ -15,6 +15,7 @@
 //! | `s` sha2-256 of the issuer, number, receipt | the issuer signed the receipt |
 //! | `t` task, number, receipt | a receipt answers the task |
 //! | `v` CID, sha2-256 of the revoker | what has this CID was revoked: the number of the record, which has the revoker |
+//! | `w` request | the request waits for others: the number of the record, which has the time until which it does |
 //!
 //! The rows of receipts have no values: the number in their keys is that of the record that first listed the receipt there,
 //! so that lists are in the order of filing. CIDs are in their binary form, of which none is the beginning of another. fjall
@@ -40,6 +41,7 @@ const OUTPUT: u8 = b'r';
 const ISSUER: u8 = b's';
 const TASK: u8 = b't';
 const REVOKED: u8 = b'v';
+const WAITING: u8 = b'w';
 
 /// The kinds of rows that belong to receipts.
 pub(crate) const OF_RECEIPTS: [u8; 6] = [FILED, MEMO, INPUT, OUTPUT, ISSUER, TASK];
@@ -155,6 +157,16 @@ pub(crate) fn open(run: &Cid) -> Vec<u8> {
     key(OPEN, &run.to_bytes())
 }
 
+/// The beginning of the keys of all requests that wait.
+pub(crate) fn all_waiting() -> Vec<u8> {
+    vec![WAITING]
+}
+
+/// The key of the request `id`, which waits.
+pub(crate) fn waiting(id: &Cid) -> Vec<u8> {
+    key(WAITING, &id.to_bytes())
+}
+
 fn key(kind: u8, rest: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + rest.len());
     key.push(kind);
@@ -178,7 +190,8 @@ pub(crate) fn last_cid(key: &[u8], before: usize) -> Option<Cid> {
     Cid::try_from(key.get(before..)?).ok()
 }
 
-/// The index rows that `record`, being the record `number`, asks for, apart from those of open runs, which come and go.
+/// The index rows that `record`, being the record `number`, asks for, apart from those of open runs and requests that wait, which
+/// come and go.
 /// Each is written once, by the first record that asks for it, and never altered.
 pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
     match record {
@@ -195,6 +208,7 @@ pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
         }
         Record::Claim(task) => vec![claim(task)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
+        Record::Waits { .. } | Record::Answered(_) => Vec::new(),
     }
 }
 

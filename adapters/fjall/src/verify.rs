@@ -34,6 +34,8 @@ pub struct Report {
     pub revocations: u64,
     /// Records of tasks that were claimed.
     pub claims: u64,
+    /// Records of requests that wait for others, and of those that wait no longer.
+    pub requests: u64,
     /// What is wrong, in the order of the log, the first 1,000 findings. Empty for a sound store.
     pub damage: Vec<Damage>,
 }
@@ -56,6 +58,7 @@ impl Report {
             }
             Record::Revocation { .. } => self.revocations += 1,
             Record::Claim(_) => self.claims += 1,
+            Record::Waits { .. } | Record::Answered(_) => self.requests += 1,
         }
     }
 
@@ -76,6 +79,7 @@ pub(crate) fn verify(view: &View, blocks: &Blocks, claim: &Claim, from: Head, de
         head: from,
         ahead: Vec::new(),
         runs: BTreeMap::new(),
+        requests: BTreeMap::new(),
         listed: 0,
         report: Report::default(),
     };
@@ -97,6 +101,8 @@ struct Walk<'a> {
     ahead: Vec<LogRow>,
     /// Runs that the log has come across, and whether they are open.
     runs: BTreeMap<Cid, bool>,
+    /// Requests that the log has come across, and whether they wait.
+    requests: BTreeMap<Cid, bool>,
     /// How many rows of receipts the log has asked for.
     listed: u64,
     report: Report,
@@ -129,7 +135,8 @@ impl Walk<'_> {
         if from.sequence == 0 && self.depth == Depth::Read {
             self.receipts()?;
         }
-        self.open_runs(from.sequence == 0)
+        self.open_runs(from.sequence == 0)?;
+        self.waiting(from.sequence == 0)
     }
 
     /// After a walk over the whole log that missed no row: there are no others either.
@@ -197,6 +204,8 @@ impl Walk<'_> {
         match record {
             Record::Started { run, .. } => drop(self.runs.insert(*run, true)),
             Record::Finished { run, .. } => drop(self.runs.insert(*run, false)),
+            Record::Waits { request, .. } => drop(self.requests.insert(*request, true)),
+            Record::Answered(request) => drop(self.requests.insert(*request, false)),
             _ => {}
         }
         Ok(())
@@ -204,23 +213,46 @@ impl Walk<'_> {
 
     /// Compares the index of open runs with the log; `all` where the walk came across every run there is.
     fn open_runs(&mut self, all: bool) -> Result<(), Damage> {
-        const WHAT: &str = "the index of open runs";
         let runs = std::mem::take(&mut self.runs);
-        for (run, open) in &runs {
-            if self.has(WHAT, &rows::open(run))? != *open {
-                self.report.add(Damage::OpenRun { run: run.to_string() });
+        for run in self.astray("the index of open runs", &runs, &rows::open_runs(), rows::open, all)? {
+            self.report.add(Damage::OpenRun { run });
+        }
+        Ok(())
+    }
+
+    /// The same for requests that wait.
+    fn waiting(&mut self, all: bool) -> Result<(), Damage> {
+        let requests = std::mem::take(&mut self.requests);
+        for request in self.astray("the index of requests", &requests, &rows::all_waiting(), rows::waiting, all)? {
+            self.report.add(Damage::Waiting { request });
+        }
+        Ok(())
+    }
+
+    /// What an index of things that come and go has and the log has not, or the other way round.
+    fn astray(
+        &self,
+        what: &str,
+        known: &BTreeMap<Cid, bool>,
+        prefix: &[u8],
+        key: fn(&Cid) -> Vec<u8>,
+        all: bool,
+    ) -> Result<Vec<String>, Damage> {
+        let mut astray = Vec::new();
+        for (id, is_there) in known {
+            if self.has(what, &key(id))? != *is_there {
+                astray.push(id.to_string());
             }
         }
         if all {
-            for (key, _) in self.view.prefix(WHAT, &rows::open_runs()).map_err(database)? {
-                let run = rows::only_cid(&key);
-                if run.is_none_or(|run| !runs.contains_key(&run)) {
-                    let run = run.map_or_else(|| "a malformed key".to_owned(), |run| run.to_string());
-                    self.report.add(Damage::OpenRun { run });
+            for (key, _) in self.view.prefix(what, prefix).map_err(database)? {
+                let id = rows::only_cid(&key);
+                if id.is_none_or(|id| !known.contains_key(&id)) {
+                    astray.push(id.map_or_else(|| "a malformed key".to_owned(), |id| id.to_string()));
                 }
             }
         }
-        Ok(())
+        Ok(astray)
     }
 
     /// At most `limit` records from `sequence` on.

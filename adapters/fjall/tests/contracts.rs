@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use ucan_core::{Cid, Context, Delegation, DelegationStore, DidKeys, Issuer, Timestamp, Token, block};
 use ucan_invocation::{
     BlockStore, Claim, Cursor, Durability, Invocation, Listing, MemoryReplayGuard, MemoryRevocations, REVOKE_COMMAND,
-    ReceiptStore, ReplayGuard, Revocation, RevocationStore, Revoked, contracts,
+    ReceiptStore, ReplayGuard, RequestStore, Revocation, RevocationStore, Revoked, contracts,
 };
 
 fn opened() -> (tempfile::TempDir, FjallStore) {
@@ -59,7 +59,7 @@ async fn a_receipt_that_is_a_block_already_is_filed() {
     BlockStore::put(&store, receipt.id().cid(), receipt.bytes().to_vec().into()).await.unwrap();
     store.file(&receipt, &filing(&[task("t")], None, Durability::Synced)).await.unwrap();
     for listing in [Listing::Task(task("t")), Listing::issuer(issuer(1).did()), Listing::Output(receipt.outputs()[0])] {
-        let page = store.list(&listing, Cursor::START, 10).await.unwrap();
+        let page = ReceiptStore::list(&store, &listing, Cursor::START, 10).await.unwrap();
         assert_eq!(page.receipts, [receipt.id()], "{listing:?}");
     }
     assert!(store.check().await.unwrap().is_sound());
@@ -119,6 +119,32 @@ async fn revocations_and_claims() {
     assert!(Revoked::among(&store, &[delegation(2, 1)]).await.unwrap().by(delegation(2, 1).cid(), issuer(1).did()));
     let at = |secs| Timestamp::from_secs(secs).unwrap();
     assert_eq!(store.claim(&cid("one"), at(20), at(10)).await.unwrap(), Claim::Repeated);
+    assert_eq!(store.check().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn requests() {
+    let (folder, store) = opened();
+    let path = folder.path().join("store");
+    contracts::requests(&store).await;
+    let at = |secs| Timestamp::from_secs(secs).unwrap();
+    let kept = [("one", 5), ("two", 6), ("three", 7)].map(|(name, until)| (cid(name), name, at(until)));
+    for (id, name, until) in &kept {
+        RequestStore::keep(&store, id, Bytes::from_static(name.as_bytes()), *until).await.unwrap();
+    }
+    store.forget(&cid("two")).await.unwrap();
+    let before = store.check().await.unwrap();
+    assert!(before.is_sound(), "{before:?}");
+    drop(store);
+    let store = FjallStore::open(&path).unwrap();
+    let mut expected = vec![(cid("one"), at(5)), (cid("three"), at(7))];
+    expected.sort_unstable();
+    assert_eq!(RequestStore::list(&store).await.unwrap(), expected);
+    assert_eq!(RequestStore::get(&store, &cid("one")).await.unwrap(), Some(Bytes::from_static(b"one")));
+    assert_eq!(RequestStore::get(&store, &cid("two")).await.unwrap(), None);
+    assert_eq!(store.check().await.unwrap(), before);
+    // What is not kept needs no record to be forgotten.
+    store.forget(&cid("two")).await.unwrap();
     assert_eq!(store.check().await.unwrap(), before);
 }
 

@@ -29,6 +29,14 @@ pub enum ExecuteError {
         /// How many there may be.
         most: usize,
     },
+    /// It shows too many invocations that are addressed to others.
+    #[error("the container has {shown} invocations for others, more than {most}")]
+    TooManyForOthers {
+        /// How many there are.
+        shown: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A task has no id.
     #[error(transparent)]
     Task(#[from] TaskError),
@@ -57,7 +65,7 @@ impl ExecuteError {
             Self::Container(error) => error.name(),
             Self::Token { error, .. } => error.name(),
             Self::NothingAsked => "NothingAsked",
-            Self::TooMany { .. } => "LimitExceeded",
+            Self::TooMany { .. } | Self::TooManyForOthers { .. } => "LimitExceeded",
             Self::Task(_) => "MalformedToken",
             Self::Store(_) | Self::Sign(_) => "HostFailure",
         }

@@ -1,23 +1,31 @@
 mod batch;
+mod belief;
 mod error;
+mod gather;
+mod run;
+mod wait;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{TryFutureExt, future::try_join};
 use ucan_core::{
     Cid, Clock, Container, Context, Delegation, Ipld, Issuer, KeySource, SignError, Timestamp, Token, verify,
 };
 
-use crate::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
+use crate::flight::Flights;
+use crate::meta::{ATTEMPT, AWAITED, FUEL, PROFILE, RESOLVED};
 use crate::{
-    Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Entropy,
-    Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt, ReceiptBuilder,
+    Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Elsewhere, Entropy,
+    Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt, ReceiptBuilder, ReceiptId,
     ReceiptStore, ReplayGuard, Resolve, Revocation, RevocationStore, Revoked, Router, Task, TaskId, Terms, Trust,
     authorize,
 };
-use batch::{Asked, Batch};
+use batch::{Batch, Read};
 pub use error::ExecuteError;
+use gather::{Awaited, named};
+use wait::Waits;
 
 /// What an executor is made of. Every part can be another.
 #[derive(Clone, Debug)]
@@ -38,6 +46,8 @@ pub struct ExecutorParts {
     pub replays: Arc<dyn ReplayGuard>,
     /// What puts results in the place of promises: `Promises` of `ucan-pipeline`, or [`NoPromises`](crate::NoPromises).
     pub promises: Arc<dyn Resolve>,
+    /// How results of other executors are waited for; none where nothing is awaited but what the same container asks for or brings.
+    pub elsewhere: Option<Elsewhere>,
     /// The keys of principals.
     pub keys: Arc<dyn KeySource>,
     /// The time.
@@ -63,13 +73,16 @@ pub struct ExecutorParts {
 #[derive(Clone, Debug)]
 pub struct Executor {
     parts: Arc<ExecutorParts>,
+    /// What is being done, so that it is not done twice at once.
+    flights: Arc<Flights>,
+    waits: Arc<Waits>,
 }
 
 impl Executor {
     /// An executor of these parts.
     #[must_use]
     pub fn new(parts: ExecutorParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        Self { parts: Arc::new(parts), flights: Arc::default(), waits: Arc::default() }
     }
 
     /// The parts that it was made of.
@@ -90,34 +103,35 @@ impl Executor {
     /// Carries out the invocations in a container that are addressed to this executor, and gives their receipts. The
     /// container brings the delegations that they name.
     ///
-    /// Each is accepted or refused by itself. One that awaits others is carried out after those, with their results in
-    /// the place of its promises, where they were asked for by the same principal in this container, or where the
-    /// container has this executor's receipts for them; otherwise it is refused, and can be asked for again. Invocations
-    /// that are addressed to others are passed over.
+    /// Each is accepted or refused by itself; all that do not wait for each other are carried out at once. One that awaits others
+    /// is carried out after those, with their results in the place of its promises: where they were asked for by the same
+    /// principal in this container, where the container has receipts for them that are believed, or, with
+    /// [`Elsewhere`], once whoever else they are addressed to has been asked for them. Otherwise it is refused, and can be
+    /// asked for again. The same task asked for twice at once is done once.
+    ///
+    /// A container that has receipts and asks for nothing is a delivery: those who wait for them go on, and the answer is empty.
+    ///
+    /// The answer comes when all is done or refused. Hosts should see it through even when whoever asked has gone away: what is
+    /// dropped goes on no further, a handler that was at work may have done something that has no receipt then, and what waited
+    /// is kept for [`resume`](Self::resume). Nothing stays locked.
     ///
     /// # Errors
     /// [`ExecuteError`] where nothing can be answered: no receipt is signed for what cannot be read.
     pub async fn execute(&self, request: &Container) -> Result<Container, ExecuteError> {
-        let (mut batch, mut waiting) = Batch::read(self, request)?;
-        let mut answer = Container::new();
-        while !waiting.is_empty() {
-            let (mut ready, others): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|asked| batch.is_ready(asked));
-            waiting = others;
-            if ready.is_empty() {
-                // Nothing else comes: the resolver says what each of them lacks.
-                ready.append(&mut waiting);
-            }
-            for Asked { invocation, .. } in ready {
-                let issuer = invocation.issuer().clone();
-                let receipt = self.carry_out(invocation, &batch).await?;
-                // What came of an attempt is no outcome for others to go on from, and what was refused tells them nothing.
-                if !receipt.is_attempt() {
-                    batch.note(*receipt.ran(), &issuer, receipt.outcome());
-                }
-                answer.insert(receipt.bytes());
-            }
+        let batch = match Batch::read(self, request)? {
+            Read::Asked(batch) => batch,
+            Read::Told(receipts) => return self.deliver(receipts).await.map(|()| Container::new()),
+        };
+        let answer = self.run(&batch).await?;
+        if let (Some(elsewhere), Some(kept)) = (&self.parts.elsewhere, batch.kept.into_inner()) {
+            elsewhere.requests.forget(&kept).await?;
         }
         Ok(answer)
+    }
+
+    /// Whether an invocation is for this executor.
+    fn is_asked(&self, invocation: &Invocation) -> bool {
+        invocation.executor().same_principal(self.parts.executor.did()) || self.is_revocation_here(invocation)
     }
 
     /// Revocations concern whoever serves their subject, to whomever they are addressed.
@@ -127,36 +141,64 @@ impl Executor {
             && (self.parts.router.serves(subject) || subject.same_principal(self.parts.executor.did()))
     }
 
-    async fn carry_out(&self, invocation: Invocation, batch: &Batch) -> Result<Receipt, ExecuteError> {
+    /// Carries out the invocation `at`, which was accepted at the time `accepted` if it is accepted at all. Says too whether
+    /// something was done for it now.
+    async fn carry_out(
+        &self,
+        batch: &Batch<'_>,
+        at: usize,
+        awaited: &Awaited,
+        accepted: Timestamp,
+    ) -> Result<(Receipt, bool), ExecuteError> {
         let parts = &*self.parts;
-        let promised = invocation.task().id()?;
-        let find = |cid: &Cid| batch.delegations.get(cid).cloned();
-        let named: Vec<Delegation> = invocation.proofs().iter().filter_map(find).collect();
-        let revoked = Revoked::among(&*parts.revocations, &named).await?;
-        let is_revoked = revoked.as_fn();
-        let now = parts.clock.now();
-        let mut context = Context::new(now, &*parts.keys);
-        context.revoked = Some(&is_revoked);
-        context.pending = &|value| Await::recognise(value).is_some();
-        if self.is_revocation_here(&invocation) {
-            return match Revocation::check(invocation, &find, &context) {
-                Ok(revocation) => {
-                    parts.revocations.keep(&revocation).await?;
-                    let done = Outcome::Ok(Ipld::Map(BTreeMap::new()));
-                    self.sign(Receipt::builder(promised, done))
-                }
-                Err(error) => self.refuse(promised, Failure::new(error.name(), error.to_string())),
+        let Some(asked) = batch.shown(at) else { return Err(ExecuteError::NothingAsked) };
+        let (promised, find) = (asked.id, |cid: &Cid| batch.find(cid));
+        let named: Vec<Delegation> = named(batch, &asked.invocation);
+        let refuse = |failure| self.refuse(promised, failure).map(|receipt| (receipt, false));
+        let mut flight = None;
+        loop {
+            let revoked = Revoked::among(&*parts.revocations, &named).await?;
+            let is_revoked = revoked.as_fn();
+            let now = parts.clock.now();
+            let mut context = Context::new(now, &*parts.keys);
+            context.revoked = Some(&is_revoked);
+            context.pending = &|value| Await::recognise(value).is_some();
+            let invocation = asked.invocation.clone();
+            if self.is_revocation_here(&invocation) {
+                return match Revocation::check(invocation, &find, &context) {
+                    Ok(revocation) => {
+                        parts.revocations.keep(&revocation).await?;
+                        let done = Outcome::Ok(Ipld::Map(BTreeMap::new()));
+                        self.sign(Receipt::builder(promised, done)).map(|receipt| (receipt, true))
+                    }
+                    Err(error) => refuse(Failure::new(error.name(), error.to_string())),
+                };
+            }
+            // The expiry of the invocation gates its acceptance; what it waited for since then may have taken longer.
+            let acceptance = Context { now: accepted, ..context };
+            let authorized = match authorize(invocation, parts.executor.did(), &find, &acceptance) {
+                Ok(authorized) => authorized,
+                Err(error) => return refuse(Failure::new(error.name(), error.to_string())),
             };
-        }
-        let authorized = match authorize(invocation, parts.executor.did(), &find, &context) {
-            Ok(authorized) => authorized,
-            Err(error) => return self.refuse(promised, Failure::new(error.name(), error.to_string())),
-        };
-        let invocation = authorized.invocation();
-        let until = invocation.expiration().map(|end| end.saturating_add(context.skew));
-        match self.call(&authorized, &named, &context, batch) {
-            Ok(call) => self.perform(&Work { invocation, promised, call }, until, now).await,
-            Err(failure) => self.refuse(promised, failure),
+            let call = match self.call(&authorized, &named, &context, accepted, awaited) {
+                Ok(call) => call,
+                Err(failure) => return refuse(failure),
+            };
+            let invocation = authorized.invocation();
+            let work = Work::new(parts, invocation, promised, call, awaited.receipts(&asked.awaits))?;
+            if flight.is_none() {
+                let entered = flight.insert(self.flights.enter(work.flights()).await);
+                if entered.waited {
+                    // Authority is checked when a task starts, and that is later now.
+                    continue;
+                }
+            }
+            // Whoever accepted another token for the same may start it as late as it may wait.
+            let longest = parts.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.patience.longest.as_secs());
+            let until = invocation.expiration().map(|end| end.max(now).saturating_add(context.skew + longest));
+            let receipt = self.perform(&work, until, now).await?;
+            let known = work.known.into_inner();
+            return Ok((receipt, !known));
         }
     }
 
@@ -167,14 +209,19 @@ impl Executor {
         authorized: &Authorized,
         proofs: &[Delegation],
         context: &Context<'_>,
-        batch: &Batch,
+        accepted: Timestamp,
+        awaited: &Awaited,
     ) -> Result<Call, Failure> {
         let (task, issuer) = (authorized.invocation().task(), authorized.invocation().issuer());
-        let call = if task.is_pending() {
-            let resolved = self.parts.promises.resolve(task, &|id| batch.outcome(id, issuer))?;
-            Call::authorize(resolved, Config::new(), issuer, proofs, context)
-        } else {
-            Call::of(authorized, Config::new())
+        let again = |task| Call::authorize(task, Config::new(), issuer, proofs, context);
+        let call = match awaited {
+            Awaited::Missing(failure) => return Err(failure.clone()),
+            Awaited::Done(task) => again(task.clone()),
+            Awaited::Known(_) if task.is_pending() => {
+                again(self.parts.promises.resolve(task, &|id| awaited.outcome(id))?)
+            }
+            Awaited::Known(_) if context.now > accepted => again(task.clone()),
+            Awaited::Known(_) => Call::of(authorized, Config::new()),
         };
         call.map_err(|error| match error {
             CallError::NoChain(error) => Failure::new(error.name(), error.to_string()),
@@ -189,15 +236,14 @@ impl Executor {
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Receipt, ExecuteError> {
-        let Work { invocation, promised, call } = work;
+        let Work { invocation, promised, call, .. } = work;
         let (parts, promised, task) = (&*self.parts, *promised, call.task());
         let Some(handler) = parts.router.find(task.subject(), task.command()) else {
-            let message = format!("nothing here does {} on {}", task.command(), task.subject());
-            return self.refuse(promised, Failure::new("NoHandler", message));
+            return self.refuse(promised, no_handler(task));
         };
         let class = handler.effect_class();
         let ids = work.ids();
-        let memo = if class == EffectClass::Deterministic { Some(task.instruction()?.id()?) } else { None };
+        let memo = work.memo;
         for id in &ids {
             if let Some(known) = self.own(parts.receipts.by_task(id).await?, &**handler) {
                 return self.reuse(known, work).await;
@@ -224,7 +270,7 @@ impl Executor {
                     Claim::First => continue,
                     Claim::Repeated => Failure::new(
                         "Replayed",
-                        "this task was begun before and has no receipt: it is under way, or was cut off",
+                        "this task was begun before and has no receipt: it was cut off, and nobody knows what it did",
                     ),
                     Claim::Full => {
                         Failure::new("Busy", "too many requests are under way to tell a repeated one; ask again later")
@@ -246,6 +292,7 @@ impl Executor {
     /// Answers a task with a result that is known: by a receipt that it has already, or by one that names the receipt that it rests
     /// on.
     async fn reuse(&self, known: Receipt, work: &Work<'_>) -> Result<Receipt, ExecuteError> {
+        work.known.store(true, Ordering::Relaxed);
         if known.issuer().same_principal(self.parts.executor.did()) && *known.ran() == work.promised {
             return Ok(known);
         }
@@ -305,7 +352,7 @@ impl Executor {
     }
 
     /// Keeps what receipts link to: the task as it was asked for and as it was resolved.
-    async fn keep(&self, Work { invocation, promised, call }: &Work<'_>) -> Result<(), ExecuteError> {
+    async fn keep(&self, Work { invocation, promised, call, .. }: &Work<'_>) -> Result<(), ExecuteError> {
         let put = async |id: &TaskId, task: &Task| -> Result<(), ExecuteError> {
             Ok(self.parts.blocks.put(id.cid(), task.to_block()?.into()).await?)
         };
@@ -347,9 +394,34 @@ struct Work<'a> {
     invocation: &'a Invocation,
     promised: TaskId,
     call: Call,
+    /// The input address, if the command is deterministic.
+    memo: Option<InstructionId>,
+    /// The receipts by which it is known what it awaited.
+    awaited: Vec<ReceiptId>,
+    /// Whether the result was known before.
+    known: AtomicBool,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    fn new(
+        parts: &ExecutorParts,
+        invocation: &'a Invocation,
+        promised: TaskId,
+        call: Call,
+        awaited: Vec<ReceiptId>,
+    ) -> Result<Self, ExecuteError> {
+        let task = call.task();
+        let handler = parts.router.find(task.subject(), task.command());
+        let deterministic = handler.is_some_and(|handler| handler.effect_class() == EffectClass::Deterministic);
+        let memo = if deterministic { Some(task.instruction()?.id()?) } else { None };
+        Ok(Self { invocation, promised, call, memo, awaited, known: AtomicBool::new(false) })
+    }
+
+    /// What must not be done by two at once.
+    fn flights(&self) -> BTreeSet<Cid> {
+        self.ids().into_iter().map(Cid::from).chain(self.memo.map(Cid::from)).collect()
+    }
+
     /// The ids of the task: as it was asked for and, where that is another, as it was resolved.
     fn ids(&self) -> Vec<TaskId> {
         let resolved = Some(*self.call.id()).filter(|id| *id != self.promised);
@@ -365,8 +437,16 @@ impl Work<'_> {
         inputs
     }
 
-    /// The metadata that links the task as it was resolved, where that is another than was asked for.
-    fn resolved(&self) -> Option<(String, Ipld)> {
-        (self.promised != *self.call.id()).then(|| (RESOLVED.to_owned(), Ipld::Link((*self.call.id()).into())))
+    /// The metadata of a task that awaited others: the task as it was resolved, and the receipts on which that rests.
+    fn resolved(&self) -> impl Iterator<Item = (String, Ipld)> {
+        let resolved = (self.promised != *self.call.id()).then(|| Ipld::Link((*self.call.id()).into()));
+        let links = self.awaited.iter().map(|receipt| Ipld::Link((*receipt).into())).collect();
+        let awaited = (!self.awaited.is_empty()).then_some(Ipld::List(links));
+        let field = |key: &str, value: Option<Ipld>| value.map(|value| (key.to_owned(), value));
+        [field(RESOLVED, resolved), field(AWAITED, awaited)].into_iter().flatten()
     }
+}
+
+fn no_handler(task: &Task) -> Failure {
+    Failure::new("NoHandler", format!("nothing here does {} on {}", task.command(), task.subject()))
 }

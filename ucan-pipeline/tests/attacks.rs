@@ -1,0 +1,588 @@
+//! What is not believed, not forwarded, not waited for, and not left behind.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use common::{Network, Weather, at, id, issuer, network, number, paused, promise, receipts};
+use futures_util::FutureExt;
+use tokio::time::{Instant, sleep};
+use ucan_core::{Container, Delegation, Did, DidKeys, Ipld, Token, verify};
+use ucan_invocation::{
+    Await, Branch, ExecuteError, Executor, Failure, Invocation, Outcome, Patience, Receipt, ReceiptStore, RequestStore,
+    TaskId, Transport, TransportError, Trust, contradictions,
+};
+
+const NOW: u64 = common::NOW;
+
+type Answer = dyn Fn(&Did, &Container) -> Option<Container> + Send + Sync;
+
+/// Answers as it is told, or never; remembers what was sent.
+struct Script {
+    answer: Box<Answer>,
+    sent: Mutex<Vec<(Did, Container)>>,
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Transport for Script {
+    async fn send(&self, to: &Did, container: &Container) -> Result<Container, TransportError> {
+        self.sent.lock().unwrap().push((to.clone(), container.clone()));
+        match (self.answer)(to, container) {
+            Some(answer) => Ok(answer),
+            None => pending().await,
+        }
+    }
+}
+
+struct World {
+    network: Arc<Network>,
+    script: Arc<Script>,
+}
+
+fn world_of(
+    trust: &Trust,
+    patience: Patience,
+    answer: impl Fn(&Did, &Container) -> Option<Container> + Send + Sync + 'static,
+) -> World {
+    let network = network(1, 2, Weather::default(), trust, patience);
+    let script = Arc::new(Script { answer: Box::new(answer), sent: Mutex::default() });
+    network.node(100).alter(|parts| {
+        parts.elsewhere.as_mut().unwrap().transport = Arc::<Script>::clone(&script);
+    });
+    World { network, script }
+}
+
+fn world(answer: impl Fn(&Did, &Container) -> Option<Container> + Send + Sync + 'static) -> World {
+    world_of(&Trust::Own, Patience::default(), answer)
+}
+
+fn silent() -> World {
+    world(|_, _| None)
+}
+
+fn meta(attempt: bool) -> BTreeMap<String, Ipld> {
+    if attempt { [("attempt".to_owned(), Ipld::Bool(true))].into() } else { BTreeMap::new() }
+}
+
+fn told(of: &Invocation, outcome: Outcome, by: u8, attempt: bool) -> Receipt {
+    Receipt::builder(id(of), outcome).meta(meta(attempt)).sign(&issuer(by), [by; 16]).unwrap()
+}
+
+fn ok(value: i128) -> Outcome {
+    Outcome::Ok(number(value))
+}
+
+fn deliver(receipt: &Receipt) -> Container {
+    [receipt.bytes()].into_iter().collect()
+}
+
+impl World {
+    fn executor(&self) -> Executor {
+        self.network.node(100).executor.lock().unwrap().clone().unwrap()
+    }
+
+    /// The receipt of what waits, after `others` were delivered.
+    async fn after(&self, waiting: &Invocation, tokens: &[&dyn Token], others: &[Receipt]) -> Receipt {
+        let executor = self.executor();
+        let tokens: Vec<&dyn Token> = tokens.iter().copied().chain([waiting as &dyn Token]).collect();
+        let container = self.network.container(&tokens);
+        let asking = {
+            let executor = executor.clone();
+            tokio::spawn(async move { receipts(&executor.execute(&container).await.unwrap()) })
+        };
+        sleep(Duration::from_secs(1)).await;
+        for receipt in others {
+            assert!(executor.execute(&deliver(receipt)).await.unwrap().is_empty());
+        }
+        asking.await.unwrap()[&id(waiting)].clone()
+    }
+
+    /// What others were asked with; results that are pushed come alone.
+    fn forwarded(&self) -> Vec<BTreeSet<Vec<u8>>> {
+        let sent = self.script.sent.lock().unwrap();
+        let asked = sent.iter().map(|(_, container)| container).filter(|container| container.len() > 1);
+        asked.map(|container| container.tokens().map(<[u8]>::to_vec).collect()).collect()
+    }
+}
+
+fn error<'a>(receipt: &'a Receipt, field: &str) -> Option<&'a Ipld> {
+    match receipt.outcome() {
+        Outcome::Error(Ipld::Map(error)) => error.get(field),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_hint_by_somebody_else_is_neither_believed_nor_forwarded() {
+    paused(async {
+        let world = silent();
+        // Mallory has no authority; Bob has, and has asked for nothing that the invoker awaits.
+        for by in [66, 2] {
+            let mut hint = world.network.ask_by(&issuer(by), 101, "/sum", vec![number(1)]);
+            if by == 2 {
+                let args = hint.args().clone();
+                hint = Invocation::builder(world.network.alice.did().clone(), "/sum".parse().unwrap(), args)
+                    .audience(issuer(101).did().clone())
+                    .proofs(vec![*world.network.grants[0].cid()])
+                    .sign(&issuer(2))
+                    .unwrap();
+            }
+            let waiting = world.network.ask(100, "/sum", vec![promise(&hint)]);
+            let (start, receipt) = (Instant::now(), told(&hint, ok(1), 101, false));
+            for brought in [vec![], vec![&receipt as &dyn Token]] {
+                let tokens: Vec<&dyn Token> = brought.into_iter().chain([&hint as &dyn Token]).collect();
+                let refused = world.after(&waiting, &tokens, &[]).await;
+                assert_eq!(refused.outcome().failure_name(), Some("Unresolved"));
+                assert_eq!(error(&refused, "until"), None, "nobody waited");
+            }
+            assert!(start.elapsed() < Duration::from_secs(5));
+        }
+        assert_eq!(world.forwarded(), []);
+    });
+}
+
+#[test]
+fn hints_that_are_forged_expired_or_without_authority_are_void() {
+    paused(async {
+        let world = silent();
+        let good = || {
+            let args = [("of".to_owned(), Ipld::List(vec![number(1)]))].into();
+            let proofs = world.network.grants.iter().map(|grant| *grant.cid()).collect();
+            Invocation::builder(world.network.alice.did().clone(), "/sum".parse().unwrap(), args)
+                .audience(issuer(101).did().clone())
+                .proofs(proofs)
+        };
+        let invoker = &world.network.invoker;
+        let signed = good().sign(invoker).unwrap();
+        let Ok(Ipld::List(mut parts)) = ucan_core::dagcbor::decode(signed.envelope().bytes()) else { panic!("a list") };
+        parts[0] = Ipld::Bytes(vec![7; 64]);
+        let forged = Invocation::decode(ucan_core::dagcbor::encode(&Ipld::List(parts)).unwrap()).unwrap();
+        for hint in [
+            forged,
+            good().expiration(at(NOW - 100)).sign(invoker).unwrap(),
+            good().proofs(vec![]).sign(invoker).unwrap(),
+        ] {
+            let waiting = world.network.ask(100, "/sum", vec![promise(&hint)]);
+            let refused = world.after(&waiting, &[&hint], &[]).await;
+            assert_eq!(refused.outcome().failure_name(), Some("Unresolved"));
+            assert_eq!(error(&refused, "until"), None);
+        }
+        assert_eq!(world.forwarded(), []);
+        // With a good one beside them, that one counts.
+        let (void, hint) = (good().expiration(at(NOW - 100)).sign(invoker).unwrap(), signed);
+        let waiting = world.network.ask(100, "/sum", vec![promise(&hint)]);
+        let done = world.after(&waiting, &[&void, &hint], &[told(&hint, ok(1), 101, false)]).await;
+        assert_eq!(done.outcome(), &ok(1));
+    });
+}
+
+/// Receipts that say nothing of the task, or say it for nobody who could know.
+fn wrong(of: &Invocation, other: &Invocation) -> Vec<Receipt> {
+    let expired = Receipt::builder(id(of), ok(7)).expiration(at(NOW - 100)).sign(&issuer(101), [1; 16]).unwrap();
+    vec![
+        told(of, ok(7), 66, false),
+        told(of, ok(7), 3, false),
+        told(of, ok(7), 101, true),
+        told(of, Failure::new("Failed", "once").into(), 101, true),
+        told(other, ok(7), 101, false),
+        expired,
+    ]
+}
+
+#[test]
+fn only_whoever_was_asked_is_believed() {
+    paused(async {
+        let world = silent();
+        let ask = |value| world.network.ask(101, "/sum", vec![number(value)]);
+        let (hint, other) = (ask(1), ask(2));
+        let waiting = |plus| world.network.ask(100, "/sum", vec![promise(&hint), number(plus)]);
+        let (good, wrong) = (told(&hint, ok(1), 101, false), wrong(&hint, &other));
+        let tokens: Vec<&dyn Token> = wrong.iter().map(|receipt| receipt as &dyn Token).chain([&hint as _]).collect();
+        // Delivered or brought along, nothing of that is believed until the deadline.
+        for (plus, tokens) in [(10, &[&hint as &dyn Token][..]), (20, &tokens)] {
+            let start = Instant::now();
+            let late = world.after(&waiting(plus), tokens, &wrong).await;
+            assert_eq!(late.outcome().failure_name(), Some("Unresolved"));
+            assert!(start.elapsed() >= Duration::from_secs(300));
+        }
+        let all = [&wrong[..], std::slice::from_ref(&good)].concat();
+        let done = world.after(&waiting(30), &tokens, &all).await;
+        assert_eq!(done.outcome(), &ok(31));
+        assert_eq!(done.meta()["awaited"], Ipld::List(vec![Ipld::Link(good.id().into())]));
+        // What was believed once is known: nobody is asked again.
+        let sent = world.forwarded().len();
+        assert_eq!(world.after(&waiting(40), &[&hint], &[]).await.outcome(), &ok(41));
+        assert_eq!(world.forwarded().len(), sent);
+        // Brought along, the good one counts too.
+        let world = silent();
+        let tokens: Vec<&dyn Token> = tokens.into_iter().chain([&good as _]).collect();
+        assert_eq!(world.after(&waiting(10), &tokens, &[]).await.outcome(), &ok(11));
+    });
+}
+
+#[test]
+fn who_may_not_ask_is_not_told() {
+    paused(async {
+        // Bob may do what the invoker may, as long as no number is above 1000 in what he adds up.
+        let world = silent();
+        let policy = ucan_core::dagjson::decode(br#"[["all", ".of", ["<", ".", 1000]]]"#).unwrap();
+        let carol = issuer(33);
+        let alice = &world.network.alice;
+        let grant = Delegation::builder(carol.did().clone(), Some(alice.did().clone()), "/".parse().unwrap());
+        let grant = grant.policy(ucan_core::Policy::parse(&policy).unwrap()).sign(alice).unwrap();
+        let ask = |to: u8, of: Vec<Ipld>| {
+            let args = [("of".to_owned(), Ipld::List(of))].into();
+            let asked = Invocation::builder(alice.did().clone(), "/sum".parse().unwrap(), args);
+            asked.audience(issuer(to).did().clone()).proofs(vec![*grant.cid()]).sign(&carol).unwrap()
+        };
+        // What she awaits awaits something itself, so that nobody but its executor knows whether she may ask for it.
+        let base = world.network.ask(101, "/sum", vec![number(5000)]);
+        let secret = ask(101, vec![promise(&base)]);
+        let curious = ask(100, vec![promise(&secret)]);
+        let receipt = told(&secret, ok(1), 101, false);
+        let refused = world.after(&curious, &[&secret, &base, &grant], &[receipt]).await;
+        assert_eq!(refused.outcome().failure_name(), Some("Unresolved"));
+        // Its answer counts, and so does its refusal.
+        let refusing = world_of(&Trust::Own, Patience::default(), move |_, container| {
+            let asked = container.contents().others.into_iter().map(|token| Invocation::from_envelope(token).unwrap());
+            let refused = |of: Invocation| told(&of, Failure::new("NoChain", "no").into(), 101, true);
+            Some(asked.map(|of| refused(of).bytes().to_vec()).collect())
+        });
+        let refused = refusing.after(&curious, &[&secret, &base, &grant], &[]).await;
+        assert_eq!(refused.outcome().failure_name(), Some("Unresolved"));
+        let because = [("name", "NoChain"), ("message", "no")];
+        let because = because.map(|(key, text)| (key.to_owned(), Ipld::String(text.to_owned()))).into();
+        assert_eq!(error(&refused, "because"), Some(&Ipld::Map(because)));
+    });
+}
+
+#[test]
+fn what_is_forwarded_is_what_the_awaited_task_needs_and_nothing_else() {
+    paused(async {
+        let world = silent();
+        let ask = |to: u8, of: Vec<Ipld>| world.network.ask(to, "/sum", of);
+        let (deep, here) = (ask(102, vec![number(1)]), ask(100, vec![number(2)]));
+        let (answered, by_other) =
+            (ask(103, vec![number(3)]), world.network.ask_by(&issuer(2), 102, "/sum", vec![number(4)]));
+        let known = told(&answered, ok(3), 103, false);
+        let awaited = ask(101, [&deep, &here, &answered, &by_other].map(promise).to_vec());
+        let waiting = ask(100, vec![promise(&awaited)]);
+        let sibling = ask(100, vec![promise(&awaited), number(9)]);
+        let after = ask(101, vec![promise(&waiting)]);
+        let unrelated = [ask(101, vec![number(77)]), ask(100, vec![number(78)])];
+        let stray = Delegation::builder(issuer(5).did().clone(), None, "/".parse().unwrap()).sign(&issuer(4)).unwrap();
+        let tokens: Vec<&dyn Token> = vec![
+            &deep, &here, &answered, &by_other, &known, &awaited, &waiting, &sibling, &after, &unrelated[0],
+            &unrelated[1], &stray,
+        ];
+        let asking = world.executor();
+        let container = world.network.container(&tokens);
+        let asking = tokio::spawn(async move { asking.execute(&container).await });
+        sleep(Duration::from_secs(1)).await;
+        let expected: BTreeSet<Vec<u8>> = [&deep, &here, &answered, &awaited]
+            .map(|token| token.envelope().bytes().to_vec())
+            .into_iter()
+            .chain([known.bytes().to_vec()])
+            .chain(world.network.grants.iter().map(|grant| grant.bytes().to_vec()))
+            .collect();
+        // Both who await it share one request.
+        assert_eq!(world.forwarded(), [expected]);
+        asking.abort();
+    });
+}
+
+#[test]
+fn who_would_be_refused_makes_nobody_be_asked() {
+    paused(async {
+        let world = silent();
+        let hint = world.network.ask(101, "/sum", vec![number(1)]);
+        let no_handler = world.network.ask(100, "/nothing", vec![promise(&hint)]);
+        assert_eq!(world.after(&no_handler, &[&hint], &[]).await.outcome().failure_name(), Some("NoHandler"));
+        let mallory = issuer(66);
+        let hint = world.network.ask_by(&mallory, 101, "/sum", vec![number(1)]);
+        let waiting = world.network.ask_by(&mallory, 100, "/sum", vec![promise(&hint)]);
+        assert_eq!(world.after(&waiting, &[&hint], &[]).await.outcome().failure_name(), Some("InvalidAudience"));
+        assert_eq!(world.forwarded(), []);
+    });
+}
+
+#[test]
+fn what_comes_after_the_deadline_starts_nothing() {
+    paused(async {
+        let world = silent();
+        let hint = world.network.ask(101, "/sum", vec![number(1)]);
+        let waiting = world.network.ask(100, "/sum", vec![promise(&hint)]);
+        let late = world.after(&waiting, &[&hint], &[]).await;
+        assert_eq!(error(&late, "until"), Some(&number(i128::from(NOW) + 300)));
+        let Some(Ipld::String(last)) = error(&late, "last") else { panic!("{:?}", late.outcome()) };
+        assert!(last.contains("did not answer within 30s"), "{last}");
+        assert!(late.is_attempt());
+        // It was asked again and again, always in the same words.
+        let forwarded = world.forwarded();
+        assert!(forwarded.len() >= 8 && forwarded.iter().all(|sent| sent == &forwarded[0]), "{}", forwarded.len());
+        assert!(world.executor().execute(&deliver(&told(&hint, ok(1), 101, false))).await.unwrap().is_empty());
+        sleep(Duration::from_secs(10)).await;
+        assert!(world.network.computed.lock().unwrap().is_empty());
+        assert_eq!(world.network.node(100).requests.list().await.unwrap(), []);
+    });
+}
+
+#[test]
+fn proofs_and_hints_that_end_end_the_wait() {
+    for by_proof in [true, false] {
+        paused(async {
+            let world = silent();
+            let (invoker, alice) = (&world.network.invoker, world.network.alice.did().clone());
+            let lent = Delegation::builder(invoker.did().clone(), Some(alice.clone()), "/".parse().unwrap());
+            let lent = lent.expiration(Some(at(NOW + 40))).sign(&world.network.alice).unwrap();
+            let grants: Vec<_> = world.network.grants.iter().map(|grant| *grant.cid()).collect();
+            let ask = |to: u8, of: Vec<Ipld>, proofs: Vec<ucan_core::Cid>, end: u64| {
+                let args = [("of".to_owned(), Ipld::List(of))].into();
+                let asked = Invocation::builder(alice.clone(), "/sum".parse().unwrap(), args);
+                asked.audience(issuer(to).did().clone()).proofs(proofs).expiration(at(end)).sign(invoker).unwrap()
+            };
+            let (end, proofs) = if by_proof { (5000, vec![*lent.cid()]) } else { (40, grants.clone()) };
+            let hint = ask(101, vec![number(1)], grants, NOW + end);
+            let waiting = ask(100, vec![promise(&hint)], proofs, NOW + 5000);
+            let late = world.after(&waiting, &[&hint, &lent], &[]).await;
+            assert_eq!(error(&late, "until"), Some(&number(i128::from(NOW) + 100)));
+        });
+    }
+}
+
+#[test]
+fn contradictions_are_evidence_and_change_nothing() {
+    paused(async {
+        let world = silent();
+        let hint = world.network.ask(101, "/sum", vec![number(1)]);
+        let waiting = world.network.ask(100, "/sum", vec![promise(&hint), number(10)]);
+        let (first, second) = (told(&hint, ok(1), 101, false), told(&hint, ok(2), 101, false));
+        let stranger = told(&hint, ok(3), 66, false);
+        let done = world.after(&waiting, &[&hint], &[first.clone(), second.clone(), stranger]).await;
+        assert_eq!(done.outcome(), &ok(11));
+        let executor = world.executor();
+        executor.execute(&deliver(&second)).await.unwrap();
+        let again = world.network.ask(100, "/sum", vec![promise(&hint), number(10)]);
+        assert_eq!(world.after(&again, &[&hint], &[]).await.id(), done.id());
+        let filed = world.network.node(100).receipts.by_task(&id(&hint)).await.unwrap();
+        assert_eq!(filed.iter().map(Receipt::id).collect::<Vec<_>>(), [first.id(), second.id()]);
+        let filed: Vec<_> = filed.into_iter().map(|receipt| verify(receipt, &DidKeys).unwrap()).collect();
+        assert_eq!(contradictions(&filed).len(), 1);
+        // However many there are.
+        for value in 3..100 {
+            executor.execute(&deliver(&told(&hint, ok(value), 101, false))).await.unwrap();
+        }
+        assert_eq!(world.network.node(100).receipts.by_task(&id(&hint)).await.unwrap().len(), 8);
+    });
+}
+
+#[test]
+fn a_result_with_a_promise_in_it_is_refused() {
+    paused(async {
+        let world = silent();
+        let hint = world.network.ask(101, "/sum", vec![number(1)]);
+        let trap = Await { branch: Branch::Ok, target: id(&hint) }.to_ipld();
+        let waiting = world.network.ask(100, "/sum", vec![promise(&hint)]);
+        let receipt = told(&hint, Outcome::Ok(Ipld::List(vec![trap])), 101, false);
+        let refused = world.after(&waiting, &[&hint], &[receipt]).await;
+        assert_eq!(refused.outcome().failure_name(), Some("PromiseInResult"));
+        assert!(refused.is_attempt());
+        // A failure is another thing than nothing.
+        let failing = world.network.ask(101, "/sum", vec![number(2)]);
+        let waiting = world.network.ask(100, "/sum", vec![promise(&failing)]);
+        let receipt = told(&failing, Failure::new("Failed", "for good").into(), 101, false);
+        let refused = world.after(&waiting, &[&failing], &[receipt]).await;
+        assert_eq!(refused.outcome().failure_name(), Some("BranchMismatch"));
+    });
+}
+
+#[test]
+fn those_who_are_named_are_believed_alone_or_together() {
+    paused(async {
+        let named: BTreeSet<Did> = [104, 105, 106].map(|key| issuer(key).did().clone()).into();
+        let two = Trust::Agreement { executors: named.clone(), threshold: 2.try_into().unwrap() };
+        for (trust, said, value) in [
+            (Trust::Executors(named), vec![(66, 7), (104, 1)], 1),
+            (two.clone(), vec![(104, 7), (66, 7), (104, 7), (105, 1), (106, 1)], 1),
+            (two, vec![(104, 5), (105, 5)], 5),
+        ] {
+            let world = world_of(&trust, Patience::default(), |_, _| None);
+            let hint = world.network.ask(101, "/log", vec![number(1)]);
+            let waiting = world.network.ask(100, "/sum", vec![promise(&hint)]);
+            let said: Vec<Receipt> = said.into_iter().map(|(by, value)| told(&hint, ok(value), by, false)).collect();
+            let start = Instant::now();
+            assert_eq!(world.after(&waiting, &[&hint], &said).await.outcome(), &ok(value));
+            assert!(start.elapsed() < Duration::from_secs(10));
+            // Brought along they say the same.
+            let other = world.network.ask(100, "/sum", vec![promise(&hint), number(100)]);
+            let tokens: Vec<&dyn Token> = said.iter().map(|receipt| receipt as &dyn Token).chain([&hint as _]).collect();
+            assert_eq!(world.after(&other, &tokens, &[]).await.outcome(), &ok(value + 100));
+        }
+    });
+}
+
+#[test]
+fn no_more_wait_than_may() {
+    paused(async {
+        let mut patience = Patience::default();
+        (patience.waiting, patience.waiting_of_one, patience.awaited) = (3, 2, 2);
+        let world = world_of(&Trust::Own, patience, |_, _| None);
+        let hints: Vec<_> = (0..6).map(|value| world.network.ask(101, "/sum", vec![number(value)])).collect();
+        let name = |receipt: &Receipt| receipt.outcome().failure_name().unwrap_or("ok").to_owned();
+        let tokens: Vec<&dyn Token> = hints.iter().map(|hint| hint as &dyn Token).collect();
+        let greedy = world.network.ask(100, "/sum", hints.iter().take(3).map(promise).collect());
+        assert_eq!(name(&world.after(&greedy, &tokens, &[]).await), "TooManyWaiting");
+        // The same one in two requests takes one place.
+        let waiting: Vec<_> =
+            hints.iter().take(3).map(|hint| world.network.ask(100, "/sum", vec![promise(hint)])).collect();
+        let mut asking = Vec::new();
+        for waiting in [&waiting[0], &waiting[0], &waiting[1]] {
+            let all: Vec<&dyn Token> = tokens.iter().copied().chain([waiting as &dyn Token]).collect();
+            let (executor, container) = (world.executor(), world.network.container(&all));
+            asking.push(tokio::spawn(async move { executor.execute(&container).await }));
+        }
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(name(&world.after(&waiting[2], &tokens, &[]).await), "TooManyWaiting");
+        // A place is free when whoever had it goes away.
+        asking.remove(2).abort();
+        sleep(Duration::from_secs(1)).await;
+        let receipt = told(&hints[2], ok(2), 101, false);
+        assert_eq!(name(&world.after(&waiting[2], &tokens, &[receipt]).await), "ok");
+        // Nor are more bytes held than may be.
+        patience.forwarded = 100;
+        let world = world_of(&Trust::Own, patience, |_, _| None);
+        assert_eq!(name(&world.after(&waiting[0], &tokens, &[]).await), "TooManyWaiting");
+    });
+}
+
+#[test]
+fn huge_containers_are_refused() {
+    paused(async {
+        let world = silent();
+        let waiting = world.network.ask(100, "/sum", vec![number(1)]);
+        // Nobody has to be able to sign: the shape is enough to be counted.
+        let hints: Vec<Invocation> = (0..4097).map(|value| world.network.ask(101, "/sum", vec![number(value)])).collect();
+        let tokens: Vec<&dyn Token> = hints.iter().map(|hint| hint as &dyn Token).chain([&waiting as _]).collect();
+        let refused = world.executor().execute(&world.network.container(&tokens)).await;
+        assert!(matches!(refused, Err(ExecuteError::TooManyForOthers { shown: 4097, .. })), "{refused:?}");
+        assert!(matches!(
+            world.executor().execute(&world.network.container(&[&hints[0]])).await,
+            Err(ExecuteError::NothingAsked)
+        ));
+    });
+}
+
+#[test]
+fn results_are_pushed_to_those_whom_the_same_invoker_addressed() {
+    paused(async {
+        let world = silent();
+        let ours = world.network.ask(100, "/sum", vec![number(1)]);
+        let slow = world.network.ask(100, "/log", vec![promise(&ours)]);
+        let (wanted, twice) =
+            (world.network.ask(101, "/sum", vec![promise(&ours)]), world.network.ask(101, "/log", vec![promise(&ours)]));
+        let strange = world.network.ask_by(&issuer(2), 102, "/sum", vec![promise(&ours)]);
+        let start = Instant::now();
+        let receipt = world.after(&slow, &[&ours, &wanted, &twice, &strange], &[]).await;
+        assert!(receipt.outcome().is_ok());
+        // The transport never comes back from it: the answer does not wait for that.
+        assert!(start.elapsed() < Duration::from_secs(2));
+        let sent = world.script.sent.lock().unwrap();
+        assert_eq!(sent.len(), 1);
+        assert_eq!(&sent[0].0, issuer(101).did());
+        let pushed: BTreeMap<TaskId, Receipt> = receipts(&sent[0].1);
+        assert_eq!(pushed[&id(&ours)].outcome(), &ok(1));
+        assert_eq!(pushed.len(), 1);
+    });
+}
+
+/// Polls a request so many times, lets it go, and sees whether anything was left behind.
+#[test]
+fn a_request_that_is_dropped_leaves_nothing_behind() {
+    let mut finished = false;
+    for polls in 0..200 {
+        if finished {
+            return;
+        }
+        paused(async {
+            let mut patience = Patience::default();
+            (patience.waiting, patience.waiting_of_one) = (1, 1);
+            let network = network(polls, 2, Weather { delay: 3, ..Weather::default() }, &Trust::Own, patience);
+            let first = network.ask(101, "/sum", vec![number(1)]);
+            let local = network.ask(100, "/sum", vec![number(2)]);
+            let second = network.ask(100, "/sum", vec![promise(&first), promise(&local)]);
+            let container = network.container(&[&first, &local, &second]);
+            let executor = network.node(100).executor.lock().unwrap().clone().unwrap();
+            {
+                let mut request = Box::pin(executor.execute(&container));
+                for _ in 0..polls {
+                    if request.as_mut().now_or_never().is_some() {
+                        finished = true;
+                        break;
+                    }
+                    sleep(Duration::from_micros(500)).await;
+                }
+            }
+            // As somebody else, so that a place that was not given back would be missed.
+            let again = network.ask(100, "/sum", vec![promise(&first), number(40)]);
+            let container = network.container(&[&first, &local, &second, &again]);
+            let alone = network.container(&[&first, &again]);
+            let done = tokio::time::timeout(Duration::from_secs(20), executor.execute(&alone)).await.unwrap().unwrap();
+            assert_eq!(receipts(&done)[&id(&again)].outcome(), &ok(41), "after {polls} polls");
+            let done = tokio::time::timeout(Duration::from_secs(20), executor.execute(&container)).await;
+            assert_eq!(receipts(&done.unwrap().unwrap())[&id(&second)].outcome(), &ok(3), "after {polls} polls");
+            // What was under way is kept until somebody resumes it.
+            executor.resume().await.unwrap();
+            assert_eq!(network.node(100).requests.list().await.unwrap(), []);
+        });
+    }
+    panic!("it never came to its end");
+}
+
+#[test]
+fn equal_requests_at_once_are_one() {
+    paused(async {
+        let world = silent();
+        let mail = world.network.ask(100, "/log", vec![number(1)]);
+        let later = {
+            let args = mail.args().clone();
+            let proofs = mail.proofs().to_vec();
+            let again = Invocation::builder(mail.subject().clone(), mail.command().clone(), args).proofs(proofs);
+            again.audience(issuer(100).did().clone()).expiration(at(NOW + 77)).sign(&world.network.invoker).unwrap()
+        };
+        let executor = world.executor();
+        let one = world.network.container(&[&mail]);
+        let two = world.network.container(&[&later, &mail]);
+        let (one, two) = tokio::join!(executor.execute(&one), executor.execute(&two));
+        let (one, two) = (receipts(&one.unwrap()), receipts(&two.unwrap()));
+        assert_eq!(one[&id(&mail)].id(), two[&id(&mail)].id());
+        assert_eq!(world.network.mutations.lock().unwrap().values().sum::<usize>(), 1);
+        // Two tasks of one instruction are computed once, too.
+        let ask = |nonce: u8| {
+            let args = [("of".to_owned(), Ipld::List(vec![number(5)]))].into();
+            let proofs = mail.proofs().to_vec();
+            Invocation::builder(mail.subject().clone(), "/sum".parse().unwrap(), args)
+                .audience(issuer(100).did().clone())
+                .proofs(proofs)
+                .nonce(vec![nonce])
+                .sign(&world.network.invoker)
+                .unwrap()
+        };
+        let (a, b) = (world.network.container(&[&ask(1)]), world.network.container(&[&ask(2)]));
+        let (a, b) = tokio::join!(executor.execute(&a), executor.execute(&b));
+        assert!(a.is_ok() && b.is_ok());
+        assert_eq!(world.network.computed.lock().unwrap().len(), 1);
+    });
+}
+
