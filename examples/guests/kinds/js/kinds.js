@@ -1,4 +1,4 @@
-// Every kind of value, in JavaScript. `../wit/kinds.wit` says what the functions do; ../README.md says what becomes of
+// Every kind of value, in JavaScript. ../wit/kinds.wit says what the functions do; ../README.md says what becomes of
 // 64-bit integers, which is why they are not right here beyond 2^53.
 
 const same = (value) => value;
