@@ -87,7 +87,7 @@ fn the_script_is_a_program_that_a_shell_can_read() {
 fn names_are_identifiers_of_wit() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(format!("x{}", name.replace('/', "_")));
-    for name in ["a", "hello", "my-guest-2a", "worlds", &"a".repeat(64)] {
+    for name in ["a", "hello", "my-guest-a2", "worlds", &"a".repeat(64)] {
         write(Language::C, name, &at(name)).unwrap();
         let mut resolve = Resolve::default();
         resolve.push_dir(at(name).join("wit")).unwrap();
