@@ -23,7 +23,7 @@ pub(crate) enum Integers {
     Safe,
 }
 
-fn integers<T: Into<i128> + Arbitrary + 'static>() -> BoxedStrategy<Ipld> {
+fn whole<T: Into<i128> + Arbitrary + 'static>() -> BoxedStrategy<Ipld> {
     any::<T>().prop_map(|it| Ipld::Integer(it.into())).boxed()
 }
 
@@ -46,18 +46,18 @@ fn arm(name: &'static str, ty: Option<&Type>, integers: Integers) -> BoxedStrate
 }
 
 /// Values of a type, as they are written.
-pub(crate) fn value(ty: &Type, wide: Integers) -> BoxedStrategy<Ipld> {
+pub(crate) fn value(ty: &Type, integers: Integers) -> BoxedStrategy<Ipld> {
     use proptest::num::{f32, f64};
     match ty {
         Type::Bool => any::<bool>().prop_map(Ipld::Bool).boxed(),
-        Type::S8 => integers::<i8>(),
-        Type::U8 => integers::<u8>(),
-        Type::S16 => integers::<i16>(),
-        Type::U16 => integers::<u16>(),
-        Type::S32 => integers::<i32>(),
-        Type::U32 => integers::<u32>(),
-        Type::S64 if wide == Integers::All => integers::<i64>(),
-        Type::U64 if wide == Integers::All => integers::<u64>(),
+        Type::S8 => whole::<i8>(),
+        Type::U8 => whole::<u8>(),
+        Type::S16 => whole::<i16>(),
+        Type::U16 => whole::<u16>(),
+        Type::S32 => whole::<i32>(),
+        Type::U32 => whole::<u32>(),
+        Type::S64 if integers == Integers::All => whole::<i64>(),
+        Type::U64 if integers == Integers::All => whole::<u64>(),
         Type::S64 => (-SMALL..=SMALL).prop_map(|it| Ipld::Integer(it.into())).boxed(),
         Type::U64 => (0..=SMALL).prop_map(|it| Ipld::Integer(it.into())).boxed(),
         Type::F32 => (f32::NORMAL | f32::SUBNORMAL | f32::ZERO).prop_map(|it| Ipld::Float(it.into())).boxed(),
@@ -65,29 +65,29 @@ pub(crate) fn value(ty: &Type, wide: Integers) -> BoxedStrategy<Ipld> {
         Type::Char => any::<char>().prop_map(|it| Ipld::String(it.into())).boxed(),
         Type::String => text(),
         Type::List(element) if **element == Type::U8 => vec(any::<u8>(), 0..40).prop_map(Ipld::Bytes).boxed(),
-        Type::List(element) => vec(value(element, wide), 0..6).prop_map(Ipld::List).boxed(),
+        Type::List(element) => vec(value(element, integers), 0..6).prop_map(Ipld::List).boxed(),
         Type::Tuple(items) => {
-            let items: Vec<_> = items.iter().map(|item| value(item, wide)).collect();
+            let items: Vec<_> = items.iter().map(|item| value(item, integers)).collect();
             items.prop_map(Ipld::List).boxed()
         }
         Type::Record(fields) => {
             let names: Vec<_> = fields.iter().map(|field| field.name.clone()).collect();
-            let values: Vec<_> = fields.iter().map(|field| value(&field.ty, wide)).collect();
+            let values: Vec<_> = fields.iter().map(|field| value(&field.ty, integers)).collect();
             values.prop_map(move |values| Ipld::Map(names.iter().cloned().zip(values).collect())).boxed()
         }
         Type::Variant(cases) => {
             let case = proptest::sample::select(cases.to_vec());
             case.prop_flat_map(move |case| match case.ty {
                 None => Just(Ipld::String(case.name)).boxed(),
-                Some(ty) => value(&ty, wide).prop_map(move |payload| keyed(&case.name, payload)).boxed(),
+                Some(ty) => value(&ty, integers).prop_map(move |payload| keyed(&case.name, payload)).boxed(),
             })
             .boxed()
         }
         Type::Enum(names) => proptest::sample::select(names.to_vec()).prop_map(Ipld::String).boxed(),
-        Type::Option(some) if nullable(some) => vec(value(some, wide), 0..=1).prop_map(Ipld::List).boxed(),
-        Type::Option(some) => prop_oneof![Just(Ipld::Null), value(some, wide)].boxed(),
+        Type::Option(some) if nullable(some) => vec(value(some, integers), 0..=1).prop_map(Ipld::List).boxed(),
+        Type::Option(some) => prop_oneof![Just(Ipld::Null), value(some, integers)].boxed(),
         Type::Result { ok, err } => {
-            prop_oneof![arm("ok", ok.as_deref(), wide), arm("error", err.as_deref(), wide)].boxed()
+            prop_oneof![arm("ok", ok.as_deref(), integers), arm("error", err.as_deref(), integers)].boxed()
         }
         Type::Flags(names) => {
             let mut names = names.to_vec();
@@ -102,9 +102,9 @@ pub(crate) fn value(ty: &Type, wide: Integers) -> BoxedStrategy<Ipld> {
 }
 
 /// Arguments of a function: of its types, and such that something comes of them.
-fn arguments(fun: &str, guest: &Guest, wide: Integers) -> BoxedStrategy<Ipld> {
+fn arguments(fun: &str, guest: &Guest, integers: Integers) -> BoxedStrategy<Ipld> {
     let signature = guest.component.signature(&export(fun)).unwrap();
-    let whatever: Vec<_> = signature.params.iter().map(|(_, ty)| value(ty, wide)).collect();
+    let whatever: Vec<_> = signature.params.iter().map(|(_, ty)| value(ty, integers)).collect();
     let whatever = whatever.prop_map(Ipld::List).boxed();
     let list = |items: BoxedStrategy<Vec<Ipld>>| items.prop_map(|items| Ipld::List(vec![Ipld::List(items)])).boxed();
     let apt = match fun {
@@ -140,11 +140,11 @@ fn arguments(fun: &str, guest: &Guest, wide: Integers) -> BoxedStrategy<Ipld> {
     prop_oneof![1 => whatever, 3 => apt].boxed()
 }
 
-pub(crate) fn check(guests: &[&Guest], wide: Integers) {
+pub(crate) fn check(guests: &[&Guest], integers: Integers) {
     for (name, _) in GUESTS[0].component.exports() {
         let fun = name.rsplit('#').next().unwrap_or(name);
         let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
-        let checked = runner.run(&arguments(fun, &GUESTS[0], wide), |params| {
+        let checked = runner.run(&arguments(fun, &GUESTS[0], integers), |params| {
             let outcome = agreed(guests.iter().copied(), fun, &params);
             if fun.starts_with("echo-") {
                 let Ipld::List(params) = params else { panic!("{params:?}") };

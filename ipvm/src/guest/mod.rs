@@ -60,6 +60,7 @@ const SCRIPT: &str = "build.sh";
 
 /// A language that there is a template for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Language {
     /// Rust, with the bindings that `wit-bindgen` makes when it is compiled.
     Rust,
