@@ -2,6 +2,7 @@
 
 pub mod conformance;
 pub mod file;
+pub mod guest;
 mod keyfile;
 mod keyring;
 mod node;

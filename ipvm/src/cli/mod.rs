@@ -3,6 +3,7 @@
 mod conformance;
 mod delegate;
 mod display;
+mod guest;
 mod inspect;
 mod key;
 mod moment;
@@ -56,6 +57,8 @@ enum Command {
     Delegate(delegate::Delegate),
     /// Tells what is in a token or container, and whether it holds.
     Inspect(inspect::Inspect),
+    /// Writes projects for new guests.
+    Guest(guest::Guest),
     /// Answers conformance requests, JSON lines from standard input (docs/conformance.md).
     Conformance(conformance::Conformance),
 }
@@ -116,6 +119,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::Key(key) => key.carry_out(&state, json),
         Command::Delegate(delegate) => delegate.carry_out(&state, json),
         Command::Inspect(inspect) => inspect.carry_out(json),
+        Command::Guest(guest) => guest.carry_out(json),
         Command::Conformance(conformance) => conformance.carry_out(),
     }
 }
