@@ -106,12 +106,11 @@ async fn one_by_one(invoker: Duration, between: Duration) -> Measured {
     let (network, wire) = world(between);
     let own = Wire::new(&network, invoker);
     let start = Instant::now();
-    let mut sum = 0;
     for at in 0..DEPTH {
+        let sum = at as i128;
         let invocation = network.ask(to(at), "/sum", vec![number(sum), number(1)]);
         let answer = own.send(issuer(to(at)).did(), &network.container(&[&invocation])).await.unwrap();
         assert_eq!(receipts(&answer)[&id(&invocation)].outcome(), &Outcome::Ok(number(sum + 1)));
-        sum += 1;
     }
     Measured {
         time: start.elapsed(),

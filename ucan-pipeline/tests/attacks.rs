@@ -284,8 +284,18 @@ fn what_is_forwarded_is_what_the_awaited_task_needs_and_nothing_else() {
         let unrelated = [ask(101, vec![number(77)]), ask(100, vec![number(78)])];
         let stray = Delegation::builder(issuer(5).did().clone(), None, "/".parse().unwrap()).sign(&issuer(4)).unwrap();
         let tokens: Vec<&dyn Token> = vec![
-            &deep, &here, &answered, &by_other, &known, &awaited, &waiting, &sibling, &after, &unrelated[0],
-            &unrelated[1], &stray,
+            &deep,
+            &here,
+            &answered,
+            &by_other,
+            &known,
+            &awaited,
+            &waiting,
+            &sibling,
+            &after,
+            &unrelated[0],
+            &unrelated[1],
+            &stray,
         ];
         let asking = world.executor();
         let container = world.network.container(&tokens);
@@ -427,7 +437,8 @@ fn those_who_are_named_are_believed_alone_or_together() {
             assert!(start.elapsed() < Duration::from_secs(10));
             // Brought along they say the same.
             let other = world.network.ask(100, "/sum", vec![promise(&hint), number(100)]);
-            let tokens: Vec<&dyn Token> = said.iter().map(|receipt| receipt as &dyn Token).chain([&hint as _]).collect();
+            let tokens: Vec<&dyn Token> =
+                said.iter().map(|receipt| receipt as &dyn Token).chain([&hint as _]).collect();
             assert_eq!(world.after(&other, &tokens, &[]).await.outcome(), &ok(value + 100));
         }
     });
@@ -473,7 +484,8 @@ fn huge_containers_are_refused() {
         let world = silent();
         let waiting = world.network.ask(100, "/sum", vec![number(1)]);
         // Nobody has to be able to sign: the shape is enough to be counted.
-        let hints: Vec<Invocation> = (0..4097).map(|value| world.network.ask(101, "/sum", vec![number(value)])).collect();
+        let hints: Vec<Invocation> =
+            (0..4097).map(|value| world.network.ask(101, "/sum", vec![number(value)])).collect();
         let tokens: Vec<&dyn Token> = hints.iter().map(|hint| hint as &dyn Token).chain([&waiting as _]).collect();
         let refused = world.executor().execute(&world.network.container(&tokens)).await;
         assert!(matches!(refused, Err(ExecuteError::TooManyForOthers { shown: 4097, .. })), "{refused:?}");
@@ -490,8 +502,10 @@ fn results_are_pushed_to_those_whom_the_same_invoker_addressed() {
         let world = silent();
         let ours = world.network.ask(100, "/sum", vec![number(1)]);
         let slow = world.network.ask(100, "/log", vec![promise(&ours)]);
-        let (wanted, twice) =
-            (world.network.ask(101, "/sum", vec![promise(&ours)]), world.network.ask(101, "/log", vec![promise(&ours)]));
+        let (wanted, twice) = (
+            world.network.ask(101, "/sum", vec![promise(&ours)]),
+            world.network.ask(101, "/log", vec![promise(&ours)]),
+        );
         let strange = world.network.ask_by(&issuer(2), 102, "/sum", vec![promise(&ours)]);
         let start = Instant::now();
         let receipt = world.after(&slow, &[&ours, &wanted, &twice, &strange], &[]).await;
@@ -585,4 +599,3 @@ fn equal_requests_at_once_are_one() {
         assert_eq!(world.network.computed.lock().unwrap().len(), 1);
     });
 }
-

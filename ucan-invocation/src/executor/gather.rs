@@ -11,8 +11,8 @@ use super::belief::{Found, Hearing};
 use super::wait::Wait;
 use super::{ExecuteError, Executor};
 use crate::{
-    Await, Config, Durability, Elsewhere, Failure, Filing, Invocation, Outcome, ReceiptId, Revoked, Task,
-    TaskId, authorize,
+    Await, Config, Durability, Elsewhere, Failure, Filing, Invocation, Outcome, ReceiptId, Revoked, Task, TaskId,
+    authorize,
 };
 
 /// What has come of all that an invocation awaits.

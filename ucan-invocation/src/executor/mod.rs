@@ -17,10 +17,10 @@ use ucan_core::{
 use crate::flight::Flights;
 use crate::meta::{ATTEMPT, AWAITED, FUEL, PROFILE, RESOLVED};
 use crate::{
-    Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Elsewhere, Entropy,
-    Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt, ReceiptBuilder, ReceiptId,
-    ReceiptStore, ReplayGuard, Resolve, Revocation, RevocationStore, Revoked, Router, Task, TaskId, Terms, Trust,
-    authorize,
+    Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Elsewhere,
+    Entropy, Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt,
+    ReceiptBuilder, ReceiptId, ReceiptStore, ReplayGuard, Resolve, Revocation, RevocationStore, Revoked, Router, Task,
+    TaskId, Terms, Trust, authorize,
 };
 use batch::{Batch, Read};
 pub use error::ExecuteError;

@@ -59,10 +59,13 @@ impl Executor {
                     let Some(shown) = batch.shown(at) else { continue };
                     let own = self.parts.executor.did();
                     // What came of an attempt is no outcome for others to go on from, and what was refused tells them nothing.
-                    batch.note(at, match receipt.is_attempt() {
-                        true => Err(refusal(&shown.id, own, receipt.outcome())),
-                        false => Ok(Arc::new(Found::own(&receipt))),
-                    });
+                    batch.note(
+                        at,
+                        match receipt.is_attempt() {
+                            true => Err(refusal(&shown.id, own, receipt.outcome())),
+                            false => Ok(Arc::new(Found::own(&receipt))),
+                        },
+                    );
                     answer.insert(receipt.bytes());
                     // Whoever awaits what was done before asks, and is told at once.
                     let Some(elsewhere) = self.parts.elsewhere.as_ref().filter(|_| is_new && !receipt.is_attempt())
