@@ -196,6 +196,7 @@ impl Executor {
             // Whoever accepted another token for the same may start it as late as it may wait.
             let longest = parts.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.patience.longest.as_secs());
             let until = invocation.expiration().map(|end| end.max(now).saturating_add(context.skew + longest));
+            self.keep_receipts(awaited).await?;
             let receipt = self.perform(&work, until, now).await?;
             let known = work.known.into_inner();
             return Ok((receipt, !known));
