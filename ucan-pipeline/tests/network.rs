@@ -118,7 +118,7 @@ fn recipients(random: &Random, dag: &Dag) -> BTreeSet<u8> {
 
 fn seeds() -> std::ops::Range<u64> {
     let from = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    from.map_or(0..120, |seed| seed..seed + 1)
+    from.map_or(0..200, |seed| seed..seed + 1)
 }
 
 #[test]

@@ -135,8 +135,8 @@ impl Executor {
         Ok(receipts.into_iter().find_map(|receipt| hearing.hear(self, &receipt)))
     }
 
-    /// What an invocation that is addressed to somebody else is good for: whether its invoker may ask for it, as far as that can be
-    /// told here.
+    /// What an invocation that is addressed to somebody else is good for: whether its invoker may ask for it, as far as that
+    /// can be told here.
     async fn hint(&self, batch: &Batch<'_>, hint: &Invocation, now: Timestamp) -> Result<Hint, ExecuteError> {
         let named = named(batch, hint);
         let revoked = Revoked::among(&*self.parts.revocations, &named).await?;

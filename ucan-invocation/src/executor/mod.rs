@@ -46,7 +46,8 @@ pub struct ExecutorParts {
     pub replays: Arc<dyn ReplayGuard>,
     /// What puts results in the place of promises: `Promises` of `ucan-pipeline`, or [`NoPromises`](crate::NoPromises).
     pub promises: Arc<dyn Resolve>,
-    /// How results of other executors are waited for; none where nothing is awaited but what the same container asks for or brings.
+    /// How results of other executors are waited for; none where nothing is awaited but what the same container asks for or
+    /// brings.
     pub elsewhere: Option<Elsewhere>,
     /// The keys of principals.
     pub keys: Arc<dyn KeySource>,
