@@ -55,9 +55,9 @@ pub use resolve::{NoPromises, Resolve};
 pub use revocation::{MemoryRevocations, REVOKE_COMMAND, Revocation, RevocationError, RevocationStore, Revoked};
 pub use store::{BlockStore, Durability, Filing, ReceiptStore};
 pub use task::{Instruction, Task, TaskError};
+pub use timer::Timer;
 #[cfg(feature = "tokio")]
 pub use timer::TokioTimer;
-pub use timer::Timer;
 pub use transport::{InProcess, Transport, TransportError};
 pub use trust::{Contradiction, Terms, Trust, contradictions};
 #[cfg(feature = "typed")]

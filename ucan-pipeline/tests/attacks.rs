@@ -1,128 +1,18 @@
-//! What is not believed, not forwarded, not waited for, and not left behind.
+//! What is not believed, not forwarded and not waited for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use common::{Network, Weather, at, id, issuer, network, number, paused, promise, receipts};
-use futures_util::FutureExt;
+use common::script::{deliver, error, ok, silent, told, world_of};
+use common::{NOW, at, id, issuer, number, paused, promise};
 use tokio::time::{Instant, sleep};
-use ucan_core::{Container, Delegation, Did, DidKeys, Ipld, Token, verify};
+use ucan_core::{Delegation, Did, DidKeys, Ipld, Token, verify};
 use ucan_invocation::{
-    Await, Branch, ExecuteError, Executor, Failure, Invocation, Outcome, Patience, Receipt, ReceiptStore, RequestStore,
-    TaskId, Transport, TransportError, Trust, contradictions,
+    Await, Branch, Failure, Invocation, Outcome, Patience, Receipt, ReceiptStore, RequestStore, Trust, contradictions,
 };
-
-const NOW: u64 = common::NOW;
-
-type Answer = dyn Fn(&Did, &Container) -> Option<Container> + Send + Sync;
-
-/// Answers as it is told, or never; remembers what was sent.
-struct Script {
-    answer: Box<Answer>,
-    sent: Mutex<Vec<(Did, Container)>>,
-}
-
-impl fmt::Debug for Script {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Script").finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl Transport for Script {
-    async fn send(&self, to: &Did, container: &Container) -> Result<Container, TransportError> {
-        self.sent.lock().unwrap().push((to.clone(), container.clone()));
-        match (self.answer)(to, container) {
-            Some(answer) => Ok(answer),
-            None => pending().await,
-        }
-    }
-}
-
-struct World {
-    network: Arc<Network>,
-    script: Arc<Script>,
-}
-
-fn world_of(
-    trust: &Trust,
-    patience: Patience,
-    answer: impl Fn(&Did, &Container) -> Option<Container> + Send + Sync + 'static,
-) -> World {
-    let network = network(1, 2, Weather::default(), trust, patience);
-    let script = Arc::new(Script { answer: Box::new(answer), sent: Mutex::default() });
-    network.node(100).alter(|parts| {
-        parts.elsewhere.as_mut().unwrap().transport = Arc::<Script>::clone(&script);
-    });
-    World { network, script }
-}
-
-fn world(answer: impl Fn(&Did, &Container) -> Option<Container> + Send + Sync + 'static) -> World {
-    world_of(&Trust::Own, Patience::default(), answer)
-}
-
-fn silent() -> World {
-    world(|_, _| None)
-}
-
-fn meta(attempt: bool) -> BTreeMap<String, Ipld> {
-    if attempt { [("attempt".to_owned(), Ipld::Bool(true))].into() } else { BTreeMap::new() }
-}
-
-fn told(of: &Invocation, outcome: Outcome, by: u8, attempt: bool) -> Receipt {
-    Receipt::builder(id(of), outcome).meta(meta(attempt)).sign(&issuer(by), [by; 16]).unwrap()
-}
-
-fn ok(value: i128) -> Outcome {
-    Outcome::Ok(number(value))
-}
-
-fn deliver(receipt: &Receipt) -> Container {
-    [receipt.bytes()].into_iter().collect()
-}
-
-impl World {
-    fn executor(&self) -> Executor {
-        self.network.node(100).executor.lock().unwrap().clone().unwrap()
-    }
-
-    /// The receipt of what waits, after `others` were delivered.
-    async fn after(&self, waiting: &Invocation, tokens: &[&dyn Token], others: &[Receipt]) -> Receipt {
-        let executor = self.executor();
-        let tokens: Vec<&dyn Token> = tokens.iter().copied().chain([waiting as &dyn Token]).collect();
-        let container = self.network.container(&tokens);
-        let asking = {
-            let executor = executor.clone();
-            tokio::spawn(async move { receipts(&executor.execute(&container).await.unwrap()) })
-        };
-        sleep(Duration::from_secs(1)).await;
-        for receipt in others {
-            assert!(executor.execute(&deliver(receipt)).await.unwrap().is_empty());
-        }
-        asking.await.unwrap()[&id(waiting)].clone()
-    }
-
-    /// What others were asked with; results that are pushed come alone.
-    fn forwarded(&self) -> Vec<BTreeSet<Vec<u8>>> {
-        let sent = self.script.sent.lock().unwrap();
-        let asked = sent.iter().map(|(_, container)| container).filter(|container| container.len() > 1);
-        asked.map(|container| container.tokens().map(<[u8]>::to_vec).collect()).collect()
-    }
-}
-
-fn error<'a>(receipt: &'a Receipt, field: &str) -> Option<&'a Ipld> {
-    match receipt.outcome() {
-        Outcome::Error(Ipld::Map(error)) => error.get(field),
-        _ => None,
-    }
-}
 
 #[test]
 fn a_hint_by_somebody_else_is_neither_believed_nor_forwarded() {
@@ -284,8 +174,18 @@ fn what_is_forwarded_is_what_the_awaited_task_needs_and_nothing_else() {
         let unrelated = [ask(101, vec![number(77)]), ask(100, vec![number(78)])];
         let stray = Delegation::builder(issuer(5).did().clone(), None, "/".parse().unwrap()).sign(&issuer(4)).unwrap();
         let tokens: Vec<&dyn Token> = vec![
-            &deep, &here, &answered, &by_other, &known, &awaited, &waiting, &sibling, &after, &unrelated[0],
-            &unrelated[1], &stray,
+            &deep,
+            &here,
+            &answered,
+            &by_other,
+            &known,
+            &awaited,
+            &waiting,
+            &sibling,
+            &after,
+            &unrelated[0],
+            &unrelated[1],
+            &stray,
         ];
         let asking = world.executor();
         let container = world.network.container(&tokens);
@@ -427,162 +327,9 @@ fn those_who_are_named_are_believed_alone_or_together() {
             assert!(start.elapsed() < Duration::from_secs(10));
             // Brought along they say the same.
             let other = world.network.ask(100, "/sum", vec![promise(&hint), number(100)]);
-            let tokens: Vec<&dyn Token> = said.iter().map(|receipt| receipt as &dyn Token).chain([&hint as _]).collect();
+            let tokens: Vec<&dyn Token> =
+                said.iter().map(|receipt| receipt as &dyn Token).chain([&hint as _]).collect();
             assert_eq!(world.after(&other, &tokens, &[]).await.outcome(), &ok(value + 100));
         }
     });
 }
-
-#[test]
-fn no_more_wait_than_may() {
-    paused(async {
-        let mut patience = Patience::default();
-        (patience.waiting, patience.waiting_of_one, patience.awaited) = (3, 2, 2);
-        let world = world_of(&Trust::Own, patience, |_, _| None);
-        let hints: Vec<_> = (0..6).map(|value| world.network.ask(101, "/sum", vec![number(value)])).collect();
-        let name = |receipt: &Receipt| receipt.outcome().failure_name().unwrap_or("ok").to_owned();
-        let tokens: Vec<&dyn Token> = hints.iter().map(|hint| hint as &dyn Token).collect();
-        let greedy = world.network.ask(100, "/sum", hints.iter().take(3).map(promise).collect());
-        assert_eq!(name(&world.after(&greedy, &tokens, &[]).await), "TooManyWaiting");
-        // The same one in two requests takes one place.
-        let waiting: Vec<_> =
-            hints.iter().take(3).map(|hint| world.network.ask(100, "/sum", vec![promise(hint)])).collect();
-        let mut asking = Vec::new();
-        for waiting in [&waiting[0], &waiting[0], &waiting[1]] {
-            let all: Vec<&dyn Token> = tokens.iter().copied().chain([waiting as &dyn Token]).collect();
-            let (executor, container) = (world.executor(), world.network.container(&all));
-            asking.push(tokio::spawn(async move { executor.execute(&container).await }));
-        }
-        sleep(Duration::from_secs(1)).await;
-        assert_eq!(name(&world.after(&waiting[2], &tokens, &[]).await), "TooManyWaiting");
-        // A place is free when whoever had it goes away.
-        asking.remove(2).abort();
-        sleep(Duration::from_secs(1)).await;
-        let receipt = told(&hints[2], ok(2), 101, false);
-        assert_eq!(name(&world.after(&waiting[2], &tokens, &[receipt]).await), "ok");
-        // Nor are more bytes held than may be.
-        patience.forwarded = 100;
-        let world = world_of(&Trust::Own, patience, |_, _| None);
-        assert_eq!(name(&world.after(&waiting[0], &tokens, &[]).await), "TooManyWaiting");
-    });
-}
-
-#[test]
-fn huge_containers_are_refused() {
-    paused(async {
-        let world = silent();
-        let waiting = world.network.ask(100, "/sum", vec![number(1)]);
-        // Nobody has to be able to sign: the shape is enough to be counted.
-        let hints: Vec<Invocation> = (0..4097).map(|value| world.network.ask(101, "/sum", vec![number(value)])).collect();
-        let tokens: Vec<&dyn Token> = hints.iter().map(|hint| hint as &dyn Token).chain([&waiting as _]).collect();
-        let refused = world.executor().execute(&world.network.container(&tokens)).await;
-        assert!(matches!(refused, Err(ExecuteError::TooManyForOthers { shown: 4097, .. })), "{refused:?}");
-        assert!(matches!(
-            world.executor().execute(&world.network.container(&[&hints[0]])).await,
-            Err(ExecuteError::NothingAsked)
-        ));
-    });
-}
-
-#[test]
-fn results_are_pushed_to_those_whom_the_same_invoker_addressed() {
-    paused(async {
-        let world = silent();
-        let ours = world.network.ask(100, "/sum", vec![number(1)]);
-        let slow = world.network.ask(100, "/log", vec![promise(&ours)]);
-        let (wanted, twice) =
-            (world.network.ask(101, "/sum", vec![promise(&ours)]), world.network.ask(101, "/log", vec![promise(&ours)]));
-        let strange = world.network.ask_by(&issuer(2), 102, "/sum", vec![promise(&ours)]);
-        let start = Instant::now();
-        let receipt = world.after(&slow, &[&ours, &wanted, &twice, &strange], &[]).await;
-        assert!(receipt.outcome().is_ok());
-        // The transport never comes back from it: the answer does not wait for that.
-        assert!(start.elapsed() < Duration::from_secs(2));
-        let sent = world.script.sent.lock().unwrap();
-        assert_eq!(sent.len(), 1);
-        assert_eq!(&sent[0].0, issuer(101).did());
-        let pushed: BTreeMap<TaskId, Receipt> = receipts(&sent[0].1);
-        assert_eq!(pushed[&id(&ours)].outcome(), &ok(1));
-        assert_eq!(pushed.len(), 1);
-    });
-}
-
-/// Polls a request so many times, lets it go, and sees whether anything was left behind.
-#[test]
-fn a_request_that_is_dropped_leaves_nothing_behind() {
-    let mut finished = false;
-    for polls in 0..200 {
-        if finished {
-            return;
-        }
-        paused(async {
-            let mut patience = Patience::default();
-            (patience.waiting, patience.waiting_of_one) = (1, 1);
-            let network = network(polls, 2, Weather { delay: 3, ..Weather::default() }, &Trust::Own, patience);
-            let first = network.ask(101, "/sum", vec![number(1)]);
-            let local = network.ask(100, "/sum", vec![number(2)]);
-            let second = network.ask(100, "/sum", vec![promise(&first), promise(&local)]);
-            let container = network.container(&[&first, &local, &second]);
-            let executor = network.node(100).executor.lock().unwrap().clone().unwrap();
-            {
-                let mut request = Box::pin(executor.execute(&container));
-                for _ in 0..polls {
-                    if request.as_mut().now_or_never().is_some() {
-                        finished = true;
-                        break;
-                    }
-                    sleep(Duration::from_micros(500)).await;
-                }
-            }
-            // As somebody else, so that a place that was not given back would be missed.
-            let again = network.ask(100, "/sum", vec![promise(&first), number(40)]);
-            let container = network.container(&[&first, &local, &second, &again]);
-            let alone = network.container(&[&first, &again]);
-            let done = tokio::time::timeout(Duration::from_secs(20), executor.execute(&alone)).await.unwrap().unwrap();
-            assert_eq!(receipts(&done)[&id(&again)].outcome(), &ok(41), "after {polls} polls");
-            let done = tokio::time::timeout(Duration::from_secs(20), executor.execute(&container)).await;
-            assert_eq!(receipts(&done.unwrap().unwrap())[&id(&second)].outcome(), &ok(3), "after {polls} polls");
-            // What was under way is kept until somebody resumes it.
-            executor.resume().await.unwrap();
-            assert_eq!(network.node(100).requests.list().await.unwrap(), []);
-        });
-    }
-    panic!("it never came to its end");
-}
-
-#[test]
-fn equal_requests_at_once_are_one() {
-    paused(async {
-        let world = silent();
-        let mail = world.network.ask(100, "/log", vec![number(1)]);
-        let later = {
-            let args = mail.args().clone();
-            let proofs = mail.proofs().to_vec();
-            let again = Invocation::builder(mail.subject().clone(), mail.command().clone(), args).proofs(proofs);
-            again.audience(issuer(100).did().clone()).expiration(at(NOW + 77)).sign(&world.network.invoker).unwrap()
-        };
-        let executor = world.executor();
-        let one = world.network.container(&[&mail]);
-        let two = world.network.container(&[&later, &mail]);
-        let (one, two) = tokio::join!(executor.execute(&one), executor.execute(&two));
-        let (one, two) = (receipts(&one.unwrap()), receipts(&two.unwrap()));
-        assert_eq!(one[&id(&mail)].id(), two[&id(&mail)].id());
-        assert_eq!(world.network.mutations.lock().unwrap().values().sum::<usize>(), 1);
-        // Two tasks of one instruction are computed once, too.
-        let ask = |nonce: u8| {
-            let args = [("of".to_owned(), Ipld::List(vec![number(5)]))].into();
-            let proofs = mail.proofs().to_vec();
-            Invocation::builder(mail.subject().clone(), "/sum".parse().unwrap(), args)
-                .audience(issuer(100).did().clone())
-                .proofs(proofs)
-                .nonce(vec![nonce])
-                .sign(&world.network.invoker)
-                .unwrap()
-        };
-        let (a, b) = (world.network.container(&[&ask(1)]), world.network.container(&[&ask(2)]));
-        let (a, b) = tokio::join!(executor.execute(&a), executor.execute(&b));
-        assert!(a.is_ok() && b.is_ok());
-        assert_eq!(world.network.computed.lock().unwrap().len(), 1);
-    });
-}
-

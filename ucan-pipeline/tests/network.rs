@@ -60,7 +60,11 @@ impl Dag {
                 continue;
             }
             let name = receipt.outcome().failure_name();
-            assert!(receipt.is_attempt() && name.is_some_and(|name| reasons.contains(&name)), "{:?}", receipt.outcome());
+            assert!(
+                receipt.is_attempt() && name.is_some_and(|name| reasons.contains(&name)),
+                "{:?}",
+                receipt.outcome()
+            );
             unfinished += 1;
         }
         unfinished
@@ -114,7 +118,7 @@ fn recipients(random: &Random, dag: &Dag) -> BTreeSet<u8> {
 
 fn seeds() -> std::ops::Range<u64> {
     let from = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    from.map_or(0..120, |seed| seed..seed + 1)
+    from.map_or(0..200, |seed| seed..seed + 1)
 }
 
 #[test]
@@ -217,8 +221,9 @@ fn an_executor_that_crashes_goes_on_from_its_stores() {
             // Only an effect that was cut off is not known, and what rests on it.
             let replayed = |outcome: &Outcome| match outcome {
                 Outcome::Error(Ipld::Map(error)) => match error.get("because") {
-                    Some(Ipld::Map(because)) => format!("{because:?}").contains("Replayed")
-                        || format!("{because:?}").contains("Unresolved"),
+                    Some(Ipld::Map(because)) => {
+                        format!("{because:?}").contains("Replayed") || format!("{because:?}").contains("Unresolved")
+                    }
                     _ => outcome.failure_name() == Some("Replayed"),
                 },
                 _ => true,

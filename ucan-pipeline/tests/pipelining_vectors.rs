@@ -17,9 +17,7 @@ use async_trait::async_trait;
 use common::{NOW, Network, Weather, at, id, issuer, network, number, paused, promise};
 use tokio::time::sleep;
 use ucan_core::{Container, Delegation, Did, Ipld, Token, block, dagjson};
-use ucan_invocation::{
-    Failure, Invocation, Outcome, Patience, Receipt, Transport, TransportError, Trust,
-};
+use ucan_invocation::{Failure, Invocation, Outcome, Patience, Receipt, Transport, TransportError, Trust};
 
 const CLOSURES: &str = "closures.json";
 const BELIEVED: &str = "believed.json";
@@ -40,7 +38,8 @@ fn file(about: &str, cases: Vec<Ipld>) -> String {
     let keys = "Seeds of the Ed25519 keys are one byte 32 times: alice, whose resources are served, 1; bob 2; the invoker 3; the \
                 executors 100, 101 and so on. The one that is tested is 100, and the time is 1767225600. Tokens are DAG-JSON \
                 bytes by name. Written by `cargo test -p ucan-pipeline --test pipelining_vectors -- --ignored`.";
-    let mut text = dagjson::encode_pretty(&map([("about", text(format!("{about} {keys}"))), ("cases", Ipld::List(cases))]));
+    let mut text =
+        dagjson::encode_pretty(&map([("about", text(format!("{about} {keys}"))), ("cases", Ipld::List(cases))]));
     text.push('\n');
     text
 }
@@ -102,9 +101,15 @@ fn closures() -> String {
     let unrelated = ask(101, vec![number(7)]);
     let stray = Delegation::builder(issuer(5).did().clone(), None, "/".parse().unwrap()).nonce(vec![1; 12]);
     let stray = stray.sign(&issuer(4)).unwrap();
-    for (name, token) in
-        [("w", &w), ("v", &v), ("x", &x), ("y", &y), ("sibling", &sibling), ("after y", &after), ("unrelated", &unrelated)]
-    {
+    for (name, token) in [
+        ("w", &w),
+        ("v", &v),
+        ("x", &x),
+        ("y", &y),
+        ("sibling", &sibling),
+        ("after y", &after),
+        ("unrelated", &unrelated),
+    ] {
         tokens.add(name, token);
     }
     tokens.add("stray", &stray);
@@ -271,7 +276,12 @@ fn believed() -> String {
         case("one that will expire", own(), &["101: 1, expires later"], Some("101: 1, expires later")),
         case("about another task", own(), &["101: another task"], None),
         case("the first of two that contradict each other", own(), &["101: 2", "101: 1"], Some("101: 2")),
-        case("what is not believed is not in the way", own(), &["a stranger: 1", "101: 1, an attempt", "101: 2"], Some("101: 2")),
+        case(
+            "what is not believed is not in the way",
+            own(),
+            &["a stranger: 1", "101: 1, an attempt", "101: 2"],
+            Some("101: 2"),
+        ),
         case("of somebody who is named", executors(), &["104: 2"], Some("104: 2")),
         case("whoever was asked counts beside the named", executors(), &["101: 1"], Some("101: 1")),
         case("a stranger beside the named", executors(), &["106: 2"], None),

@@ -23,7 +23,7 @@ pub(super) type Settled = Result<Arc<Found>, Failure>;
 /// What a container is to an executor.
 pub(super) enum Read<'a> {
     /// It asks for something.
-    Asked(Batch<'a>),
+    Asked(Box<Batch<'a>>),
     /// It only tells what came of tasks.
     Told(Vec<Invocation>),
 }
@@ -137,7 +137,7 @@ impl<'a> Batch<'a> {
                 batch.receipts.entry(ran).or_default().push(receipt);
             }
         }
-        Ok(Read::Asked(batch))
+        Ok(Read::Asked(Box::new(batch)))
     }
 
     fn show(&mut self, invocation: Invocation, asked: bool) -> Result<(), ExecuteError> {

@@ -11,8 +11,8 @@ use super::belief::{Found, Hearing};
 use super::wait::Wait;
 use super::{ExecuteError, Executor};
 use crate::{
-    Await, Config, Durability, Elsewhere, Failure, Filing, Invocation, Outcome, ReceiptId, Revoked, Task,
-    TaskId, authorize,
+    Await, Config, Durability, Elsewhere, Failure, Filing, Invocation, Outcome, ReceiptId, Revoked, Task, TaskId,
+    authorize,
 };
 
 /// What has come of all that an invocation awaits.
@@ -88,7 +88,7 @@ impl Executor {
             let message = format!("an invocation may wait for {} tasks of others, not {asks}", patience.awaited);
             return Ok(Awaited::Missing(Failure::new("TooManyWaiting", message)));
         }
-        let _place = match self.waits.enter(asked.invocation.id(), asked.invocation.issuer(), patience) {
+        let _place = match self.waits.enter(asked, patience) {
             Ok(place) => place,
             Err(failure) => return Ok(Awaited::Missing(failure)),
         };
@@ -96,12 +96,7 @@ impl Executor {
         self.keep_request(batch, elsewhere, until).await?;
         let until = proofs_end.map_or(until, |end| until.min(end.saturating_add(Context::SKEW)));
         let settled = collect(ways.into_iter().map(|(id, way)| self.wait(batch, id, way, Some((elsewhere, until)))));
-        let settled = settled.await;
-        asked.awaits.iter().for_each(|id| self.waits.leave(id));
-        if let Awaited::Known(known) = &settled {
-            self.keep_receipts(known).await?;
-        }
-        Ok(settled)
+        Ok(settled.await)
     }
 
     /// Where the outcome of a task comes from, or none where nobody can be asked.
@@ -140,8 +135,8 @@ impl Executor {
         Ok(receipts.into_iter().find_map(|receipt| hearing.hear(self, &receipt)))
     }
 
-    /// What an invocation that is addressed to somebody else is good for: whether its invoker may ask for it, as far as that can be
-    /// told here.
+    /// What an invocation that is addressed to somebody else is good for: whether its invoker may ask for it, as far as that
+    /// can be told here.
     async fn hint(&self, batch: &Batch<'_>, hint: &Invocation, now: Timestamp) -> Result<Hint, ExecuteError> {
         let named = named(batch, hint);
         let revoked = Revoked::among(&*self.parts.revocations, &named).await?;
@@ -242,7 +237,8 @@ impl Executor {
     }
 
     /// Keeps the receipts of others on which something is going to rest.
-    async fn keep_receipts(&self, known: &HashMap<TaskId, Arc<Found>>) -> Result<(), ExecuteError> {
+    pub(super) async fn keep_receipts(&self, awaited: &Awaited) -> Result<(), ExecuteError> {
+        let Awaited::Known(known) = awaited else { return Ok(()) };
         for (id, found) in known {
             if let Some(receipt) = &found.receipt {
                 let filing =

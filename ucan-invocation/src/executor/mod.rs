@@ -17,10 +17,10 @@ use ucan_core::{
 use crate::flight::Flights;
 use crate::meta::{ATTEMPT, AWAITED, FUEL, PROFILE, RESOLVED};
 use crate::{
-    Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Elsewhere, Entropy,
-    Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt, ReceiptBuilder, ReceiptId,
-    ReceiptStore, ReplayGuard, Resolve, Revocation, RevocationStore, Revoked, Router, Task, TaskId, Terms, Trust,
-    authorize,
+    Authorized, Await, BlockStore, Call, CallError, Claim, Completion, Config, Durability, EffectClass, Elsewhere,
+    Entropy, Failure, Filing, Handler, InstructionId, Invocation, Memo, Outcome, REVOKE_COMMAND, Receipt,
+    ReceiptBuilder, ReceiptId, ReceiptStore, ReplayGuard, Resolve, Revocation, RevocationStore, Revoked, Router, Task,
+    TaskId, Terms, Trust, authorize,
 };
 use batch::{Batch, Read};
 pub use error::ExecuteError;
@@ -46,7 +46,8 @@ pub struct ExecutorParts {
     pub replays: Arc<dyn ReplayGuard>,
     /// What puts results in the place of promises: `Promises` of `ucan-pipeline`, or [`NoPromises`](crate::NoPromises).
     pub promises: Arc<dyn Resolve>,
-    /// How results of other executors are waited for; none where nothing is awaited but what the same container asks for or brings.
+    /// How results of other executors are waited for; none where nothing is awaited but what the same container asks for or
+    /// brings.
     pub elsewhere: Option<Elsewhere>,
     /// The keys of principals.
     pub keys: Arc<dyn KeySource>,
@@ -196,6 +197,7 @@ impl Executor {
             // Whoever accepted another token for the same may start it as late as it may wait.
             let longest = parts.elsewhere.as_ref().map_or(0, |elsewhere| elsewhere.patience.longest.as_secs());
             let until = invocation.expiration().map(|end| end.max(now).saturating_add(context.skew + longest));
+            self.keep_receipts(awaited).await?;
             let receipt = self.perform(&work, until, now).await?;
             let known = work.known.into_inner();
             return Ok((receipt, !known));

@@ -19,7 +19,7 @@ use crate::{Durability, Elsewhere, Filing, Invocation, Receipt, TaskId};
 
 /// How many invocations of one container are carried out at once.
 const AT_ONCE: usize = 64;
-/// How many receipts that contradict each other are kept for one task.
+/// How many receipts of one executor that contradict each other are kept for one task.
 const EVIDENCE: usize = 8;
 
 enum Event {
@@ -59,10 +59,13 @@ impl Executor {
                     let Some(shown) = batch.shown(at) else { continue };
                     let own = self.parts.executor.did();
                     // What came of an attempt is no outcome for others to go on from, and what was refused tells them nothing.
-                    batch.note(at, match receipt.is_attempt() {
-                        true => Err(refusal(&shown.id, own, receipt.outcome())),
-                        false => Ok(Arc::new(Found::own(&receipt))),
-                    });
+                    batch.note(
+                        at,
+                        match receipt.is_attempt() {
+                            true => Err(refusal(&shown.id, own, receipt.outcome())),
+                            false => Ok(Arc::new(Found::own(&receipt))),
+                        },
+                    );
                     answer.insert(receipt.bytes());
                     // Whoever awaits what was done before asks, and is told at once.
                     let Some(elsewhere) = self.parts.elsewhere.as_ref().filter(|_| is_new && !receipt.is_attempt())
@@ -100,7 +103,8 @@ impl Executor {
             known.issuer().same_principal(by) || self.parts.trust.believes(self.parts.executor.did(), by)
         };
         let is_attempt = receipt.meta().get(ATTEMPT) == Some(&Ipld::Bool(true));
-        if is_attempt || known.len() >= EVIDENCE || !known.iter().any(concerns) {
+        let by_them = known.iter().filter(|known| known.issuer().same_principal(by)).count();
+        if is_attempt || by_them >= EVIDENCE || !known.iter().any(concerns) {
             return Ok(());
         }
         let Some(attested) = standing(self, receipt, ran) else { return Ok(()) };

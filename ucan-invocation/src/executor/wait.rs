@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::lock::Mutex as AsyncMutex;
-use ucan_core::{Cid, Container, Did, Ipld, Timestamp, block};
+use ucan_core::{Cid, Container, Did, Ipld, Timestamp, Token, block};
 
 use super::Executor;
-use super::batch::Settled;
+use super::batch::{Settled, Shown};
 use super::belief::{Hearing, bounded};
 use crate::memory::lock;
 use crate::slot::Slot;
@@ -88,7 +88,9 @@ impl Wait {
     /// Asks, again and again, until something has settled it.
     async fn ask(&self, executor: &Executor, elsewhere: &Elsewhere) {
         let patience = &elsewhere.patience;
-        let mut pause = patience.pause;
+        // However it was set, it takes a moment.
+        let least = Duration::from_millis(1);
+        let mut pause = patience.pause.max(least);
         while self.settled.get().is_none() {
             let (sent, late) =
                 (elsewhere.transport.send(&self.to, &self.closure), elsewhere.timer.sleep(patience.attempt));
@@ -108,7 +110,7 @@ impl Wait {
             };
             *lock(&self.last) = Some(why);
             elsewhere.timer.sleep(pause).await;
-            pause = pause.saturating_mul(2).min(patience.longest_pause);
+            pause = pause.saturating_mul(2).min(patience.longest_pause).max(least);
         }
     }
 
@@ -169,7 +171,7 @@ impl Waits {
     }
 
     /// Forgets what nobody waits for any longer.
-    pub(super) fn leave(&self, about: &TaskId) {
+    fn leave(&self, about: &TaskId) {
         let mut awaited = lock(&self.awaited);
         if let Some(waits) = awaited.get_mut(about) {
             waits.retain(|_, wait| wait.strong_count() > 0);
@@ -186,9 +188,9 @@ impl Waits {
     }
 
     /// Takes a place among those who wait.
-    pub(super) fn enter(&self, id: InvocationId, invoker: &Did, patience: &Patience) -> Result<Place<'_>, Failure> {
-        let mut crowd = lock(&self.crowd);
-        let invoker: Box<str> = invoker.principal().into();
+    pub(super) fn enter<'a>(&'a self, asked: &'a Shown, patience: &Patience) -> Result<Place<'a>, Failure> {
+        let (id, mut crowd) = (asked.invocation.id(), lock(&self.crowd));
+        let invoker: Box<str> = asked.invocation.issuer().principal().into();
         if !crowd.waiting.contains_key(&id) {
             let of_one = crowd.of_one.get(&invoker).copied().unwrap_or_default();
             if crowd.waiting.len() >= patience.waiting || of_one >= patience.waiting_of_one {
@@ -197,7 +199,7 @@ impl Waits {
             *crowd.of_one.entry(invoker.clone()).or_default() += 1;
         }
         *crowd.waiting.entry(id).or_default() += 1;
-        Ok(Place { waits: self, id, invoker })
+        Ok(Place { waits: self, asked, id, invoker })
     }
 }
 
@@ -212,16 +214,17 @@ struct Crowd {
     of_one: HashMap<Box<str>, usize>,
 }
 
-/// A place among those who wait, until it is dropped.
-#[derive(Debug)]
+/// A place among those who wait, until it is dropped; what it awaits is dropped before.
 pub(super) struct Place<'a> {
     waits: &'a Waits,
+    asked: &'a Shown,
     id: InvocationId,
     invoker: Box<str>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        self.asked.awaits.iter().for_each(|id| self.waits.leave(id));
         let mut crowd = lock(&self.waits.crowd);
         let Some(requests) = crowd.waiting.get_mut(&self.id) else { return };
         *requests -= 1;

@@ -2,6 +2,8 @@
 //! seed decides.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod script;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
