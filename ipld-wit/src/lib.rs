@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod arena;
+mod cbor;
 mod error;
+mod members;
 mod read;
 mod signature;
+mod source;
 pub mod text;
 mod types;
 mod value;
@@ -10,8 +14,11 @@ mod value;
 mod wasmtime;
 mod write;
 
+pub use cbor::{DecodeError, DecodeErrorKind, FromBytesError, Limits, from_dag_cbor, to_dag_cbor};
 pub use error::{ConvertError, Mismatch, Path, Segment};
+pub use ipld_core::cid::Cid;
 pub use ipld_core::ipld::Ipld;
+pub use members::{Members, Named};
 pub use read::{check, to_value};
 pub use signature::{ArgumentError, Signature};
 pub use types::{Case, Field, Type};

@@ -7,6 +7,7 @@ use ipld_core::ipld::Ipld;
 
 use crate::error::{At as _, Segment, did_you_mean};
 use crate::read::read;
+use crate::source::Tree;
 use crate::text::{describe, nearest, shorten};
 use crate::types::separated;
 use crate::value::Build;
@@ -75,7 +76,7 @@ impl Signature {
         let pairs = items.iter().zip(&self.params).enumerate();
         let values = pairs.map(|(index, (item, (_, ty)))| match open(item) {
             true => Ok(T::option(None)),
-            false => read(item, ty).at(|| Segment::Index(index)).rooted("params"),
+            false => read(&mut Tree, item, ty).at(|| Segment::Index(index)).rooted("params"),
         });
         Ok(values.collect::<Result<_, _>>()?)
     }
@@ -91,7 +92,7 @@ impl Signature {
         }
         let values = self.params.iter().map(|(name, ty)| match (map.get(name), ty) {
             (Some(item), _) if open(item) => Ok(T::option(None)),
-            (Some(item), _) => Ok(read(item, ty).at(|| Segment::Key(name.clone())).rooted("params")?),
+            (Some(item), _) => Ok(read(&mut Tree, item, ty).at(|| Segment::Key(name.clone())).rooted("params")?),
             (None, Type::Option(_)) => Ok(T::option(None)),
             (None, _) => Err(ArgumentError::Missing { name: name.clone(), expected: shorten(&ty.to_string(), 240) }),
         });
@@ -164,7 +165,7 @@ impl fmt::Display for ArgumentError {
             }
             Self::Unknown { name, nearest } => {
                 write!(f, "params: there is no parameter `{name}`")?;
-                did_you_mean(f, nearest.as_deref())
+                did_you_mean(f, nearest.as_slice())
             }
             Self::Convert(error) => error.fmt(f),
         }
