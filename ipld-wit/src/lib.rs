@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod arena;
+#[cfg(feature = "wasmtime")]
+mod call;
 mod cbor;
 mod error;
 mod members;
@@ -14,7 +16,9 @@ mod value;
 mod wasmtime;
 mod write;
 
-pub use cbor::{DecodeError, DecodeErrorKind, FromBytesError, Limits, from_dag_cbor, to_dag_cbor};
+#[cfg(feature = "wasmtime")]
+pub use call::{Arguments, Given};
+pub use cbor::{ArgumentBytesError, DecodeError, DecodeErrorKind, FromBytesError, Limits, from_dag_cbor, to_dag_cbor};
 pub use error::{ConvertError, Mismatch, Path, Segment};
 pub use ipld_core::cid::Cid;
 pub use ipld_core::ipld::Ipld;

@@ -63,6 +63,13 @@ impl<T: Named> Members<T> {
         found.ok().map(|found| places[found] as usize)
     }
 
+    /// The place of the member of this name, which is found at once if it is the `nth` in the order of DAG-CBOR: as it is
+    /// in a map that has all of them.
+    pub(crate) fn position_near(&self, nth: usize, name: &str) -> Option<usize> {
+        let near = self.0.canonical.get(nth).map(|&place| place as usize);
+        near.filter(|&place| self.get(place).is_some_and(|item| item.name() == name)).or_else(|| self.position(name))
+    }
+
     /// The names, in declared order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.iter().map(Named::name)
@@ -111,6 +118,7 @@ mod tests {
             let members: Members<String> = names.iter().cloned().collect();
             for (place, name) in names.iter().enumerate() {
                 assert_eq!(members.position(name), Some(place));
+                (0..=len).for_each(|nth| assert_eq!(members.position_near(nth, name), Some(place)));
             }
             assert_eq!(members.position("n"), None);
             assert_eq!(members.position(&format!("n{len}")), None);

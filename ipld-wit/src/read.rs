@@ -170,10 +170,13 @@ fn record<'a, T: Build, S: Source<'a>>(
     };
     let mut record = T::absent(fields);
     let mut present = Present::of(fields.len());
+    let mut nth = 0;
     while let Some((key, value)) = source.entry(&mut entries)? {
-        let Some((place, field)) = fields.position(key).and_then(|place| Some((place, fields.get(place)?))) else {
+        let Some((place, field)) = fields.position_near(nth, key).and_then(|place| Some((place, fields.get(place)?)))
+        else {
             return Err(S::misfit(at, ty, fields));
         };
+        nth += 1;
         let value = read(source, value, &field.ty);
         T::set(&mut record, place, value.map_err(|fail| S::step(fail, || Segment::Key(field.name.clone())))?);
         present.add(place);

@@ -5,9 +5,10 @@ use std::fmt;
 
 use ipld_core::ipld::Ipld;
 
+use crate::cbor::{ArgumentBytesError, Limits, Reader, straight};
 use crate::error::{At as _, Segment, did_you_mean};
 use crate::read::read;
-use crate::source::Tree;
+use crate::source::{Node, Source, Tree};
 use crate::text::{describe, nearest, shorten};
 use crate::types::separated;
 use crate::value::Build;
@@ -51,6 +52,25 @@ impl Signature {
         }
     }
 
+    /// Checks arguments that are canonical DAG-CBOR, without making a tree of those that fit.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not canonical DAG-CBOR or exceed a limit; else as [`check`](Self::check).
+    pub fn check_dag_cbor(&self, bytes: &[u8], limits: &Limits) -> Result<(), ArgumentBytesError> {
+        straight(bytes, limits, |reader, at| self.bind_at(reader, at, read, || ()).map(drop), |tree| Ok(self.check(tree)?))
+    }
+
+    /// The arguments as values, in declared order, straight from canonical DAG-CBOR.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_dag_cbor`](Self::check_dag_cbor).
+    pub fn values_from_dag_cbor(&self, bytes: &[u8], limits: &Limits) -> Result<Vec<Value>, ArgumentBytesError> {
+        let values = |reader: &mut Reader<'_>, at| self.bind_at(reader, at, read, || Value::Option(None));
+        straight(bytes, limits, values, |tree| Ok(self.values(tree)?))
+    }
+
     /// The arguments as values, in declared order.
     ///
     /// # Errors
@@ -65,6 +85,43 @@ impl Signature {
             Ipld::List(items) => self.bind_list(items, &|_| false),
             Ipld::Map(map) => self.bind_map(map, &|_| false),
             other => Err(ArgumentError::NotArguments { found: describe(other) }),
+        }
+    }
+
+    /// Arguments in declared order, from a list or a map by name. What is wrong with them is said elsewhere.
+    pub(crate) fn bind_at<'a, T, S: Source<'a>>(
+        &self,
+        source: &mut S,
+        at: S::At,
+        take: impl Fn(&mut S, S::At, &Type) -> Result<T, S::Fail>,
+        absent: impl Fn() -> T,
+    ) -> Result<Vec<T>, S::Fail> {
+        let params = &self.params;
+        let wrong = || S::kind(at, &Type::Bool);
+        match source.look(at)? {
+            Node::List(len, mut items) if len == params.len() => {
+                let mut args = Vec::with_capacity(len);
+                for (_, ty) in params {
+                    let at = source.item(&mut items).ok_or_else(wrong)?;
+                    args.push(take(source, at, ty)?);
+                }
+                Ok(args)
+            }
+            Node::Map(_, mut entries) => {
+                let mut args: Vec<Option<T>> = params.iter().map(|_| None).collect();
+                while let Some((key, at)) = source.entry(&mut entries)? {
+                    let place = params.iter().position(|(name, _)| name == key).ok_or_else(wrong)?;
+                    let (Some((_, ty)), Some(arg)) = (params.get(place), args.get_mut(place)) else { return Err(wrong()) };
+                    *arg = Some(take(source, at, ty)?);
+                }
+                let args = args.into_iter().zip(params).map(|(arg, (_, ty))| match (arg, ty) {
+                    (Some(arg), _) => Ok(arg),
+                    (None, Type::Option(_)) => Ok(absent()),
+                    (None, _) => Err(wrong()),
+                });
+                args.collect()
+            }
+            _ => Err(wrong()),
         }
     }
 

@@ -8,7 +8,9 @@ mod reader;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};
-pub(crate) use reader::{Reader, Rejected};
+pub(crate) use reader::{NULL, Reader, Rejected};
+#[cfg(feature = "wasmtime")]
+pub(crate) use writer::encode_bytes;
 pub(crate) use writer::{Length, encode, encoded_len};
 
 use ipld_core::ipld::Ipld;
@@ -17,7 +19,7 @@ use crate::error::Failure;
 use crate::read::read;
 use crate::source::{Source as _, Tree};
 use crate::value::Build;
-use crate::{ConvertError, Type, Value};
+use crate::{ArgumentError, ConvertError, Type, Value};
 
 /// How much is read before a value is refused. All are checked before memory is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +55,18 @@ impl From<Failure> for FromBytesError {
     fn from(failure: Failure) -> Self {
         Self::Convert(failure)
     }
+}
+
+/// Bytes are no arguments for a function.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgumentBytesError {
+    /// They are not canonical DAG-CBOR, or too much of it.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// They are, but the arguments do not fit the function.
+    #[error(transparent)]
+    Arguments(#[from] ArgumentError),
 }
 
 /// Reads canonical DAG-CBOR as a value of type `ty`. The same as to decode it and to call [`to_value`](crate::to_value),

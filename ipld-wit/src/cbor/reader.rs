@@ -54,7 +54,7 @@ const TEXT: u8 = 3;
 const LIST: u8 = 4;
 const MAP: u8 = 5;
 const TAG: u8 = 6;
-const NULL: u8 = 0xf6;
+pub(crate) const NULL: u8 = 0xf6;
 
 /// The start of an item.
 struct Head {

@@ -20,7 +20,7 @@ pub(crate) trait Sink {
 }
 
 /// The bytes of an encoding.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
 /// The length of an encoding.
@@ -50,12 +50,22 @@ pub(crate) fn encoded_len<V: View>(value: &V, ty: &Type) -> Result<u64, Failure>
 }
 
 pub(crate) fn encode<V: View>(value: &V, ty: &Type) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Bytes::default();
+    // Most values are small, and grow no more than once.
+    let mut bytes = Bytes(Vec::with_capacity(128));
     match write(value, ty, &mut bytes) {
         Ok(()) => Ok(bytes.0),
         // Fields were written in the order of their keys. Of two that are wrong, everybody names the one declared first.
         Err(failure) => Err(encoded_len(value, ty).err().unwrap_or(failure)),
     }
+}
+
+/// Bytes as an encoding, in the same memory.
+#[cfg(feature = "wasmtime")]
+pub(crate) fn encode_bytes(mut bytes: Vec<u8>) -> Vec<u8> {
+    let mut start = Bytes(Vec::new());
+    head(&mut start, 2, bytes.len() as u64);
+    bytes.splice(0..0, start.0);
+    bytes
 }
 
 /// Puts the head of an item, which holds its argument in as few bytes as it can.
