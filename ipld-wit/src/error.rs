@@ -106,6 +106,29 @@ pub enum Mismatch {
     },
 }
 
+impl Mismatch {
+    /// The name of the rule that is broken, as in the published vectors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kind { .. } => "Kind",
+            Self::OutOfRange { .. } => "OutOfRange",
+            Self::Inexact { .. } => "Inexact",
+            Self::NotFinite { .. } => "NotFinite",
+            Self::NotOneChar { .. } => "NotOneChar",
+            Self::Length { .. } => "Length",
+            Self::MissingField { .. } => "MissingField",
+            Self::UnknownField { .. } => "UnknownField",
+            Self::UnknownName { .. } => "UnknownName",
+            Self::MissingPayload { .. } => "MissingPayload",
+            Self::UnexpectedPayload { .. } => "UnexpectedPayload",
+            Self::FlagOrder { .. } => "FlagOrder",
+            Self::NotACid { .. } => "NotACid",
+            Self::Arena { .. } => "Arena",
+            Self::TooDeep { .. } => "TooDeep",
+        }
+    }
+}
+
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

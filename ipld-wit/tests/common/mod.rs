@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub(crate) mod wit;
+
 use std::sync::Arc;
 
 use ipld_wit::{Cid, Ipld, Type, Value};
