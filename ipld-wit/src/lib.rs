@@ -8,6 +8,7 @@ mod error;
 mod members;
 mod read;
 mod signature;
+mod schema;
 mod source;
 pub mod text;
 mod types;
