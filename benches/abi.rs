@@ -135,20 +135,26 @@ fn bytes(guest: &mut Guest) {
     let typed = func.typed::<(&[u8],), (Vec<u8>,)>(&**store.borrow()).unwrap();
     let expected = dagcbor::encode(&Ipld::Bytes(data.clone())).unwrap();
     assert_eq!(call(*store.borrow_mut(), &func, &signature, &encoded), expected);
-    let [api, straight, tree] = in_turn(600, [
-        &mut || drop(black_box(typed.call(&mut **store.borrow_mut(), (black_box(&data),)).unwrap())),
-        &mut || drop(black_box(call(*store.borrow_mut(), &func, &signature, black_box(&encoded)))),
-        &mut || drop(black_box(call_tree(*store.borrow_mut(), &func, &signature, black_box(&params)))),
-    ]);
+    let [api, straight, tree] = in_turn(
+        600,
+        [
+            &mut || drop(black_box(typed.call(&mut **store.borrow_mut(), (black_box(&data),)).unwrap())),
+            &mut || drop(black_box(call(*store.borrow_mut(), &func, &signature, black_box(&encoded)))),
+            &mut || drop(black_box(call_tree(*store.borrow_mut(), &func, &signature, black_box(&params)))),
+        ],
+    );
     row("1 MiB in and out: wasmtime's typed function", api, None);
     row("  as DAG-CBOR (at most 1.3 x)", straight, Some(api));
     row("  as a tree (at most 1.3 x)", tree, Some(api));
-    let [dynamic] = turns(5, [&mut || {
-        let list = [Val::List(data.iter().map(|byte| Val::U8(*byte)).collect())];
-        let mut results = [Val::Bool(false)];
-        func.call(&mut **store.borrow_mut(), &list, &mut results).unwrap();
-        black_box(results);
-    }]);
+    let [dynamic] = turns(
+        5,
+        [&mut || {
+            let list = [Val::List(data.iter().map(|byte| Val::U8(*byte)).collect())];
+            let mut results = [Val::Bool(false)];
+            func.call(&mut **store.borrow_mut(), &list, &mut results).unwrap();
+            black_box(results);
+        }],
+    );
     row("  as wasmtime's dynamic values: shapes that are not typed", dynamic, Some(api));
 }
 
@@ -158,18 +164,23 @@ fn numbers(guest: &mut Guest) {
     let data: Vec<i64> = (0..1_000_000_i64).map(|at| at.wrapping_mul(0x1234_5678_9abc) >> (at % 60)).collect();
     let params = Ipld::List(vec![Ipld::List(data.iter().map(|it| Ipld::Integer((*it).into())).collect())]);
     let encoded = dagcbor::encode(&params).unwrap();
-    let [by_hand, straight, tree] = turns(10, [
-        &mut || {
-            let list = [Val::List(black_box(&data).iter().map(|it| Val::S64(*it)).collect())];
-            let mut results = [Val::Bool(false)];
-            func.call(&mut **store.borrow_mut(), &list, &mut results).unwrap();
-            let [Val::List(list)] = &results else { panic!("a list") };
-            let back: Vec<i64> = list.iter().map(|it| if let Val::S64(it) = it { *it } else { 0 }).collect();
-            assert_eq!(black_box(back).len(), data.len());
-        },
-        &mut || assert_eq!(call(*store.borrow_mut(), &func, &signature, black_box(&encoded)).len(), encoded.len() - 1),
-        &mut || drop(black_box(call_tree(*store.borrow_mut(), &func, &signature, black_box(&params)))),
-    ]);
+    let [by_hand, straight, tree] = turns(
+        10,
+        [
+            &mut || {
+                let list = [Val::List(black_box(&data).iter().map(|it| Val::S64(*it)).collect())];
+                let mut results = [Val::Bool(false)];
+                func.call(&mut **store.borrow_mut(), &list, &mut results).unwrap();
+                let [Val::List(list)] = &results else { panic!("a list") };
+                let back: Vec<i64> = list.iter().map(|it| if let Val::S64(it) = it { *it } else { 0 }).collect();
+                assert_eq!(black_box(back).len(), data.len());
+            },
+            &mut || {
+                assert_eq!(call(*store.borrow_mut(), &func, &signature, black_box(&encoded)).len(), encoded.len() - 1)
+            },
+            &mut || drop(black_box(call_tree(*store.borrow_mut(), &func, &signature, black_box(&params)))),
+        ],
+    );
     row("1,000,000 s64 in and out: dynamic values made by hand", by_hand, None);
     row("  as DAG-CBOR (at most 1.5 x)", straight, Some(by_hand));
     row("  as a tree (at most 1.5 x)", tree, Some(by_hand));
@@ -186,17 +197,21 @@ fn record(guest: &mut Guest) {
     let params = Ipld::List(vec![ten(7)]);
     let encoded = dagcbor::encode(&params).unwrap();
     assert_eq!(call(*store.borrow_mut(), &func, &signature, &encoded), dagcbor::encode(&ten(7)).unwrap());
-    let [by_hand, straight, tree] = in_turn(20_000, [
-        &mut || {
-            let fields = FIELDS.iter().enumerate();
-            let fields = fields.map(|(at, name)| ((*name).to_owned(), Val::S64(black_box(7000 + at as i64)))).collect();
-            let mut results = [Val::Bool(false)];
-            func.call(&mut **store.borrow_mut(), &[Val::Record(fields)], &mut results).unwrap();
-            black_box(results);
-        },
-        &mut || drop(black_box(call(*store.borrow_mut(), &func, &signature, black_box(&encoded)))),
-        &mut || drop(black_box(call_tree(*store.borrow_mut(), &func, &signature, black_box(&params)))),
-    ]);
+    let [by_hand, straight, tree] = in_turn(
+        20_000,
+        [
+            &mut || {
+                let fields = FIELDS.iter().enumerate();
+                let fields =
+                    fields.map(|(at, name)| ((*name).to_owned(), Val::S64(black_box(7000 + at as i64)))).collect();
+                let mut results = [Val::Bool(false)];
+                func.call(&mut **store.borrow_mut(), &[Val::Record(fields)], &mut results).unwrap();
+                black_box(results);
+            },
+            &mut || drop(black_box(call(*store.borrow_mut(), &func, &signature, black_box(&encoded)))),
+            &mut || drop(black_box(call_tree(*store.borrow_mut(), &func, &signature, black_box(&params)))),
+        ],
+    );
     row("a record of 10 fields in and out: wasmtime's dynamic call", by_hand, None);
     row("  as DAG-CBOR (at most 1.3 x)", straight, Some(by_hand));
     row("  as a tree", tree, Some(by_hand));
@@ -210,12 +225,15 @@ fn decoding(guest: &mut Guest) {
     for (name, data) in [("records", records), ("names", names), ("numbers", numbers)] {
         let (_, signature) = guest.function(name);
         let encoded = dagcbor::encode(&Ipld::List(vec![Ipld::List(data)])).unwrap();
-        let [tree, straight, tree_check, check] = turns(10, [
-            &mut || drop(black_box(signature.vals(&dagcbor::decode(black_box(&encoded)).unwrap()).unwrap())),
-            &mut || drop(black_box(signature.arguments_from_dag_cbor(black_box(&encoded), &limits()).unwrap())),
-            &mut || signature.check(&dagcbor::decode(black_box(&encoded)).unwrap()).unwrap(),
-            &mut || signature.check_dag_cbor(black_box(&encoded), &limits()).unwrap(),
-        ]);
+        let [tree, straight, tree_check, check] = turns(
+            10,
+            [
+                &mut || drop(black_box(signature.vals(&dagcbor::decode(black_box(&encoded)).unwrap()).unwrap())),
+                &mut || drop(black_box(signature.arguments_from_dag_cbor(black_box(&encoded), &limits()).unwrap())),
+                &mut || signature.check(&dagcbor::decode(black_box(&encoded)).unwrap()).unwrap(),
+                &mut || signature.check_dag_cbor(black_box(&encoded), &limits()).unwrap(),
+            ],
+        );
         row(&format!("a list of {name}: DAG-CBOR straight to wasmtime's values"), straight, None);
         row("  decoded to a tree and converted (at least 2 x)", tree, Some(straight));
         row(&format!("a list of {name}: checked straight from DAG-CBOR"), check, None);

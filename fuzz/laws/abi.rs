@@ -72,9 +72,9 @@ fn ty(data: &mut &[u8], depth: usize) -> Type {
         17 => Type::option(inner(data)),
         18 => Type::tuple((0..count).map(|_| inner(data))),
         19 => Type::record(NAMES.into_iter().take(count).map(|name| (name, inner(data)))),
-        20 => Type::variant(NAMES.into_iter().take(count).enumerate().map(|(at, name)| {
-            (name, (at > 0).then(|| inner(data)))
-        })),
+        20 => Type::variant(
+            NAMES.into_iter().take(count).enumerate().map(|(at, name)| (name, (at > 0).then(|| inner(data)))),
+        ),
         21 => Type::enumeration(NAMES.into_iter().take(count)),
         22 => Type::flags(NAMES.into_iter().take(count)),
         _ => Type::result((count > 1).then(|| inner(data)), (count > 2).then(|| inner(data))),

@@ -1,14 +1,19 @@
 //! Whole IPLD values in WIT, which has no recursive types: a list of items that name each other by their index.
 
+#[cfg(feature = "wasmtime")]
+mod items;
+
 use std::collections::BTreeMap;
 
 use ipld_core::cid::Cid;
 use ipld_core::ipld::Ipld;
 
-use crate::error::{At as _, Failure, Mismatch, Segment, failure};
-use crate::members::canonical_order;
-use crate::value::{Build, Scalar, Seen, View};
 use crate::Type;
+use crate::error::{At as _, Failure, Mismatch, Segment, failure};
+use crate::value::{Scalar, Seen, View};
+
+#[cfg(feature = "wasmtime")]
+pub(crate) use items::items;
 
 /// The field by which the record `link` is told.
 pub(crate) const LINK: &str = "ipld-link";
@@ -58,9 +63,7 @@ fn check_at(ipld: &Ipld, left: usize) -> Result<(), Failure> {
             let left = deeper()?;
             map.iter().try_for_each(|(key, value)| check_at(value, left).at(|| Segment::Key(key.clone())))
         }
-        Ipld::Float(it) if !it.is_finite() => {
-            Err(failure(&Type::Node, Mismatch::NotFinite { found: it.to_string() }))
-        }
+        Ipld::Float(it) if !it.is_finite() => Err(failure(&Type::Node, Mismatch::NotFinite { found: it.to_string() })),
         Ipld::Integer(it) if integer(*it).is_none() => {
             Err(failure(&Type::Node, Mismatch::OutOfRange { found: it.to_string() }))
         }
@@ -74,47 +77,6 @@ fn integer(it: i128) -> Option<(&'static str, u64)> {
         Ok(it) => Some(("unsigned", it)),
         Err(_) => u64::try_from(-1 - it).ok().map(|it| ("negative", it)),
     }
-}
-
-/// The list of items for a value that was [`check`]ed: children before what holds them, the whole last.
-pub(crate) fn items<T: Build>(ipld: &Ipld) -> T {
-    let mut items = Vec::new();
-    push(ipld, &mut items);
-    T::list(items)
-}
-
-/// Adds a value after its parts, and gives its index.
-fn push<T: Build>(ipld: &Ipld, items: &mut Vec<T>) -> T {
-    let case = |name, payload| T::variant(name, Some(payload));
-    let item = match ipld {
-        Ipld::Null => T::variant("null", None),
-        Ipld::Bool(it) => case("boolean", T::scalar(Scalar::Bool(*it))),
-        Ipld::Integer(it) => {
-            let (name, it) = integer(*it).unwrap_or(("unsigned", u64::MAX));
-            case(name, T::scalar(Scalar::U64(it)))
-        }
-        Ipld::Float(it) => case("float", T::scalar(Scalar::F64(*it))),
-        Ipld::String(it) => case("text", T::scalar(Scalar::String(it))),
-        Ipld::Bytes(it) => case("bytes", T::bytes(it)),
-        Ipld::List(list) => {
-            let indices = list.iter().map(|item| push(item, items)).collect();
-            case("items", T::list(indices))
-        }
-        Ipld::Map(map) => {
-            let mut entries: Vec<(&String, &Ipld)> = map.iter().collect();
-            entries.sort_by(|(a, _), (b, _)| canonical_order(a, b));
-            let entries = entries.into_iter().map(|(key, value)| {
-                let index = push(value, items);
-                T::tuple(vec![T::scalar(Scalar::String(key)), index])
-            });
-            let entries = entries.collect();
-            case("entries", T::list(entries))
-        }
-        Ipld::Link(cid) => case("link", T::link(*cid)),
-    };
-    items.push(item);
-    // No list that fits into a guest is longer.
-    T::scalar(Scalar::U32(u32::try_from(items.len() - 1).unwrap_or(u32::MAX)))
 }
 
 /// A value that was put together, until another holds it.
@@ -151,7 +113,9 @@ fn part<V: View>(item: &V, at: usize, parts: &mut [Option<Part>]) -> Result<Part
         ("unsigned", Some(Seen::Scalar(Scalar::U64(it)))) => leaf(Ipld::Integer(it.into())),
         ("negative", Some(Seen::Scalar(Scalar::U64(it)))) => leaf(Ipld::Integer(-1 - i128::from(it))),
         ("float", Some(Seen::Scalar(Scalar::F64(it)))) if it.is_finite() => leaf(Ipld::Float(it)),
-        ("float", Some(Seen::Scalar(Scalar::F64(_)))) => Err(arena(at, "is NaN or an infinity, which IPLD cannot carry")),
+        ("float", Some(Seen::Scalar(Scalar::F64(_)))) => {
+            Err(arena(at, "is NaN or an infinity, which IPLD cannot carry"))
+        }
         ("text", Some(Seen::Scalar(Scalar::String(it)))) => leaf(Ipld::String(it.to_owned())),
         ("bytes", Some(Seen::Bytes(it))) => leaf(Ipld::Bytes(it.to_vec())),
         ("bytes", Some(Seen::List(it))) => {
@@ -216,9 +180,7 @@ pub(crate) fn link_of<V: View>(seen: &Seen<'_, V>) -> Result<Cid, Failure> {
         Seen::Link(cid) => Ok(**cid),
         Seen::Record([(_, field)]) => match field.view() {
             Seen::Bytes(bytes) => cid(bytes).ok_or_else(|| wrong(bytes.len())),
-            Seen::List(items) => {
-                bytes(items).and_then(|bytes| cid(&bytes)).ok_or_else(|| wrong(items.len()))
-            }
+            Seen::List(items) => bytes(items).and_then(|bytes| cid(&bytes)).ok_or_else(|| wrong(items.len())),
             _ => Err(wrong(0)),
         },
         _ => Err(wrong(0)),

@@ -16,8 +16,8 @@
 
 use std::fmt;
 
-use ::wasmtime::{AsContextMut, StoreContextMut};
 use ::wasmtime::component::{ComponentNamedList, Func, Lift, Lower, Val};
+use ::wasmtime::{AsContextMut, StoreContextMut};
 use ipld_core::ipld::Ipld;
 
 use crate::cbor::{self, Limits, Reader, straight};

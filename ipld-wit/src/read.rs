@@ -86,11 +86,7 @@ pub(crate) fn read<'a, T: Build, S: Source<'a>>(source: &mut S, at: S::At, ty: &
     }
 }
 
-pub(crate) fn integer<'a, I: TryFrom<i128>, S: Source<'a>>(
-    source: &mut S,
-    at: S::At,
-    ty: &Type,
-) -> Result<I, S::Fail> {
+pub(crate) fn integer<'a, I: TryFrom<i128>, S: Source<'a>>(source: &mut S, at: S::At, ty: &Type) -> Result<I, S::Fail> {
     let number = match source.look(at)? {
         Node::Integer(it) => it,
         // JavaScript writes 1.0 as 1 and reads it back as either. The cast saturates, which stays out of range.
@@ -140,12 +136,7 @@ fn char<'a, S: Source<'a>>(source: &mut S, at: S::At, ty: &Type) -> Result<char,
     }
 }
 
-fn tuple<'a, T: Build, S: Source<'a>>(
-    source: &mut S,
-    at: S::At,
-    ty: &Type,
-    types: &[Type],
-) -> Result<T, S::Fail> {
+fn tuple<'a, T: Build, S: Source<'a>>(source: &mut S, at: S::At, ty: &Type, types: &[Type]) -> Result<T, S::Fail> {
     let (len, mut items) = items(source, at, ty)?;
     if len != types.len() {
         return Err(S::refuse(ty, || Mismatch::Length { expected: "one for each type", found: len }));
@@ -241,12 +232,7 @@ fn variant<'a, T: Build, S: Source<'a>>(
     }
 }
 
-fn option<'a, T: Build, S: Source<'a>>(
-    source: &mut S,
-    at: S::At,
-    ty: &Type,
-    some: &Type,
-) -> Result<T, S::Fail> {
+fn option<'a, T: Build, S: Source<'a>>(source: &mut S, at: S::At, ty: &Type, some: &Type) -> Result<T, S::Fail> {
     if !some.may_be_null() {
         return match source.is_null(at) {
             true => source.look(at).map(|_| T::option(None)),

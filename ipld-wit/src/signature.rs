@@ -58,7 +58,12 @@ impl Signature {
     ///
     /// When the bytes are not canonical DAG-CBOR or exceed a limit; else as [`check`](Self::check).
     pub fn check_dag_cbor(&self, bytes: &[u8], limits: &Limits) -> Result<(), ArgumentBytesError> {
-        straight(bytes, limits, |reader, at| self.bind_at(reader, at, read, || ()).map(drop), |tree| Ok(self.check(tree)?))
+        straight(
+            bytes,
+            limits,
+            |reader, at| self.bind_at(reader, at, read, || ()).map(drop),
+            |tree| Ok(self.check(tree)?),
+        )
     }
 
     /// The arguments as values, in declared order, straight from canonical DAG-CBOR.
@@ -111,7 +116,9 @@ impl Signature {
                 let mut args: Vec<Option<T>> = params.iter().map(|_| None).collect();
                 while let Some((key, at)) = source.entry(&mut entries)? {
                     let place = params.iter().position(|(name, _)| name == key).ok_or_else(wrong)?;
-                    let (Some((_, ty)), Some(arg)) = (params.get(place), args.get_mut(place)) else { return Err(wrong()) };
+                    let (Some((_, ty)), Some(arg)) = (params.get(place), args.get_mut(place)) else {
+                        return Err(wrong());
+                    };
                     *arg = Some(take(source, at, ty)?);
                 }
                 let args = args.into_iter().zip(params).map(|(arg, (_, ty))| match (arg, ty) {

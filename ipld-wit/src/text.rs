@@ -44,10 +44,7 @@ pub(crate) fn nearest_few<'a>(name: &str, declared: impl IntoIterator<Item = &'a
 }
 
 /// The declared names that are spelled like `name`, and how much.
-fn alike<'a>(
-    name: &str,
-    declared: impl IntoIterator<Item = &'a str>,
-) -> impl Iterator<Item = (f64, &'a str)> {
+fn alike<'a>(name: &str, declared: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = (f64, &'a str)> {
     // Long names cost quadratic time to compare and are no slip of the pen.
     const LONG: usize = 64;
     declared

@@ -146,9 +146,10 @@ impl Type {
         &NODE
     }
 
-    /// A record as the type that it stands for.
-    #[cfg_attr(not(feature = "wasmtime"), expect(dead_code, reason = "only a component's types are recognised"))]
-    pub(crate) fn recognise(self) -> Self {
+    /// `link` or `node` for a record that has the fields of one, any other type as it is. A runtime that makes types from a
+    /// component's calls this for each record.
+    #[must_use]
+    pub fn recognise(self) -> Self {
         match self {
             _ if self == *Self::link_record() => Self::Link,
             _ if self == *Self::node_record() => Self::Node,

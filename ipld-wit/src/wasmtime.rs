@@ -9,8 +9,8 @@ use ipld_core::ipld::Ipld;
 
 use crate::error::At as _;
 use crate::read::read;
-use crate::text::shorten;
 use crate::source::Tree;
+use crate::text::shorten;
 use crate::value::{Build, Scalar, Seen, View};
 use crate::write::{Grow, write};
 use crate::{ArgumentError, Case, Cid, ConvertError, Field, Members, Signature, Type, arena, cbor};
@@ -187,9 +187,7 @@ pub fn result_to_ipld(result: Option<&Val>, signature: &Signature) -> Result<Ipl
 /// As [`result_to_ipld`].
 pub fn result_encoded_len(result: Option<&Val>, signature: &Signature) -> Result<u64, ConvertError> {
     match (result, &signature.result) {
-        (Some(value), Some(ty)) => {
-            cbor::encoded_len(value, ty).rooted("result").map_err(|failure| *failure)
-        }
+        (Some(value), Some(ty)) => cbor::encoded_len(value, ty).rooted("result").map_err(|failure| *failure),
         _ => Ok(1),
     }
 }

@@ -5,12 +5,11 @@ use std::borrow::Cow;
 use ipld_core::cid::Cid;
 use ipld_core::ipld::Ipld;
 
-use crate::arena;
-use crate::cbor::Length;
 use crate::error::{At as _, Failure, Mismatch, Segment, failure};
 use crate::text::{nearest_few, shorten};
 use crate::value::{Scalar, Seen, View};
 use crate::{Case, ConvertError, Field, Members, Type, Value};
+use crate::{arena, cbor};
 
 /// Writes `value`, which is of type `ty`, as IPLD.
 ///
@@ -30,9 +29,7 @@ pub fn to_ipld(value: &Value, ty: &Type) -> Result<Ipld, ConvertError> {
 ///
 /// As [`to_ipld`].
 pub fn encoded_len(value: &Value, ty: &Type) -> Result<u64, ConvertError> {
-    let mut length = Length::default();
-    write(value, ty, &mut length).map_err(|failure| *failure)?;
-    Ok(length.0)
+    cbor::encoded_len(value, ty).map_err(|failure| *failure)
 }
 
 /// What the rules make when they look at a value: a tree, bytes, or only a measure of them.
@@ -60,11 +57,7 @@ pub(crate) trait Form {
         fields: &Members<Field>,
         value: impl FnMut(&mut Self, usize) -> Result<Self::Out, E>,
     ) -> Result<Self::Out, E>;
-    fn entry<E>(
-        &mut self,
-        key: &str,
-        value: impl FnOnce(&mut Self) -> Result<Self::Out, E>,
-    ) -> Result<Self::Out, E>;
+    fn entry<E>(&mut self, key: &str, value: impl FnOnce(&mut Self) -> Result<Self::Out, E>) -> Result<Self::Out, E>;
 }
 
 /// Makes a tree.

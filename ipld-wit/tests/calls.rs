@@ -132,7 +132,8 @@ fn every_typed_shape_gives_what_dynamic_values_give_with_the_same_fuel() {
             _ => ("i32.const 512", "i32.const 4"),
         };
         for result in results {
-            let store = |at: u8| format!("(i32.store (i32.const {at}) ({pointer})) (i32.store (i32.const {}) ({len}))", at + 4);
+            let store =
+                |at: u8| format!("(i32.store (i32.const {at}) ({pointer})) (i32.store (i32.const {}) ({len}))", at + 4);
             let (core_result, body) = match *result {
                 "u32" => ("i32", len.to_owned()),
                 "bool" => ("i32", format!("({len}) (i32.const 0) i32.gt_u")),
@@ -141,7 +142,8 @@ fn every_typed_shape_gives_what_dynamic_values_give_with_the_same_fuel() {
                 _ => ("i32", format!("{} i32.const 0", store(0))),
             };
             let core = format!("(param {}) (result {core_result}) {body}", core.join(" "));
-            let named: Vec<(String, &str)> = params.iter().enumerate().map(|(at, ty)| (format!("p{at}"), *ty)).collect();
+            let named: Vec<(String, &str)> =
+                params.iter().enumerate().map(|(at, ty)| (format!("p{at}"), *ty)).collect();
             let named: Vec<(&str, &str)> = named.iter().map(|(name, ty)| (name.as_str(), *ty)).collect();
             let wat = component("", &named, result, &core);
             let guest = Guest::new(&wat);
@@ -216,10 +218,15 @@ fn a_guest_that_gives_no_link_or_node_is_found_out() {
             .flat_map(u64::to_le_bytes)
             .map(|byte| format!("\\{byte:02x}"))
             .collect();
-        let wat = component(IPLD, &[], "$node", &format!(
-            "(result i32) (i32.store (i32.const 0) (i32.const 2048)) (i32.store (i32.const 4) (i32.const {})) (i32.const 0)",
-            items.len()
-        ));
+        let wat = component(
+            IPLD,
+            &[],
+            "$node",
+            &format!(
+                "(result i32) (i32.store (i32.const 0) (i32.const 2048)) (i32.store (i32.const 4) (i32.const {})) (i32.const 0)",
+                items.len()
+            ),
+        );
         let wat = wat.replace("(data (i32.const 512) \"text\")", &format!(
             "(data (i32.const 2048) \"{bytes}\") (data (i32.const 512) \"\\00\\00\\00\\00\\01\\00\\00\\00\\00\\00\\00\\00\")"
         ));
@@ -246,7 +253,10 @@ fn a_guest_that_gives_no_link_or_node_is_found_out() {
         (&[(9, 512)], 0),
     ] {
         let error = give(items).unwrap_err();
-        assert!(matches!(&error, (path, Mismatch::Arena { item: at, .. }) if path == "result" && *at == item), "{error:?}");
+        assert!(
+            matches!(&error, (path, Mismatch::Arena { item: at, .. }) if path == "result" && *at == item),
+            "{error:?}"
+        );
     }
     let link = component(IPLD, &[], "$link", "(result i32) i32.const 0");
     let mut guest = Guest::new(&link);

@@ -33,10 +33,12 @@ fn equal(a: &Ipld, b: &Ipld) -> bool {
             *float as i128 == *integer && *integer as f64 == *float
         }
         (Ipld::List(a), Ipld::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
-        (Ipld::Map(a), Ipld::Map(b)) => b.iter().all(|(key, b)| match a.get(key) {
-            Some(a) => equal(a, b),
-            None => *b == Ipld::Null || *b == Ipld::List(vec![]),
-        }) && a.keys().all(|key| b.contains_key(key)),
+        (Ipld::Map(a), Ipld::Map(b)) => {
+            b.iter().all(|(key, b)| match a.get(key) {
+                Some(a) => equal(a, b),
+                None => *b == Ipld::Null || *b == Ipld::List(vec![]),
+            }) && a.keys().all(|key| b.contains_key(key))
+        }
         (a, b) => a == b,
     }
 }

@@ -48,8 +48,18 @@ fn valid(schema: &Ipld, json: &Ipld) -> bool {
             it.keys().all(|key| of.contains_key(key))
         }
         (
-            "minimum" | "maximum" | "minLength" | "maxLength" | "minItems" | "maxItems" | "uniqueItems" | "items"
-            | "prefixItems" | "properties" | "required" | "additionalProperties",
+            "minimum"
+            | "maximum"
+            | "minLength"
+            | "maxLength"
+            | "minItems"
+            | "maxItems"
+            | "uniqueItems"
+            | "items"
+            | "prefixItems"
+            | "properties"
+            | "required"
+            | "additionalProperties",
             ..,
         ) => true,
         (other, ..) => panic!("no keyword {other}"),
@@ -109,7 +119,9 @@ proptest! {
 #[test]
 fn vectors() {
     let (mut refused, mut invalid) = (0, 0);
-    for file in [include_str!("../../fixtures/ipld-wit/numbers.json"), include_str!("../../fixtures/ipld-wit/values.json")] {
+    for file in
+        [include_str!("../../fixtures/ipld-wit/numbers.json"), include_str!("../../fixtures/ipld-wit/values.json")]
+    {
         let file = dagjson::decode(file.as_bytes()).unwrap();
         let Ok(Some(Ipld::List(cases))) = file.take("cases") else { panic!("a file has cases") };
         for case in cases {

@@ -8,10 +8,12 @@ mod reader;
 mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};
-pub(crate) use reader::{NULL, Reader, Rejected};
+#[cfg(feature = "wasmtime")]
+pub(crate) use reader::NULL;
+pub(crate) use reader::{Reader, Rejected};
 #[cfg(feature = "wasmtime")]
 pub(crate) use writer::encode_bytes;
-pub(crate) use writer::{Length, encode, encoded_len};
+pub(crate) use writer::{encode, encoded_len};
 
 use ipld_core::ipld::Ipld;
 

@@ -30,7 +30,9 @@ impl Signature {
     pub fn ipld_schema(&self, name: &str) -> String {
         let mut schema = Schema::default();
         let (list, map) = (format!("{name}ParamsList"), format!("{name}ParamsMap"));
-        schema.out.push(format!("type {name}Params union {{\n  | {list} list\n  | {map} map\n}} representation kinded\n"));
+        schema
+            .out
+            .push(format!("type {name}Params union {{\n  | {list} list\n  | {map} map\n}} representation kinded\n"));
         for (name, end, optional) in [(list, "} representation tuple\n", false), (map, "}\n", true)] {
             let fields = self.params.iter().map(|(name, ty)| (name.clone(), ty));
             schema.structure(&name, fields.collect(), end, optional);
@@ -134,9 +136,8 @@ impl Schema {
                 text + "} representation kinded\n"
             }
             Type::Result { ok, err } => {
-                let arms = [("ok", "Ok", ok), ("error", "Error", err)].map(|(key, part, ty)| {
-                    (key.to_owned(), format!("{name}_{part}"), ty.as_deref())
-                });
+                let arms = [("ok", "Ok", ok), ("error", "Error", err)]
+                    .map(|(key, part, ty)| (key.to_owned(), format!("{name}_{part}"), ty.as_deref()));
                 self.keyed(name, arms)
             }
             scalar => {
@@ -183,11 +184,7 @@ impl Schema {
     }
 
     /// A union of maps with one key. Parts without a type are null.
-    fn keyed<'a>(
-        &mut self,
-        name: &str,
-        arms: impl IntoIterator<Item = (String, String, Option<&'a Type>)>,
-    ) -> String {
+    fn keyed<'a>(&mut self, name: &str, arms: impl IntoIterator<Item = (String, String, Option<&'a Type>)>) -> String {
         let mut text = format!("type {name} union {{\n");
         for (key, part, ty) in arms {
             let (part, remark) = match ty {

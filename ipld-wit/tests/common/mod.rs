@@ -106,14 +106,16 @@ pub(crate) fn values(ty: &Type) -> BoxedStrategy<Value> {
 
 /// CIDs of both versions, with digests of all lengths.
 fn cids() -> impl Strategy<Value = Cid> {
-    let one = (any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..=64)).prop_filter_map("a CID", |(codec, code, digest)| {
-        let mut bytes = vec![1];
-        for number in [codec >> 1, code >> 1, digest.len() as u64] {
-            varint(number, &mut bytes);
-        }
-        Cid::try_from([bytes, digest].concat()).ok()
-    });
-    let zero = any::<[u8; 32]>().prop_filter_map("a CID", |digest| Cid::try_from([&[0x12, 0x20], &digest[..]].concat()).ok());
+    let one =
+        (any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..=64)).prop_filter_map("a CID", |(codec, code, digest)| {
+            let mut bytes = vec![1];
+            for number in [codec >> 1, code >> 1, digest.len() as u64] {
+                varint(number, &mut bytes);
+            }
+            Cid::try_from([bytes, digest].concat()).ok()
+        });
+    let zero =
+        any::<[u8; 32]>().prop_filter_map("a CID", |digest| Cid::try_from([&[0x12, 0x20], &digest[..]].concat()).ok());
     prop_oneof![3 => one, 1 => zero]
 }
 
@@ -195,4 +197,3 @@ fn rename(ty: &Type) -> Type {
         scalar => scalar.clone(),
     }
 }
-

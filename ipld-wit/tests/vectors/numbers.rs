@@ -42,10 +42,26 @@ pub(crate) fn cases() -> Vec<Case> {
             });
         }
         // Integral floats, of which those beyond 2^53 are exact all the same.
-        for it in [0.0, -0.0, 1.0, -1.0, 127.0, 128.0, -128.0, 255.0, 256.0, 65_536.0, 4_294_967_296.0, -4_294_967_296.0,
-            9_007_199_254_740_992.0, 9_223_372_036_854_775_808.0, -9_223_372_036_854_775_808.0,
-            18_446_744_073_709_551_616.0, 1e300, -1e300]
-        {
+        for it in [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            127.0,
+            128.0,
+            -128.0,
+            255.0,
+            256.0,
+            65_536.0,
+            4_294_967_296.0,
+            -4_294_967_296.0,
+            9_007_199_254_740_992.0,
+            9_223_372_036_854_775_808.0,
+            -9_223_372_036_854_775_808.0,
+            18_446_744_073_709_551_616.0,
+            1e300,
+            -1e300,
+        ] {
             // The cast saturates beyond any of the ranges.
             let integer = it as i128;
             cases.push(match (min..=max).contains(&integer) {
@@ -56,7 +72,8 @@ pub(crate) fn cases() -> Vec<Case> {
         for it in [0.5, 1.5, -1.5, f64::MIN_POSITIVE, f64::from_bits(1), 4_503_599_627_370_495.5] {
             cases.push(error(ty, Ipld::Float(it), "Inexact", "value"));
         }
-        for other in [Ipld::Null, Ipld::Bool(true), Ipld::String("1".into()), Ipld::Bytes(vec![1]), Ipld::List(vec![])] {
+        for other in [Ipld::Null, Ipld::Bool(true), Ipld::String("1".into()), Ipld::Bytes(vec![1]), Ipld::List(vec![])]
+        {
             cases.push(error(ty, other, "Kind", "value"));
         }
     }

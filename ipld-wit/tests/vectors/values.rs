@@ -132,7 +132,11 @@ fn records() -> Vec<Case> {
         error(POINT, map([("x", int(1)), ("y", Ipld::Float(2.5))]), "Inexact", "value.y"),
         error(POINT, map([("x", int(1 << 31)), ("y", int(2))]), "OutOfRange", "value.x"),
         error(POINT, list([int(1), int(2), Ipld::Null]), "Kind", "value"),
-        ok(&nested, tags(list([text("red")]), bare.clone()), tags(list([text("red")]), point(int(1), int(2), Ipld::Null))),
+        ok(
+            &nested,
+            tags(list([text("red")]), bare.clone()),
+            tags(list([text("red")]), point(int(1), int(2), Ipld::Null)),
+        ),
         error(&nested, tags(list([text("red"), text("blue")]), bare.clone()), "UnknownName", "value.tags[1]"),
         error(&nested, tags(list([]), map([("x", int(1)), ("y", Ipld::Bool(true))])), "Kind", "value.at.y"),
         // Keys of one length, and keys of many, in an order that is not that of DAG-CBOR.

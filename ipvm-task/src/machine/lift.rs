@@ -149,8 +149,12 @@ mod tests {
     }
 
     fn nodes() -> impl Strategy<Value = Ipld> {
-        let leaf = prop_oneof![Just(Ipld::Null), any::<u8>().prop_map(|it| Ipld::Integer(it.into())),
-            ".{0,4}".prop_map(Ipld::String), any::<Vec<u8>>().prop_map(Ipld::Bytes)];
+        let leaf = prop_oneof![
+            Just(Ipld::Null),
+            any::<u8>().prop_map(|it| Ipld::Integer(it.into())),
+            ".{0,4}".prop_map(Ipld::String),
+            any::<Vec<u8>>().prop_map(Ipld::Bytes)
+        ];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..4).prop_map(Ipld::List),
