@@ -45,8 +45,9 @@ impl Named for String {
 }
 
 /// How keys of a map are ordered in DAG-CBOR.
-pub(crate) fn canonical_order(a: &str, b: &str) -> Ordering {
-    a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
+pub(crate) fn canonical_order(a: impl AsRef<[u8]>, b: impl AsRef<[u8]>) -> Ordering {
+    let (a, b) = (a.as_ref(), b.as_ref());
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
 impl<T: Named> Members<T> {
@@ -66,8 +67,13 @@ impl<T: Named> Members<T> {
     /// The place of the member of this name, which is found at once if it is the `nth` in the order of DAG-CBOR: as it is
     /// in a map that has all of them.
     pub(crate) fn position_near(&self, nth: usize, name: &str) -> Option<usize> {
+        self.near(nth, name.as_bytes()).or_else(|| self.position(name))
+    }
+
+    /// The place of the `nth` member in the order of DAG-CBOR, if these are the bytes of its name.
+    pub(crate) fn near(&self, nth: usize, name: &[u8]) -> Option<usize> {
         let near = self.0.canonical.get(nth).map(|&place| place as usize);
-        near.filter(|&place| self.get(place).is_some_and(|item| item.name() == name)).or_else(|| self.position(name))
+        near.filter(|&place| self.get(place).is_some_and(|item| item.name().as_bytes() == name))
     }
 
     /// The names, in declared order.

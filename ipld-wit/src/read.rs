@@ -162,9 +162,8 @@ fn record<'a, T: Build, S: Source<'a>>(
     let mut record = T::absent(fields);
     let mut present = Present::of(fields.len());
     let mut nth = 0;
-    while let Some((key, value)) = source.entry(&mut entries)? {
-        let Some((place, field)) = fields.position_near(nth, key).and_then(|place| Some((place, fields.get(place)?)))
-        else {
+    while let Some((place, value)) = source.field(&mut entries, fields, nth)? {
+        let Some((place, field)) = place.and_then(|place| Some((place, fields.get(place)?))) else {
             return Err(S::misfit(at, ty, fields));
         };
         nth += 1;

@@ -30,6 +30,17 @@ pub(crate) trait Source<'a>: Sized {
     fn item(&mut self, items: &mut Self::Items) -> Option<Self::At>;
     /// The next key of a map, and where its value stands.
     fn entry(&mut self, entries: &mut Self::Entries) -> Result<Option<(&'a str, Self::At)>, Self::Fail>;
+    /// The same for a map that is read as a record: the place of the field that has this key, if one has. `nth` counts the
+    /// keys that came before.
+    fn field(
+        &mut self,
+        entries: &mut Self::Entries,
+        fields: &Members<Field>,
+        nth: usize,
+    ) -> Result<Option<(Option<usize>, Self::At)>, Self::Fail> {
+        let entry = self.entry(entries)?;
+        Ok(entry.map(|(key, at)| (fields.position_near(nth, key), at)))
+    }
     /// Whether the value is null that stands there. It is not looked at thereby.
     fn is_null(&self, at: Self::At) -> bool;
     /// The CID of a link.

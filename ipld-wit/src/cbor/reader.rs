@@ -44,7 +44,7 @@ pub(crate) struct Items {
 pub(crate) struct Entries<'a> {
     left: usize,
     depth: usize,
-    previous: Option<&'a str>,
+    previous: Option<&'a [u8]>,
 }
 
 const UNSIGNED: u8 = 0;
@@ -118,6 +118,28 @@ impl<'a> Reader<'a> {
     fn text(&mut self, head: &Head) -> Result<&'a str, DecodeError> {
         let content = self.content(head)?;
         str::from_utf8(content).map_err(|_| DecodeError { offset: head.offset, kind: Kind::Utf8 })
+    }
+
+    /// The bytes of the next key of a map, and where it stands.
+    #[inline]
+    fn key(&mut self, entries: &mut Entries<'a>) -> Result<Option<(usize, &'a [u8])>, DecodeError> {
+        let Some(left) = entries.left.checked_sub(1) else { return Ok(None) };
+        entries.left = left;
+        let head = self.head()?;
+        if head.major != TEXT {
+            return Err(DecodeError { offset: head.offset, kind: Kind::Key });
+        }
+        Ok(Some((head.offset, self.content(&head)?)))
+    }
+
+    /// Checks that a key comes after the one before it.
+    #[inline]
+    fn after(entries: &mut Entries<'a>, key: &'a [u8], offset: usize) -> Result<(), DecodeError> {
+        match entries.previous.replace(key).map_or(Ordering::Less, |previous| canonical_order(previous, key)) {
+            Ordering::Less => Ok(()),
+            Ordering::Equal => Err(DecodeError { offset, kind: Kind::DuplicateKey }),
+            Ordering::Greater => Err(DecodeError { offset, kind: Kind::KeyOrder }),
+        }
     }
 
     /// The CID after a tag.
@@ -218,21 +240,30 @@ impl<'a> Source<'a> for Reader<'a> {
     }
 
     fn entry(&mut self, entries: &mut Entries<'a>) -> Result<Option<(&'a str, usize)>, Rejected> {
-        let Some(left) = entries.left.checked_sub(1) else { return Ok(None) };
-        entries.left = left;
-        let head = self.head()?;
-        let error = |kind| Err(DecodeError { offset: head.offset, kind }.into());
-        if head.major != TEXT {
-            return error(Kind::Key);
-        }
-        let key = self.text(&head)?;
-        match entries.previous.map_or(Ordering::Less, |previous| canonical_order(previous, key)) {
-            Ordering::Less => {}
-            Ordering::Equal => return error(Kind::DuplicateKey),
-            Ordering::Greater => return error(Kind::KeyOrder),
-        }
-        entries.previous = Some(key);
+        let Some((offset, key)) = self.key(entries)? else { return Ok(None) };
+        let key = str::from_utf8(key).map_err(|_| DecodeError { offset, kind: Kind::Utf8 })?;
+        Self::after(entries, key.as_bytes(), offset)?;
         Ok(Some((key, entries.depth + 1)))
+    }
+
+    #[inline]
+    fn field(
+        &mut self,
+        entries: &mut Entries<'a>,
+        fields: &Members<Field>,
+        nth: usize,
+    ) -> Result<Option<(Option<usize>, usize)>, Rejected> {
+        let Some((offset, key)) = self.key(entries)? else { return Ok(None) };
+        let place = match fields.near(nth, key) {
+            // The bytes of a name are UTF-8.
+            Some(place) => Some(place),
+            None => {
+                let key = str::from_utf8(key).map_err(|_| DecodeError { offset, kind: Kind::Utf8 })?;
+                fields.position(key)
+            }
+        };
+        Self::after(entries, key, offset)?;
+        Ok(Some((place, entries.depth + 1)))
     }
 
     fn is_null(&self, _: usize) -> bool {
