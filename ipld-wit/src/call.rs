@@ -5,14 +5,6 @@
 //! of one's own cannot take part without unsafe code. So functions of the common shapes that have byte strings are called
 //! through typed functions, and all others with dynamic values. Nothing else differs: the guest is asked for the same
 //! memory in the same order, and uses the same fuel.
-//!
-//! The shapes are all combinations of
-//!
-//! | parameters | result |
-//! |---|---|
-//! | `list<u8>`, then nothing; or `list<u8>`, `string`, `u32`, `u64`, `f32`, `bool`; or two more `list<u8>`; or two or four `u32` | `list<u8>`, `result<list<u8>, string>`, `string`, `u32`, `u64`, `bool` |
-//! | `string`, then `list<u8>` | the same |
-//! | none; or `string`, `u32`, `u64` | `list<u8>`, `result<list<u8>, string>` |
 
 use std::fmt;
 
@@ -28,6 +20,14 @@ use crate::write::{Grow, write};
 use crate::{ArgumentBytesError, ArgumentError, ConvertError, Signature, Type, Value};
 
 /// Arguments that fit a function, ready for a call of it.
+///
+/// Calls are typed (see [`Signature::is_typed`]) for all combinations of
+///
+/// | parameters | result |
+/// |---|---|
+/// | `list<u8>`, then nothing; or `list<u8>`, `string`, `u32`, `u64`, `f32`, `bool`; or two more `list<u8>`; or two or four `u32` | `list<u8>`, `result<list<u8>, string>`, `string`, `u32`, `u64`, `bool` |
+/// | `string`, then `list<u8>` | the same |
+/// | none; or `string`, `u32`, `u64` | `list<u8>`, `result<list<u8>, string>` |
 pub struct Arguments<'a>(Args<'a>);
 
 enum Args<'a> {
@@ -60,8 +60,8 @@ enum Got {
 }
 
 impl Signature {
-    /// Whether calls go through wasmtime's typed functions, in which a byte string is not a boxed value per byte. The module
-    /// of [`Arguments`] lists the shapes.
+    /// Whether calls go through wasmtime's typed functions, in which a byte string is not a boxed value per byte.
+    /// [`Arguments`] lists the shapes.
     pub fn is_typed(&self) -> bool {
         shape(self, &mut Fits).is_some()
     }

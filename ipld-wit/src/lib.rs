@@ -29,5 +29,5 @@ pub use signature::{ArgumentError, Signature};
 pub use types::{Case, Field, Type};
 pub use value::Value;
 #[cfg(feature = "wasmtime")]
-pub use wasmtime::{Budget, Exhausted, Unsupported, result_encoded_len, result_to_ipld, to_val};
+pub use wasmtime::{Budget, Exhausted, Unsupported, result_to_ipld, to_val};
 pub use write::{encoded_len, to_ipld};

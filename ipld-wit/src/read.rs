@@ -6,7 +6,7 @@ use ipld_core::ipld::Ipld;
 
 use crate::arena;
 use crate::error::{Failure, Mismatch, Segment, failure};
-use crate::source::{Node, Source, Tree};
+use crate::source::{Node, Place, Source, Tree};
 use crate::text::{nearest, nearest_few, shorten};
 use crate::value::{Build, Scalar};
 use crate::{Case, ConvertError, Field, Members, Type, Value};
@@ -162,8 +162,8 @@ fn record<'a, T: Build, S: Source<'a>>(
     let mut record = T::absent(fields);
     let mut present = Present::of(fields.len());
     let mut nth = 0;
-    while let Some((place, value)) = source.field(&mut entries, fields, nth)? {
-        let Some((place, field)) = place.and_then(|place| Some((place, fields.get(place)?))) else {
+    while let Some(Place { field, at: value }) = source.field(&mut entries, fields, nth)? {
+        let Some((place, field)) = field.and_then(|place| Some((place, fields.get(place)?))) else {
             return Err(S::misfit(at, ty, fields));
         };
         nth += 1;

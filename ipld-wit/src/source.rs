@@ -37,9 +37,9 @@ pub(crate) trait Source<'a>: Sized {
         entries: &mut Self::Entries,
         fields: &Members<Field>,
         nth: usize,
-    ) -> Result<Option<(Option<usize>, Self::At)>, Self::Fail> {
+    ) -> Result<Option<Place<Self::At>>, Self::Fail> {
         let entry = self.entry(entries)?;
-        Ok(entry.map(|(key, at)| (fields.position_near(nth, key), at)))
+        Ok(entry.map(|(key, at)| Place { field: fields.position_near(nth, key), at }))
     }
     /// Whether the value is null that stands there. It is not looked at thereby.
     fn is_null(&self, at: Self::At) -> bool;
@@ -60,6 +60,14 @@ pub(crate) trait Source<'a>: Sized {
     fn step(fail: Self::Fail, segment: impl FnOnce() -> Segment) -> Self::Fail;
     /// A failure of a rule that knows only trees.
     fn failed(failure: Failure) -> Self::Fail;
+}
+
+/// An entry of a map that is read as a record.
+pub(crate) struct Place<A> {
+    /// The place of the field, if there is one of this name.
+    pub(crate) field: Option<usize>,
+    /// Where the value stands.
+    pub(crate) at: A,
 }
 
 /// One level of IPLD.

@@ -13,7 +13,7 @@ use crate::source::Tree;
 use crate::text::shorten;
 use crate::value::{Build, Scalar, Seen, View};
 use crate::write::{Grow, write};
-use crate::{ArgumentError, Case, Cid, ConvertError, Field, Members, Signature, Type, arena, cbor};
+use crate::{ArgumentError, Case, Cid, ConvertError, Field, Members, Signature, Type, arena};
 
 /// How deep a type may be nested.
 const MAX_DEPTH: usize = 64;
@@ -177,18 +177,6 @@ pub fn result_to_ipld(result: Option<&Val>, signature: &Signature) -> Result<Ipl
     match (result, &signature.result) {
         (Some(value), Some(ty)) => write(value, ty, &mut Grow).rooted("result").map_err(|failure| *failure),
         _ => Ok(Ipld::Null),
-    }
-}
-
-/// How many bytes the canonical DAG-CBOR of [`result_to_ipld`]'s output has, found without making it.
-///
-/// # Errors
-///
-/// As [`result_to_ipld`].
-pub fn result_encoded_len(result: Option<&Val>, signature: &Signature) -> Result<u64, ConvertError> {
-    match (result, &signature.result) {
-        (Some(value), Some(ty)) => cbor::encoded_len(value, ty).rooted("result").map_err(|failure| *failure),
-        _ => Ok(1),
     }
 }
 

@@ -57,7 +57,8 @@ fn what_is_not_canonical() {
 fn lengths_are_not_taken_on_trust() {
     let limits = Limits::default();
     let strings = Type::list(Type::String);
-    for bytes in [&b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x9a\xff\xff\xff\xff\x60", b"\x7b\x01\0\0\0\0\0\0\0a"] {
+    for bytes in [&b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x9a\xff\xff\xff\xff\x60", b"\x7b\x01\0\0\0\0\0\0\0a"]
+    {
         assert_eq!(decode_error(bytes, &strings, &limits).kind, DecodeErrorKind::Truncated);
     }
     let mut few = Limits::default();
@@ -87,8 +88,13 @@ fn arguments_as_bytes() {
     assert!(matches!(argument(b"\x81\x61a"), ArgumentError::Count { expected: 2, found: 1, .. }));
     assert!(matches!(argument(b"\x83\x61a\xf6\xf6"), ArgumentError::Count { expected: 2, found: 3, .. }));
     assert!(matches!(argument(b"\xa1\x65limit\x07"), ArgumentError::Missing { name, .. } if name == "text"));
-    assert!(matches!(argument(b"\xa2\x64text\x61a\x65limut\x07"), ArgumentError::Unknown { name, .. } if name == "limut"));
+    assert!(
+        matches!(argument(b"\xa2\x64text\x61a\x65limut\x07"), ArgumentError::Unknown { name, .. } if name == "limut")
+    );
     assert!(matches!(argument(b"\x61a"), ArgumentError::NotArguments { .. }));
-    assert_eq!(argument(b"\x82\x61a\x19\x01\x00").to_string(), "params[1]: expected u8, found 256, which is out of range");
+    assert_eq!(
+        argument(b"\x82\x61a\x19\x01\x00").to_string(),
+        "params[1]: expected u8, found 256, which is out of range"
+    );
     assert_eq!(signature.values_from_dag_cbor(b"\xa1\x64text\x61a", &Limits::default()).unwrap().len(), 2);
 }

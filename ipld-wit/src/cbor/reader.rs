@@ -8,7 +8,7 @@ use ipld_core::ipld::Ipld;
 use super::{DecodeError, DecodeErrorKind as Kind, Limits};
 use crate::error::{Failure, Mismatch, Segment};
 use crate::members::canonical_order;
-use crate::source::{Node, Source};
+use crate::source::{Node, Place, Source};
 use crate::{Field, Members, Type, arena};
 
 /// A position in bytes that are being read.
@@ -252,9 +252,9 @@ impl<'a> Source<'a> for Reader<'a> {
         entries: &mut Entries<'a>,
         fields: &Members<Field>,
         nth: usize,
-    ) -> Result<Option<(Option<usize>, usize)>, Rejected> {
+    ) -> Result<Option<Place<usize>>, Rejected> {
         let Some((offset, key)) = self.key(entries)? else { return Ok(None) };
-        let place = match fields.near(nth, key) {
+        let field = match fields.near(nth, key) {
             // The bytes of a name are UTF-8.
             Some(place) => Some(place),
             None => {
@@ -263,7 +263,7 @@ impl<'a> Source<'a> for Reader<'a> {
             }
         };
         Self::after(entries, key, offset)?;
-        Ok(Some((place, entries.depth + 1)))
+        Ok(Some(Place { field, at: entries.depth + 1 }))
     }
 
     fn is_null(&self, _: usize) -> bool {

@@ -142,7 +142,7 @@ impl Schema {
             }
             scalar => {
                 let (of, remark) = self.refer(name, scalar);
-                format!("type {name} {of}{}\n", comment(remark))
+                format!("type {name} = {of}{}\n", comment(remark))
             }
         };
         if let Some(reserved) = self.out.get_mut(place) {
