@@ -1,6 +1,6 @@
 //! Calls of component functions, with byte strings that do not become a boxed value per byte.
 //!
-//! wasmtime's dynamic values hold a list as one value of 40 bytes for each item, so a byte costs some 40 ns on its way in
+//! wasmtime's dynamic values hold a list as one value of 40 bytes for each item, so a byte costs about 100 ns on its way in
 //! and out again. Its typed functions copy bytes as they are, but their types are fixed when Rust is compiled, and a type
 //! of one's own cannot take part without unsafe code. So functions of the common shapes that have byte strings are called
 //! through typed functions, and all others with dynamic values. Nothing else differs: the guest is asked for the same
