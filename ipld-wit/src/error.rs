@@ -69,8 +69,8 @@ pub enum Mismatch {
     UnknownName {
         /// The name.
         name: String,
-        /// The declared name that is spelled most alike, if one is.
-        nearest: Option<String>,
+        /// The declared names that are spelled most alike, the likest first; at most three.
+        nearest: Vec<String>,
     },
     /// A case that carries a value was given as a bare name.
     MissingPayload {
@@ -87,6 +87,46 @@ pub enum Mismatch {
         /// The first name that is not after the one before it.
         name: String,
     },
+    /// Bytes in a `link` that are not exactly one CID.
+    NotACid {
+        /// How many bytes there are.
+        found: usize,
+    },
+    /// A `node` whose items are not one IPLD value.
+    Arena {
+        /// The item, counted from zero; how many there are, where it is none in particular.
+        item: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A whole IPLD value that is nested too deep.
+    TooDeep {
+        /// How deep it may be.
+        limit: usize,
+    },
+}
+
+impl Mismatch {
+    /// The name of the rule that is broken, as in the published vectors.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kind { .. } => "Kind",
+            Self::OutOfRange { .. } => "OutOfRange",
+            Self::Inexact { .. } => "Inexact",
+            Self::NotFinite { .. } => "NotFinite",
+            Self::NotOneChar { .. } => "NotOneChar",
+            Self::Length { .. } => "Length",
+            Self::MissingField { .. } => "MissingField",
+            Self::UnknownField { .. } => "UnknownField",
+            Self::UnknownName { .. } => "UnknownName",
+            Self::MissingPayload { .. } => "MissingPayload",
+            Self::UnexpectedPayload { .. } => "UnexpectedPayload",
+            Self::FlagOrder { .. } => "FlagOrder",
+            Self::NotACid { .. } => "NotACid",
+            Self::Arena { .. } => "Arena",
+            Self::TooDeep { .. } => "TooDeep",
+        }
+    }
 }
 
 impl fmt::Display for Mismatch {
@@ -105,11 +145,11 @@ impl fmt::Display for Mismatch {
             Self::MissingField { name } => write!(f, "field `{name}` is missing"),
             Self::UnknownField { name, nearest } => {
                 write!(f, "there is no field `{name}`")?;
-                did_you_mean(f, nearest.as_deref())
+                did_you_mean(f, nearest.as_slice())
             }
             Self::UnknownName { name, nearest } => {
                 write!(f, "there is no `{name}`")?;
-                did_you_mean(f, nearest.as_deref())
+                did_you_mean(f, nearest)
             }
             Self::MissingPayload { name } => {
                 write!(f, "case `{name}` carries a value: write {{\"{name}\": ..}}")
@@ -120,12 +160,22 @@ impl fmt::Display for Mismatch {
             Self::FlagOrder { name } => {
                 write!(f, "flag `{name}` is out of order: names are distinct and sorted bytewise")
             }
+            Self::NotACid { found } => write!(f, "found {found} bytes that are not exactly one CID"),
+            Self::Arena { item, reason } => write!(f, "item {item} {reason}"),
+            Self::TooDeep { limit } => write!(f, "found a value that is nested deeper than {limit}"),
         }
     }
 }
 
-pub(crate) fn did_you_mean(f: &mut fmt::Formatter<'_>, nearest: Option<&str>) -> fmt::Result {
-    nearest.map_or(Ok(()), |nearest| write!(f, " (did you mean `{nearest}`?)"))
+pub(crate) fn did_you_mean(f: &mut fmt::Formatter<'_>, nearest: &[String]) -> fmt::Result {
+    match nearest {
+        [] => Ok(()),
+        [first, more @ ..] => {
+            write!(f, " (did you mean `{first}`")?;
+            more.iter().try_for_each(|name| write!(f, " or `{name}`"))?;
+            f.write_str("?)")
+        }
+    }
 }
 
 /// The way from a whole value to one of its parts, shown as `params[1].tags[3]`.
@@ -148,6 +198,11 @@ pub enum Segment {
 impl Path {
     pub(crate) const fn new(root: &'static str) -> Self {
         Self { root, reversed: Vec::new() }
+    }
+
+    /// Adds the step by which the part had been reached that the path leads to.
+    pub(crate) fn push(&mut self, segment: Segment) {
+        self.reversed.push(segment);
     }
 
     /// The steps from the whole to the part.

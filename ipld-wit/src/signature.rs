@@ -5,8 +5,10 @@ use std::fmt;
 
 use ipld_core::ipld::Ipld;
 
+use crate::cbor::{ArgumentBytesError, Limits, Reader, straight};
 use crate::error::{At as _, Segment, did_you_mean};
 use crate::read::read;
+use crate::source::{Node, Source, Tree};
 use crate::text::{describe, nearest, shorten};
 use crate::types::separated;
 use crate::value::Build;
@@ -50,6 +52,30 @@ impl Signature {
         }
     }
 
+    /// Checks arguments that are canonical DAG-CBOR, without making a tree of those that fit.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not canonical DAG-CBOR or exceed a limit; else as [`check`](Self::check).
+    pub fn check_dag_cbor(&self, bytes: &[u8], limits: &Limits) -> Result<(), ArgumentBytesError> {
+        straight(
+            bytes,
+            limits,
+            |reader, at| self.bind_at(reader, at, read, || ()).map(drop),
+            |tree| Ok(self.check(tree)?),
+        )
+    }
+
+    /// The arguments as values, in declared order, straight from canonical DAG-CBOR.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_dag_cbor`](Self::check_dag_cbor).
+    pub fn values_from_dag_cbor(&self, bytes: &[u8], limits: &Limits) -> Result<Vec<Value>, ArgumentBytesError> {
+        let values = |reader: &mut Reader<'_>, at| self.bind_at(reader, at, read, || Value::Option(None));
+        straight(bytes, limits, values, |tree| Ok(self.values(tree)?))
+    }
+
     /// The arguments as values, in declared order.
     ///
     /// # Errors
@@ -67,6 +93,45 @@ impl Signature {
         }
     }
 
+    /// Arguments in declared order, from a list or a map by name. What is wrong with them is said elsewhere.
+    pub(crate) fn bind_at<'a, T, S: Source<'a>>(
+        &self,
+        source: &mut S,
+        at: S::At,
+        take: impl Fn(&mut S, S::At, &Type) -> Result<T, S::Fail>,
+        absent: impl Fn() -> T,
+    ) -> Result<Vec<T>, S::Fail> {
+        let params = &self.params;
+        let wrong = || S::kind(at, &Type::Bool);
+        match source.look(at)? {
+            Node::List(len, mut items) if len == params.len() => {
+                let mut args = Vec::with_capacity(len);
+                for (_, ty) in params {
+                    let at = source.item(&mut items).ok_or_else(wrong)?;
+                    args.push(take(source, at, ty)?);
+                }
+                Ok(args)
+            }
+            Node::Map(_, mut entries) => {
+                let mut args: Vec<Option<T>> = params.iter().map(|_| None).collect();
+                while let Some((key, at)) = source.entry(&mut entries)? {
+                    let place = params.iter().position(|(name, _)| name == key).ok_or_else(wrong)?;
+                    let (Some((_, ty)), Some(arg)) = (params.get(place), args.get_mut(place)) else {
+                        return Err(wrong());
+                    };
+                    *arg = Some(take(source, at, ty)?);
+                }
+                let args = args.into_iter().zip(params).map(|(arg, (_, ty))| match (arg, ty) {
+                    (Some(arg), _) => Ok(arg),
+                    (None, Type::Option(_)) => Ok(absent()),
+                    (None, _) => Err(wrong()),
+                });
+                args.collect()
+            }
+            _ => Err(wrong()),
+        }
+    }
+
     fn bind_list<T: Build>(&self, items: &[Ipld], open: &dyn Fn(&Ipld) -> bool) -> Result<Vec<T>, ArgumentError> {
         if items.len() != self.params.len() {
             let signature = shorten(&self.to_string(), 240);
@@ -75,7 +140,7 @@ impl Signature {
         let pairs = items.iter().zip(&self.params).enumerate();
         let values = pairs.map(|(index, (item, (_, ty)))| match open(item) {
             true => Ok(T::option(None)),
-            false => read(item, ty).at(|| Segment::Index(index)).rooted("params"),
+            false => read(&mut Tree, item, ty).at(|| Segment::Index(index)).rooted("params"),
         });
         Ok(values.collect::<Result<_, _>>()?)
     }
@@ -91,7 +156,7 @@ impl Signature {
         }
         let values = self.params.iter().map(|(name, ty)| match (map.get(name), ty) {
             (Some(item), _) if open(item) => Ok(T::option(None)),
-            (Some(item), _) => Ok(read(item, ty).at(|| Segment::Key(name.clone())).rooted("params")?),
+            (Some(item), _) => Ok(read(&mut Tree, item, ty).at(|| Segment::Key(name.clone())).rooted("params")?),
             (None, Type::Option(_)) => Ok(T::option(None)),
             (None, _) => Err(ArgumentError::Missing { name: name.clone(), expected: shorten(&ty.to_string(), 240) }),
         });
@@ -164,7 +229,7 @@ impl fmt::Display for ArgumentError {
             }
             Self::Unknown { name, nearest } => {
                 write!(f, "params: there is no parameter `{name}`")?;
-                did_you_mean(f, nearest.as_deref())
+                did_you_mean(f, nearest.as_slice())
             }
             Self::Convert(error) => error.fmt(f),
         }

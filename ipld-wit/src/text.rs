@@ -33,18 +33,25 @@ pub fn shorten(text: &str, limit: usize) -> String {
 
 /// The declared name that is spelled most like `name`, if it is like it at all.
 pub fn nearest<'a>(name: &str, declared: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    alike(name, declared).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, candidate)| candidate.to_owned())
+}
+
+/// Up to three declared names that are spelled like `name`, the likest first.
+pub(crate) fn nearest_few<'a>(name: &str, declared: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut alike: Vec<_> = alike(name, declared).collect();
+    alike.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    alike.into_iter().take(3).map(|(_, candidate)| candidate.to_owned()).collect()
+}
+
+/// The declared names that are spelled like `name`, and how much.
+fn alike<'a>(name: &str, declared: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = (f64, &'a str)> {
     // Long names cost quadratic time to compare and are no slip of the pen.
     const LONG: usize = 64;
-    if name.len() > LONG {
-        return None;
-    }
     declared
         .into_iter()
-        .filter(|candidate| candidate.len() <= LONG)
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(move |candidate| candidate.len() <= LONG && name.len() <= LONG)
+        .map(move |candidate| (strsim::jaro_winkler(name, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate.to_owned())
 }
 
 #[cfg(test)]
@@ -57,5 +64,6 @@ mod tests {
         assert_eq!(nearest("lenght", ["width", "length"]), Some("length".to_owned()));
         assert_eq!(nearest(&short, [long.as_str()]), None);
         assert_eq!(nearest(&long, [short.as_str()]), None);
+        assert_eq!(nearest_few("reed", ["read", "write", "reeds", "red", "ready"]), ["reeds", "red", "read"]);
     }
 }

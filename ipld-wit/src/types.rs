@@ -1,7 +1,9 @@
 //! The WIT types that can be carried as IPLD.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+use crate::{Members, arena};
 
 /// A WIT value type. Cloning is cheap: what is nested is shared.
 ///
@@ -43,11 +45,11 @@ pub enum Type {
     /// `tuple<A, B, ..>`
     Tuple(Arc<[Type]>),
     /// `record { .. }`, fields in declared order.
-    Record(Arc<[Field]>),
+    Record(Members<Field>),
     /// `variant { .. }`, cases in declared order.
-    Variant(Arc<[Case]>),
+    Variant(Members<Case>),
     /// `enum { .. }`, names in declared order.
-    Enum(Arc<[String]>),
+    Enum(Members<String>),
     /// `option<T>`
     Option(Arc<Type>),
     /// `result<T, E>`; either payload may be absent.
@@ -58,7 +60,11 @@ pub enum Type {
         err: Option<Arc<Type>>,
     },
     /// `flags { .. }`, names in declared order.
-    Flags(Arc<[String]>),
+    Flags(Members<String>),
+    /// `link` of the package `ipvm:ipld`: the record `{ ipld-link: list<u8> }`, which holds a CID.
+    Link,
+    /// `node` of the package `ipvm:ipld`: a record with the one field `ipld-node`, which holds any IPLD at all.
+    Node,
 }
 
 /// A field of a record.
@@ -127,9 +133,37 @@ impl Type {
         Self::Result { ok: ok.map(Arc::new), err: err.map(Arc::new) }
     }
 
+    /// The record that stands for a link in WIT. A component's types have no names of their own, so it is told by its one
+    /// field, which no other record has by accident.
+    pub(crate) fn link_record() -> &'static Self {
+        static LINK: LazyLock<Type> = LazyLock::new(|| Type::record([(arena::LINK, Type::bytes())]));
+        &LINK
+    }
+
+    /// The record that stands for a whole IPLD node in WIT.
+    pub(crate) fn node_record() -> &'static Self {
+        static NODE: LazyLock<Type> = LazyLock::new(|| Type::record([(arena::NODE, Type::list(arena::item_type()))]));
+        &NODE
+    }
+
+    /// `link` or `node` for a record that has the fields of one, any other type as it is. A runtime that makes types from a
+    /// component's calls this for each record.
+    #[must_use]
+    pub fn recognise(self) -> Self {
+        match self {
+            _ if self == *Self::link_record() => Self::Link,
+            _ if self == *Self::node_record() => Self::Node,
+            other => other,
+        }
+    }
+
     /// Whether some value of this type is carried as null, so that an `option` around it needs the list form.
     pub(crate) fn may_be_null(&self) -> bool {
-        matches!(self, Self::Option(some) if !some.may_be_null())
+        match self {
+            Self::Option(some) => !some.may_be_null(),
+            Self::Node => true,
+            _ => false,
+        }
     }
 }
 
@@ -149,6 +183,8 @@ impl fmt::Display for Type {
             Self::F64 => f.write_str("f64"),
             Self::Char => f.write_str("char"),
             Self::String => f.write_str("string"),
+            Self::Link => f.write_str("link"),
+            Self::Node => f.write_str("node"),
             Self::List(element) => write!(f, "list<{element}>"),
             Self::Option(some) => write!(f, "option<{some}>"),
             Self::Tuple(items) => {
@@ -223,5 +259,33 @@ mod tests {
         assert!(one.may_be_null());
         assert!(!two.may_be_null());
         assert!(three.may_be_null());
+        assert!(Type::Node.may_be_null());
+        assert!(!Type::option(Type::Node).may_be_null());
+    }
+
+    #[test]
+    fn only_the_records_of_the_package_are_recognised() {
+        assert_eq!(Type::link_record().clone().recognise(), Type::Link);
+        let item = Type::variant([
+            ("null", None),
+            ("boolean", Some(Type::Bool)),
+            ("unsigned", Some(Type::U64)),
+            ("negative", Some(Type::U64)),
+            ("float", Some(Type::F64)),
+            ("text", Some(Type::String)),
+            ("bytes", Some(Type::bytes())),
+            ("items", Some(Type::list(Type::U32))),
+            ("entries", Some(Type::list(Type::tuple([Type::String, Type::U32])))),
+            ("link", Some(Type::Link)),
+        ]);
+        assert_eq!(Type::record([("ipld-node", Type::list(item))]).recognise(), Type::Node);
+        for other in [
+            Type::record([("ipld-link", Type::String)]),
+            Type::record([("link", Type::bytes())]),
+            Type::record([("ipld-link", Type::bytes()), ("more", Type::Bool)]),
+            Type::record([("ipld-node", Type::list(Type::U8))]),
+        ] {
+            assert_eq!(other.clone().recognise(), other);
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use ipld_core::cid::Cid;
+use ipld_core::ipld::Ipld;
+
 use crate::Field;
 
 /// A value of a WIT type.
@@ -53,6 +56,10 @@ pub enum Value {
     Result(Result<Option<Box<Self>>, Option<Box<Self>>>),
     /// Flags: the names of those that are set.
     Flags(BTreeSet<String>),
+    /// `link` of the package `ipvm:ipld`.
+    Link(Cid),
+    /// `node` of the package `ipvm:ipld`: any IPLD at all.
+    Node(Ipld),
 }
 
 /// A value without parts, as both faces spell it.
@@ -76,17 +83,25 @@ pub(crate) enum Scalar<'a> {
 
 /// What the rules make when they read IPLD. `()` makes nothing: a check without a copy.
 pub(crate) trait Build: Sized {
+    /// A record that is being filled.
+    type Fields;
+
     fn scalar(scalar: Scalar<'_>) -> Self;
     fn bytes(bytes: &[u8]) -> Self;
     fn list(items: Vec<Self>) -> Self;
     fn tuple(items: Vec<Self>) -> Self;
-    /// `values` are in the order of `fields`, one for each.
-    fn record(fields: &[Field], values: Vec<Self>) -> Self;
+    /// A record of which no field is set: options are none.
+    fn absent(fields: &[Field]) -> Self::Fields;
+    fn set(record: &mut Self::Fields, place: usize, value: Self);
+    fn record(record: Self::Fields) -> Self;
     fn variant(case: &str, payload: Option<Self>) -> Self;
     fn option(some: Option<Self>) -> Self;
     fn result(arm: Result<Option<Self>, Option<Self>>) -> Self;
     /// `names` are distinct and in bytewise order.
     fn flags(names: &[&str]) -> Self;
+    fn link(cid: Cid) -> Self;
+    /// `ipld` is one that `arena::check` accepts.
+    fn node(ipld: Ipld) -> Self;
 }
 
 /// What the rules look at when they write IPLD.
@@ -105,24 +120,34 @@ pub(crate) enum Seen<'a, T> {
     Option(Option<&'a T>),
     Result(Result<Option<&'a T>, Option<&'a T>>),
     Flags(Vec<&'a str>),
+    Link(&'a Cid),
+    Node(&'a Ipld),
     /// Something that no supported type has: a handle, a stream, ..
     #[cfg_attr(not(feature = "wasmtime"), expect(dead_code, reason = "only foreign values have such parts"))]
     Foreign,
 }
 
 impl Build for () {
+    type Fields = ();
+
     fn scalar(_: Scalar<'_>) -> Self {}
     fn bytes(_: &[u8]) -> Self {}
     fn list(_: Vec<Self>) -> Self {}
     fn tuple(_: Vec<Self>) -> Self {}
-    fn record(_: &[Field], _: Vec<Self>) -> Self {}
+    fn absent(_: &[Field]) -> Self::Fields {}
+    fn set((): &mut (), _: usize, (): Self) {}
+    fn record((): ()) -> Self {}
     fn variant(_: &str, _: Option<Self>) -> Self {}
     fn option(_: Option<Self>) -> Self {}
     fn result(_: Result<Option<Self>, Option<Self>>) -> Self {}
     fn flags(_: &[&str]) -> Self {}
+    fn link(_: Cid) -> Self {}
+    fn node(_: Ipld) -> Self {}
 }
 
 impl Build for Value {
+    type Fields = Vec<(String, Self)>;
+
     fn scalar(scalar: Scalar<'_>) -> Self {
         match scalar {
             Scalar::Bool(it) => Self::Bool(it),
@@ -154,8 +179,18 @@ impl Build for Value {
         Self::Tuple(items)
     }
 
-    fn record(fields: &[Field], values: Vec<Self>) -> Self {
-        Self::Record(fields.iter().map(|field| field.name.clone()).zip(values).collect())
+    fn absent(fields: &[Field]) -> Self::Fields {
+        fields.iter().map(|field| (field.name.clone(), Self::Option(None))).collect()
+    }
+
+    fn set(record: &mut Self::Fields, place: usize, value: Self) {
+        if let Some((_, field)) = record.get_mut(place) {
+            *field = value;
+        }
+    }
+
+    fn record(record: Self::Fields) -> Self {
+        Self::Record(record)
     }
 
     fn variant(case: &str, payload: Option<Self>) -> Self {
@@ -172,6 +207,14 @@ impl Build for Value {
 
     fn flags(names: &[&str]) -> Self {
         Self::Flags(names.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    fn link(cid: Cid) -> Self {
+        Self::Link(cid)
+    }
+
+    fn node(ipld: Ipld) -> Self {
+        Self::Node(ipld)
     }
 }
 
@@ -201,6 +244,8 @@ impl View for Value {
             Self::Result(Ok(ok)) => return Seen::Result(Ok(ok.as_deref())),
             Self::Result(Err(err)) => return Seen::Result(Err(err.as_deref())),
             Self::Flags(names) => return Seen::Flags(names.iter().map(String::as_str).collect()),
+            Self::Link(cid) => return Seen::Link(cid),
+            Self::Node(ipld) => return Seen::Node(ipld),
         })
     }
 }

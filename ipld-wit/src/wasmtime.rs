@@ -3,18 +3,17 @@
 //! The rules are those of [`to_value`](crate::to_value) and [`to_ipld`](crate::to_ipld): they read IPLD straight into
 //! wasmtime's own values, and write IPLD straight from them.
 
-use std::sync::Arc;
-
 use ::wasmtime::component::Val;
 use ::wasmtime::component::types::{self, ComponentFunc};
 use ipld_core::ipld::Ipld;
 
 use crate::error::At as _;
 use crate::read::read;
+use crate::source::Tree;
 use crate::text::shorten;
 use crate::value::{Build, Scalar, Seen, View};
-use crate::write::{CborLength, write};
-use crate::{ArgumentError, Case, ConvertError, Field, Signature, Type};
+use crate::write::{Grow, write};
+use crate::{ArgumentError, Case, Cid, ConvertError, Field, Members, Signature, Type, arena};
 
 /// How deep a type may be nested.
 const MAX_DEPTH: usize = 64;
@@ -166,7 +165,7 @@ impl Signature {
 ///
 /// As [`to_value`](crate::to_value).
 pub fn to_val(ipld: &Ipld, ty: &Type) -> Result<Val, ConvertError> {
-    read(ipld, ty).map_err(|failure| *failure)
+    read(&mut Tree, ipld, ty).map_err(|failure| *failure)
 }
 
 /// Writes what a function gave as IPLD; a function without a result gives null.
@@ -176,22 +175,8 @@ pub fn to_val(ipld: &Ipld, ty: &Type) -> Result<Val, ConvertError> {
 /// As [`to_ipld`](crate::to_ipld), with paths that start at `result`.
 pub fn result_to_ipld(result: Option<&Val>, signature: &Signature) -> Result<Ipld, ConvertError> {
     match (result, &signature.result) {
-        (Some(value), Some(ty)) => write(value, ty).rooted("result").map_err(|failure| *failure),
+        (Some(value), Some(ty)) => write(value, ty, &mut Grow).rooted("result").map_err(|failure| *failure),
         _ => Ok(Ipld::Null),
-    }
-}
-
-/// How many bytes the canonical DAG-CBOR of [`result_to_ipld`]'s output has, found without making it.
-///
-/// # Errors
-///
-/// As [`result_to_ipld`].
-pub fn result_encoded_len(result: Option<&Val>, signature: &Signature) -> Result<u64, ConvertError> {
-    match (result, &signature.result) {
-        (Some(value), Some(ty)) => {
-            write::<_, CborLength>(value, ty).rooted("result").map(|len| len.0).map_err(|failure| *failure)
-        }
-        _ => Ok(1),
     }
 }
 
@@ -273,7 +258,7 @@ fn inspect(ty: &types::Type, parts: &mut Parts<'_>, depth: usize) -> Result<Type
             let field = |field: types::Field<'_>| -> Result<_, Reason> {
                 Ok(Field { name: parts.named(field.name)?, ty: inspect(&field.ty, parts, depth)? })
             };
-            Type::Record(record.fields().map(field).collect::<Result<_, _>>()?)
+            Type::Record(record.fields().map(field).collect::<Result<_, _>>()?).recognise()
         }
         types::Type::Variant(variant) => {
             let case = |case: types::Case<'_>| -> Result<_, Reason> {
@@ -300,11 +285,13 @@ fn inspect(ty: &types::Type, parts: &mut Parts<'_>, depth: usize) -> Result<Type
     })
 }
 
-fn names_within<'a>(parts: &mut Parts<'_>, names: impl Iterator<Item = &'a str>) -> Result<Arc<[String]>, Reason> {
+fn names_within<'a>(parts: &mut Parts<'_>, names: impl Iterator<Item = &'a str>) -> Result<Members<String>, Reason> {
     names.map(|name| parts.named(name)).collect()
 }
 
 impl Build for Val {
+    type Fields = Vec<(String, Self)>;
+
     fn scalar(scalar: Scalar<'_>) -> Self {
         match scalar {
             Scalar::Bool(it) => Self::Bool(it),
@@ -336,8 +323,18 @@ impl Build for Val {
         Self::Tuple(items)
     }
 
-    fn record(fields: &[Field], values: Vec<Self>) -> Self {
-        Self::Record(fields.iter().map(|field| field.name.clone()).zip(values).collect())
+    fn absent(fields: &[Field]) -> Self::Fields {
+        fields.iter().map(|field| (field.name.clone(), Self::Option(None))).collect()
+    }
+
+    fn set(record: &mut Self::Fields, place: usize, value: Self) {
+        if let Some((_, field)) = record.get_mut(place) {
+            *field = value;
+        }
+    }
+
+    fn record(record: Self::Fields) -> Self {
+        Self::Record(record)
     }
 
     fn variant(case: &str, payload: Option<Self>) -> Self {
@@ -354,6 +351,14 @@ impl Build for Val {
 
     fn flags(names: &[&str]) -> Self {
         Self::Flags(names.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    fn link(cid: Cid) -> Self {
+        Self::Record(vec![(arena::LINK.to_owned(), Self::bytes(&cid.to_bytes()))])
+    }
+
+    fn node(ipld: Ipld) -> Self {
+        Self::Record(vec![(arena::NODE.to_owned(), arena::items(&ipld))])
     }
 }
 

@@ -1,11 +1,15 @@
 //! WIT to IPLD: every rule of the ABI in this direction, once, for every representation and every form of output.
 
+use std::borrow::Cow;
+
+use ipld_core::cid::Cid;
 use ipld_core::ipld::Ipld;
 
 use crate::error::{At as _, Failure, Mismatch, Segment, failure};
-use crate::text::{nearest, shorten};
+use crate::text::{nearest_few, shorten};
 use crate::value::{Scalar, Seen, View};
-use crate::{Case, ConvertError, Field, Type, Value};
+use crate::{Case, ConvertError, Field, Members, Type, Value};
+use crate::{arena, cbor};
 
 /// Writes `value`, which is of type `ty`, as IPLD.
 ///
@@ -16,7 +20,7 @@ use crate::{Case, ConvertError, Field, Type, Value};
 ///
 /// A float that is not finite, or a value that is not of this type: what, where, and what was expected.
 pub fn to_ipld(value: &Value, ty: &Type) -> Result<Ipld, ConvertError> {
-    write(value, ty).map_err(|failure| *failure)
+    write(value, ty, &mut Grow).map_err(|failure| *failure)
 }
 
 /// How many bytes the canonical DAG-CBOR of [`to_ipld`]'s output has, found without making it.
@@ -25,177 +29,174 @@ pub fn to_ipld(value: &Value, ty: &Type) -> Result<Ipld, ConvertError> {
 ///
 /// As [`to_ipld`].
 pub fn encoded_len(value: &Value, ty: &Type) -> Result<u64, ConvertError> {
-    write::<_, CborLength>(value, ty).map(|length| length.0).map_err(|failure| *failure)
+    cbor::encoded_len(value, ty).map_err(|failure| *failure)
 }
 
-/// What the rules make when they look at a value: a tree, or only a measure of it.
-pub(crate) trait Form: Sized {
-    fn null() -> Self;
-    fn bool(it: bool) -> Self;
-    fn integer(it: i128) -> Self;
-    fn float(it: f64) -> Self;
-    fn string(it: &str) -> Self;
-    fn bytes(it: Vec<u8>) -> Self;
-    fn list<E>(items: impl ExactSizeIterator<Item = Result<Self, E>>) -> Result<Self, E>;
-    fn map<'a, E>(entries: impl ExactSizeIterator<Item = Result<(&'a str, Self), E>>) -> Result<Self, E>;
+/// What the rules make when they look at a value: a tree, bytes, or only a measure of them.
+pub(crate) trait Form {
+    /// What stands for a value that was written.
+    type Out;
+
+    fn null(&mut self) -> Self::Out;
+    fn bool(&mut self, it: bool) -> Self::Out;
+    fn integer(&mut self, it: i128) -> Self::Out;
+    fn float(&mut self, it: f64) -> Self::Out;
+    fn string(&mut self, it: &str) -> Self::Out;
+    fn bytes(&mut self, it: Cow<'_, [u8]>) -> Self::Out;
+    fn link(&mut self, cid: &Cid) -> Self::Out;
+    /// A whole value, which was checked.
+    fn ipld(&mut self, it: Cow<'_, Ipld>) -> Self::Out;
+    fn list<E>(
+        &mut self,
+        len: usize,
+        item: impl FnMut(&mut Self, usize) -> Result<Self::Out, E>,
+    ) -> Result<Self::Out, E>;
+    /// A map with a key for each of the `fields`, whose values may be asked for in any order.
+    fn record<E>(
+        &mut self,
+        fields: &Members<Field>,
+        value: impl FnMut(&mut Self, usize) -> Result<Self::Out, E>,
+    ) -> Result<Self::Out, E>;
+    fn entry<E>(&mut self, key: &str, value: impl FnOnce(&mut Self) -> Result<Self::Out, E>) -> Result<Self::Out, E>;
 }
 
-impl Form for Ipld {
-    fn null() -> Self {
-        Self::Null
+/// Makes a tree.
+pub(crate) struct Grow;
+
+impl Form for Grow {
+    type Out = Ipld;
+
+    fn null(&mut self) -> Ipld {
+        Ipld::Null
     }
 
-    fn bool(it: bool) -> Self {
-        Self::Bool(it)
+    fn bool(&mut self, it: bool) -> Ipld {
+        Ipld::Bool(it)
     }
 
-    fn integer(it: i128) -> Self {
-        Self::Integer(it)
+    fn integer(&mut self, it: i128) -> Ipld {
+        Ipld::Integer(it)
     }
 
-    fn float(it: f64) -> Self {
-        Self::Float(it)
+    fn float(&mut self, it: f64) -> Ipld {
+        Ipld::Float(it)
     }
 
-    fn string(it: &str) -> Self {
-        Self::String(it.to_owned())
+    fn string(&mut self, it: &str) -> Ipld {
+        Ipld::String(it.to_owned())
     }
 
-    fn bytes(it: Vec<u8>) -> Self {
-        Self::Bytes(it)
+    fn bytes(&mut self, it: Cow<'_, [u8]>) -> Ipld {
+        Ipld::Bytes(it.into_owned())
     }
 
-    fn list<E>(items: impl ExactSizeIterator<Item = Result<Self, E>>) -> Result<Self, E> {
-        items.collect::<Result<_, _>>().map(Self::List)
+    fn link(&mut self, cid: &Cid) -> Ipld {
+        Ipld::Link(*cid)
     }
 
-    fn map<'a, E>(entries: impl ExactSizeIterator<Item = Result<(&'a str, Self), E>>) -> Result<Self, E> {
-        entries.map(|entry| entry.map(|(key, value)| (key.to_owned(), value))).collect::<Result<_, _>>().map(Self::Map)
-    }
-}
-
-/// The length of a value in canonical DAG-CBOR.
-pub(crate) struct CborLength(pub(crate) u64);
-
-impl CborLength {
-    /// The length of an item's head, which holds its argument in as few bytes as it can.
-    fn head(argument: u128) -> u64 {
-        match argument {
-            0..24 => 1,
-            24..0x100 => 2,
-            0x100..0x1_0000 => 3,
-            0x1_0000..0x1_0000_0000 => 5,
-            _ => 9,
-        }
+    fn ipld(&mut self, it: Cow<'_, Ipld>) -> Ipld {
+        it.into_owned()
     }
 
-    fn with_content(len: usize) -> u64 {
-        Self::head(len as u128).saturating_add(len as u64)
-    }
-}
-
-impl Form for CborLength {
-    fn null() -> Self {
-        Self(1)
+    fn list<E>(&mut self, len: usize, mut item: impl FnMut(&mut Self, usize) -> Result<Ipld, E>) -> Result<Ipld, E> {
+        (0..len).map(|index| item(self, index)).collect::<Result<_, _>>().map(Ipld::List)
     }
 
-    fn bool(_: bool) -> Self {
-        Self(1)
+    fn record<E>(
+        &mut self,
+        fields: &Members<Field>,
+        mut value: impl FnMut(&mut Self, usize) -> Result<Ipld, E>,
+    ) -> Result<Ipld, E> {
+        let entries = fields.iter().enumerate().map(|(place, field)| Ok((field.name.clone(), value(self, place)?)));
+        entries.collect::<Result<_, _>>().map(Ipld::Map)
     }
 
-    fn integer(it: i128) -> Self {
-        // A negative number n is written as -1 - n.
-        Self(Self::head(if it < 0 { it.unsigned_abs() - 1 } else { it.unsigned_abs() }))
-    }
-
-    fn float(_: f64) -> Self {
-        Self(9)
-    }
-
-    fn string(it: &str) -> Self {
-        Self(Self::with_content(it.len()))
-    }
-
-    fn bytes(it: Vec<u8>) -> Self {
-        Self(Self::with_content(it.len()))
-    }
-
-    fn list<E>(mut items: impl ExactSizeIterator<Item = Result<Self, E>>) -> Result<Self, E> {
-        let head = Self::head(items.len() as u128);
-        items.try_fold(head, |sum, item| Ok(sum.saturating_add(item?.0))).map(Self)
-    }
-
-    fn map<'a, E>(mut entries: impl ExactSizeIterator<Item = Result<(&'a str, Self), E>>) -> Result<Self, E> {
-        let head = Self::head(entries.len() as u128);
-        entries
-            .try_fold(head, |sum, entry| {
-                let (key, value) = entry?;
-                Ok(sum.saturating_add(Self::with_content(key.len())).saturating_add(value.0))
-            })
-            .map(Self)
+    fn entry<E>(&mut self, key: &str, value: impl FnOnce(&mut Self) -> Result<Ipld, E>) -> Result<Ipld, E> {
+        Ok(Ipld::Map([(key.to_owned(), value(self)?)].into()))
     }
 }
 
-pub(crate) fn write<V: View, F: Form>(value: &V, ty: &Type) -> Result<F, Failure> {
+pub(crate) fn write<V: View, F: Form>(value: &V, ty: &Type, form: &mut F) -> Result<F::Out, Failure> {
     match (ty, value.view()) {
-        (_, Seen::Scalar(scalar)) => self::scalar(scalar, ty),
-        (Type::List(element), Seen::Bytes(bytes)) if **element == Type::U8 => Ok(F::bytes(bytes.to_vec())),
+        (_, Seen::Scalar(scalar)) => self::scalar(scalar, ty, form),
+        (Type::List(element), Seen::Bytes(bytes)) if **element == Type::U8 => Ok(form.bytes(bytes.into())),
         (Type::List(element), Seen::List(items)) if **element == Type::U8 => {
             let bytes = items.iter().enumerate().map(|(index, item)| match item.view() {
                 Seen::Scalar(Scalar::U8(byte)) => Ok(byte),
                 other => Err(kind(&other, &Type::U8)).at(|| Segment::Index(index)),
             });
-            Ok(F::bytes(bytes.collect::<Result<_, _>>()?))
+            let bytes: Vec<u8> = bytes.collect::<Result<_, _>>()?;
+            Ok(form.bytes(bytes.into()))
         }
-        (Type::List(element), Seen::List(items)) => {
-            F::list(items.iter().enumerate().map(|(index, item)| write(item, element).at(|| Segment::Index(index))))
-        }
+        (Type::List(element), Seen::List(items)) => form.list(items.len(), |form, index| match items.get(index) {
+            Some(item) => write(item, element, form).at(|| Segment::Index(index)),
+            None => Err(length(ty, items.len())),
+        }),
         (Type::Tuple(types), Seen::Tuple(items)) if types.len() == items.len() => {
-            let items = items.iter().zip(types.iter()).enumerate();
-            F::list(items.map(|(index, (item, ty))| write(item, ty).at(|| Segment::Index(index))))
+            form.list(items.len(), |form, index| match (items.get(index), types.get(index)) {
+                (Some(item), Some(ty)) => write(item, ty, form).at(|| Segment::Index(index)),
+                _ => Err(length(ty, items.len())),
+            })
         }
-        (Type::Tuple(_), Seen::Tuple(items)) => {
-            Err(failure(ty, Mismatch::Length { expected: "one for each type", found: items.len() }))
-        }
-        (Type::Record(fields), Seen::Record(values)) => record(values, ty, fields),
-        (Type::Variant(cases), Seen::Variant(name, payload)) => variant(name, payload, ty, cases),
+        (Type::Tuple(_), Seen::Tuple(items)) => Err(length(ty, items.len())),
+        (Type::Record(fields), Seen::Record(values)) => record(values, ty, fields, form),
+        (Type::Variant(cases), Seen::Variant(name, payload)) => variant(name, payload, ty, cases, form),
         (Type::Option(some), Seen::Option(value)) if some.may_be_null() => {
-            F::list(value.into_iter().map(|value| write(value, some).at(|| Segment::Index(0))))
+            form.list(value.iter().len(), |form, index| match value {
+                Some(value) => write(value, some, form).at(|| Segment::Index(index)),
+                None => Err(length(ty, 0)),
+            })
         }
-        (Type::Option(some), Seen::Option(value)) => value.map_or_else(|| Ok(F::null()), |value| write(value, some)),
-        (Type::Result { ok, .. }, Seen::Result(Ok(payload))) => arm("ok", payload, ty, ok.as_deref()),
-        (Type::Result { err, .. }, Seen::Result(Err(payload))) => arm("error", payload, ty, err.as_deref()),
-        (Type::Flags(declared), Seen::Flags(names)) => flags(names, ty, declared),
+        (Type::Option(_), Seen::Option(None)) => Ok(form.null()),
+        (Type::Option(some), Seen::Option(Some(value))) => write(value, some, form),
+        (Type::Result { ok, .. }, Seen::Result(Ok(payload))) => arm("ok", payload, ty, ok.as_deref(), form),
+        (Type::Result { err, .. }, Seen::Result(Err(payload))) => arm("error", payload, ty, err.as_deref(), form),
+        (Type::Flags(declared), Seen::Flags(names)) => flags(names, ty, declared, form),
+        (Type::Link, seen @ (Seen::Link(_) | Seen::Record(_))) => arena::link_of(&seen).map(|cid| form.link(&cid)),
+        (Type::Node, Seen::Node(ipld)) => {
+            arena::check(ipld)?;
+            Ok(form.ipld(Cow::Borrowed(ipld)))
+        }
+        (Type::Node, Seen::Record([(_, items)])) => arena::value(items).map(|ipld| form.ipld(Cow::Owned(ipld))),
         (_, other) => Err(kind(&other, ty)),
     }
 }
 
-fn scalar<F: Form>(scalar: Scalar<'_>, ty: &Type) -> Result<F, Failure> {
+fn length(ty: &Type, found: usize) -> Failure {
+    failure(ty, Mismatch::Length { expected: "one for each type", found })
+}
+
+fn scalar<F: Form>(scalar: Scalar<'_>, ty: &Type, form: &mut F) -> Result<F::Out, Failure> {
     match (ty, scalar) {
-        (Type::Bool, Scalar::Bool(it)) => Ok(F::bool(it)),
-        (Type::S8, Scalar::S8(it)) => Ok(F::integer(it.into())),
-        (Type::U8, Scalar::U8(it)) => Ok(F::integer(it.into())),
-        (Type::S16, Scalar::S16(it)) => Ok(F::integer(it.into())),
-        (Type::U16, Scalar::U16(it)) => Ok(F::integer(it.into())),
-        (Type::S32, Scalar::S32(it)) => Ok(F::integer(it.into())),
-        (Type::U32, Scalar::U32(it)) => Ok(F::integer(it.into())),
-        (Type::S64, Scalar::S64(it)) => Ok(F::integer(it.into())),
-        (Type::U64, Scalar::U64(it)) => Ok(F::integer(it.into())),
-        (Type::F32, Scalar::F32(it)) => float(it.into(), ty),
-        (Type::F64, Scalar::F64(it)) => float(it, ty),
-        (Type::Char, Scalar::Char(it)) => Ok(F::string(it.encode_utf8(&mut [0; 4]))),
-        (Type::String, Scalar::String(it)) => Ok(F::string(it)),
-        (Type::Enum(names), Scalar::Enum(it)) if names.iter().any(|name| name == it) => Ok(F::string(it)),
-        (Type::Enum(names), Scalar::Enum(it)) => Err(unknown(ty, it, names.iter().map(String::as_str))),
+        (Type::Bool, Scalar::Bool(it)) => Ok(form.bool(it)),
+        (Type::S8, Scalar::S8(it)) => Ok(form.integer(it.into())),
+        (Type::U8, Scalar::U8(it)) => Ok(form.integer(it.into())),
+        (Type::S16, Scalar::S16(it)) => Ok(form.integer(it.into())),
+        (Type::U16, Scalar::U16(it)) => Ok(form.integer(it.into())),
+        (Type::S32, Scalar::S32(it)) => Ok(form.integer(it.into())),
+        (Type::U32, Scalar::U32(it)) => Ok(form.integer(it.into())),
+        (Type::S64, Scalar::S64(it)) => Ok(form.integer(it.into())),
+        (Type::U64, Scalar::U64(it)) => Ok(form.integer(it.into())),
+        (Type::F32, Scalar::F32(it)) => float(it.into(), ty, form),
+        (Type::F64, Scalar::F64(it)) => float(it, ty, form),
+        (Type::Char, Scalar::Char(it)) => Ok(form.string(it.encode_utf8(&mut [0; 4]))),
+        (Type::String, Scalar::String(it)) => Ok(form.string(it)),
+        (Type::Enum(names), Scalar::Enum(it)) if names.position(it).is_some() => Ok(form.string(it)),
+        (Type::Enum(names), Scalar::Enum(it)) => Err(unknown(ty, it, names.names())),
         _ => Err(failure(ty, Mismatch::Kind { found: format!("{scalar:?}") })),
     }
 }
 
-fn float<F: Form>(it: f64, ty: &Type) -> Result<F, Failure> {
-    if it.is_finite() { Ok(F::float(it)) } else { Err(failure(ty, Mismatch::NotFinite { found: it.to_string() })) }
+fn float<F: Form>(it: f64, ty: &Type, form: &mut F) -> Result<F::Out, Failure> {
+    if it.is_finite() { Ok(form.float(it)) } else { Err(failure(ty, Mismatch::NotFinite { found: it.to_string() })) }
 }
 
-fn record<V: View, F: Form>(values: &[(String, V)], ty: &Type, fields: &[Field]) -> Result<F, Failure> {
+fn record<V: View, F: Form>(
+    values: &[(String, V)],
+    ty: &Type,
+    fields: &Members<Field>,
+    form: &mut F,
+) -> Result<F::Out, Failure> {
     // Both are in declared order.
     let mut given = values.iter().map(|(name, _)| name);
     if let Some(lacking) = fields.iter().find(|field| given.next() != Some(&field.name)) {
@@ -204,50 +205,69 @@ fn record<V: View, F: Form>(values: &[(String, V)], ty: &Type, fields: &[Field])
     if let Some(extra) = given.next() {
         return Err(failure(ty, Mismatch::UnknownField { name: extra.clone(), nearest: None }));
     }
-    F::map(values.iter().zip(fields).map(|((name, value), field)| {
-        write(value, &field.ty).at(|| Segment::Key(name.clone())).map(|value| (name.as_str(), value))
-    }))
+    form.record(fields, |form, place| match (values.get(place), fields.get(place)) {
+        (Some((name, value)), Some(field)) => write(value, &field.ty, form).at(|| Segment::Key(name.clone())),
+        _ => Err(length(ty, values.len())),
+    })
 }
 
-fn variant<V: View, F: Form>(name: &str, payload: Option<&V>, ty: &Type, cases: &[Case]) -> Result<F, Failure> {
-    let case = cases.iter().find(|case| case.name == name);
-    let case = case.ok_or_else(|| unknown(ty, name, cases.iter().map(|case| case.name.as_str())))?;
+fn variant<V: View, F: Form>(
+    name: &str,
+    payload: Option<&V>,
+    ty: &Type,
+    cases: &Members<Case>,
+    form: &mut F,
+) -> Result<F::Out, Failure> {
+    let Some(case) = cases.position(name).and_then(|place| cases.get(place)) else {
+        return Err(unknown(ty, name, cases.names()));
+    };
     match (&case.ty, payload) {
-        (None, None) => Ok(F::string(name)),
-        (Some(ty), Some(payload)) => entry(name, || write(payload, ty)),
+        (None, None) => Ok(form.string(name)),
+        (Some(ty), Some(payload)) => entry(name, form, |form| write(payload, ty, form)),
         (Some(_), None) => Err(failure(ty, Mismatch::MissingPayload { name: name.to_owned() })),
         (None, Some(_)) => Err(failure(ty, Mismatch::UnexpectedPayload { name: name.to_owned() })),
     }
 }
 
-fn arm<V: View, F: Form>(name: &str, payload: Option<&V>, ty: &Type, arm: Option<&Type>) -> Result<F, Failure> {
+fn arm<V: View, F: Form>(
+    name: &str,
+    payload: Option<&V>,
+    ty: &Type,
+    arm: Option<&Type>,
+    form: &mut F,
+) -> Result<F::Out, Failure> {
     match (arm, payload) {
-        (None, None) => entry(name, || Ok(F::null())),
-        (Some(ty), Some(payload)) => entry(name, || write(payload, ty)),
+        (None, None) => entry(name, form, |form| Ok(form.null())),
+        (Some(ty), Some(payload)) => entry(name, form, |form| write(payload, ty, form)),
         (Some(_), None) => Err(failure(ty, Mismatch::MissingPayload { name: name.to_owned() })),
         (None, Some(_)) => Err(failure(ty, Mismatch::UnexpectedPayload { name: name.to_owned() })),
     }
 }
 
-fn entry<F: Form>(name: &str, value: impl Fn() -> Result<F, Failure>) -> Result<F, Failure> {
-    F::map(std::iter::once(name).map(|name| value().at(|| Segment::Key(name.to_owned())).map(|value| (name, value))))
+fn entry<F: Form>(
+    name: &str,
+    form: &mut F,
+    value: impl FnOnce(&mut F) -> Result<F::Out, Failure>,
+) -> Result<F::Out, Failure> {
+    form.entry(name, |form| value(form).at(|| Segment::Key(name.to_owned())))
 }
 
-fn flags<F: Form>(mut names: Vec<&str>, ty: &Type, declared: &[String]) -> Result<F, Failure> {
+fn flags<F: Form>(
+    mut names: Vec<&str>,
+    ty: &Type,
+    declared: &Members<String>,
+    form: &mut F,
+) -> Result<F::Out, Failure> {
     names.sort_unstable();
     names.dedup();
-    F::list(names.iter().map(|name| {
-        if declared.iter().any(|it| it == name) {
-            Ok(F::string(name))
-        } else {
-            Err(unknown(ty, name, declared.iter().map(String::as_str)))
-        }
-    }))
+    form.list(names.len(), |form, index| match names.get(index) {
+        Some(name) if declared.position(name).is_some() => Ok(form.string(name)),
+        name => Err(unknown(ty, name.copied().unwrap_or_default(), declared.names())),
+    })
 }
 
 fn unknown<'a>(ty: &Type, name: &str, declared: impl IntoIterator<Item = &'a str>) -> Failure {
-    let nearest = nearest(name, declared);
-    failure(ty, Mismatch::UnknownName { name: shorten(name, 60), nearest })
+    failure(ty, Mismatch::UnknownName { name: shorten(name, 60), nearest: nearest_few(name, declared) })
 }
 
 fn kind<V>(found: &Seen<'_, V>, ty: &Type) -> Failure {
@@ -263,6 +283,8 @@ fn kind<V>(found: &Seen<'_, V>, ty: &Type) -> Failure {
         Seen::Option(_) => "an option",
         Seen::Result(_) => "a result",
         Seen::Flags(_) => "flags",
+        Seen::Link(_) => "a link",
+        Seen::Node(_) => "a whole IPLD value",
         Seen::Foreign => "a handle, which IPLD cannot carry",
     };
     failure(ty, Mismatch::Kind { found: found.to_owned() })

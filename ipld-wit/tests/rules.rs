@@ -193,7 +193,7 @@ fn variants_are_single_key_maps_or_names() {
     assert_eq!(refused(&map([("dot", Ipld::Null)]), &ty), Mismatch::UnexpectedPayload { name: "dot".into() });
     assert_eq!(refused(&text("circle"), &ty), Mismatch::MissingPayload { name: "circle".into() });
     let error = refused(&map([("cirle", Ipld::Float(1.0))]), &ty);
-    assert_eq!(error, Mismatch::UnknownName { name: "cirle".into(), nearest: Some("circle".into()) });
+    assert_eq!(error, Mismatch::UnknownName { name: "cirle".into(), nearest: vec!["circle".into()] });
     refused(&map([]), &ty);
     refused(&map([("circle", Ipld::Float(1.0)), ("maybe", Ipld::Null)]), &ty);
     refused(&Ipld::Null, &ty);
@@ -204,8 +204,8 @@ fn enums_are_names() {
     let ty = Type::enumeration(["hearts", "spades"]);
     same(&text("spades"), &ty, &Value::Enum("spades".into()));
     let error = refused(&text("heart"), &ty);
-    assert_eq!(error, Mismatch::UnknownName { name: "heart".into(), nearest: Some("hearts".into()) });
-    assert_eq!(refused(&text("Q"), &ty), Mismatch::UnknownName { name: "Q".into(), nearest: None });
+    assert_eq!(error, Mismatch::UnknownName { name: "heart".into(), nearest: vec!["hearts".into()] });
+    assert_eq!(refused(&text("Q"), &ty), Mismatch::UnknownName { name: "Q".into(), nearest: vec![] });
     refused(&Ipld::Integer(0), &ty);
     assert!(to_ipld(&Value::Enum("clubs".into()), &ty).is_err());
 }
@@ -282,7 +282,7 @@ fn flags_are_names_in_bytewise_order() {
     assert_eq!(error, Mismatch::FlagOrder { name: "read".into() });
     assert!(matches!(refused(&list([text("read"), text("read")]), &ty), Mismatch::FlagOrder { .. }));
     let error = refused(&list([text("reed")]), &ty);
-    assert_eq!(error, Mismatch::UnknownName { name: "reed".into(), nearest: Some("read".into()) });
+    assert_eq!(error, Mismatch::UnknownName { name: "reed".into(), nearest: vec!["read".into()] });
     refused(&text("read"), &ty);
 }
 

@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use ipld_wit::text::nearest;
-use ipld_wit::{Budget, ConvertError, Exhausted, Signature, Unsupported, result_encoded_len, result_to_ipld};
+use ipld_wit::{Arguments, Budget, ConvertError, Exhausted, Signature, Unsupported};
 use ucan_core::Ipld;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker, Val};
+use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Engine, Store, Trap};
 
 use super::componentize;
@@ -95,7 +95,7 @@ impl Component for WasmtimeComponent {
         // Given back in the opposite order: the store has left its slots before they are free again.
         let _pass = self.engines.gate.enter(self.slots);
         let _watch = self.engines.ticker.watch();
-        let arguments = function.signature.vals(params)?;
+        let arguments = function.signature.arguments(params)?;
         let mut run = Run::new(self.instance.engine(), &function.signature, limits)?;
         run.call(&self.instance, function, &arguments)
     }
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
     fn new(engine: &Engine, signature: &Signature, limits: &'a Limits) -> Result<Self, CallError> {
         let mut store = Store::new(engine, MemoryLimiter::new(limits.memory));
         store.limiter(|limiter| limiter);
-        store.set_hostcall_fuel(lift::allowance(signature.result.as_ref(), limits.output));
+        store.set_hostcall_fuel(lift::allowance(signature, limits.output));
         store.set_epoch_deadline(Ticker::epochs(limits.time));
         let mut run = Self { store, limits };
         run.refuel()?;
@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
         &mut self,
         component: &InstancePre<MemoryLimiter>,
         function: &Function,
-        arguments: &[Val],
+        arguments: &Arguments<'_>,
     ) -> Result<Completion, CallError> {
         let instance = component.instantiate(&mut self.store).map_err(|error| self.failure(&error, host_failure))?;
         let instantiation_fuel = self.fuel_used()?;
@@ -153,18 +153,16 @@ impl<'a> Run<'a> {
 
         let fun = instance.get_func(&mut self.store, function.index);
         let fun = fun.ok_or_else(|| CallError::Host { message: "an export has vanished".to_owned() })?;
-        let mut results = [Val::Bool(false)];
-        let results = if function.signature.result.is_some() { &mut results[..] } else { &mut [] };
         // What is no trap by name is a breach of the guest's own types, found while its result is copied out.
-        fun.call(&mut self.store, arguments, results).map_err(|error| self.failure(&error, trap))?;
+        let given = arguments.call(&mut self.store, &fun, &function.signature);
+        let given = given.map_err(|error| self.failure(&error, trap))?;
         let fuel = self.fuel_used()?;
 
-        let result = results.first();
-        let amount = result_encoded_len(result, &function.signature).map_err(mismatch)?;
+        let amount = given.encoded_len(&function.signature).map_err(mismatch)?;
         if amount > self.limits.output {
             return Err(CallError::OutputLimit { limit: self.limits.output, amount: Some(amount) });
         }
-        let output = result_to_ipld(result, &function.signature).map_err(mismatch)?;
+        let output = given.into_ipld(&function.signature).map_err(mismatch)?;
         Ok(Completion { output, fuel, instantiation_fuel })
     }
 

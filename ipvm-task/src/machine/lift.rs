@@ -7,7 +7,7 @@
 //!
 //! The size of a type does not enter: what wasmtime counts for a tuple, a record or a name stands in the encoding, too.
 
-use ipld_wit::Type;
+use ipld_wit::{Signature, Type};
 use wasmtime::component::Val;
 
 /// The size of one value on the host, wherever it stands. wasmtime counts it for each item of a list or tuple, field of
@@ -21,9 +21,17 @@ const VALUE: u64 = size_of::<Val>() as u64;
 /// names have a letter or two and whose flags are nearly all unset.
 const FLAGS_DISCOUNT: u64 = 4;
 
-/// The most bytes that wasmtime may count for an output of this type that is encoded in `limit` bytes.
-pub(super) fn allowance(result: Option<&Type>, limit: u64) -> usize {
-    let bytes = result.map_or(0, factor).saturating_mul(limit).saturating_add(VALUE);
+/// How many values there are for an item of a whole IPLD node, which can have a single byte in an encoding: its index in
+/// what holds it, with the key and the pair around them if that is a map, the item itself, and what it carries.
+const NODE_VALUES: u64 = 6;
+
+/// What wasmtime counts for a byte of text or bytes that a typed function gives: UTF-16 has two for a letter.
+const TYPED: u64 = 2;
+
+/// The most bytes that wasmtime may count for an output of this function that is encoded in `limit` bytes.
+pub(super) fn allowance(signature: &Signature, limit: u64) -> usize {
+    let factor = if signature.is_typed() { TYPED } else { signature.result.as_ref().map_or(0, factor) };
+    let bytes = factor.saturating_mul(limit).saturating_add(VALUE);
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
@@ -33,12 +41,19 @@ pub(super) fn allowance(result: Option<&Type>, limit: u64) -> usize {
 /// options stand directly in each other, there are at most two values to a byte; and each value that is no such option
 /// has at most one value less than two for each of its bytes, from which follows the same for those that it is part of.
 fn factor(ty: &Type) -> u64 {
+    if has_nodes(ty) {
+        return NODE_VALUES * VALUE;
+    }
     let factor = if has_options(ty) { 2 * VALUE } else { VALUE };
     if has_listed_flags(ty, false) { factor / FLAGS_DISCOUNT } else { factor }
 }
 
 fn has_options(ty: &Type) -> bool {
     matches!(ty, Type::Option(_)) || parts(ty).any(has_options)
+}
+
+fn has_nodes(ty: &Type) -> bool {
+    matches!(ty, Type::Node) || parts(ty).any(has_nodes)
 }
 
 /// Whether there are flags, any number of times. Those that are there a fixed number of times are bounded by the type.
@@ -69,8 +84,15 @@ pub(super) fn is_allowance_exceeded(error: &wasmtime::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ipld_wit::{Value, encoded_len};
+    use ipld_wit::{Ipld, Value, encoded_len};
     use proptest::prelude::*;
+
+    /// A function of this result that is called with dynamic values.
+    fn taking(result: &Type) -> Signature {
+        let signature = Signature { params: vec![("a".into(), Type::S8)], result: Some(result.clone()) };
+        assert!(!signature.is_typed());
+        signature
+    }
 
     #[test]
     fn the_allowance_does_not_grow_with_the_type() {
@@ -78,15 +100,18 @@ mod tests {
         let long = Type::enumeration(["x".repeat(100_000)]);
         let wide = Type::tuple(vec![Type::U8; 9_999]);
         for ty in [Type::String, Type::bytes(), Type::list(long), Type::list(wide.clone())] {
-            assert_eq!(allowance(Some(&ty), limit) as u64, limit * VALUE + VALUE);
+            assert_eq!(allowance(&taking(&ty), limit) as u64, limit * VALUE + VALUE);
         }
         let mut deep = Type::U8;
         for _ in 0..60 {
             deep = Type::option(deep);
         }
-        assert_eq!(allowance(Some(&Type::list(deep)), limit) as u64, 2 * limit * VALUE + VALUE);
-        assert_eq!(allowance(None, limit) as u64, VALUE);
-        assert_eq!(allowance(Some(&wide), u64::MAX), usize::MAX);
+        assert_eq!(allowance(&taking(&Type::list(deep)), limit) as u64, 2 * limit * VALUE + VALUE);
+        assert_eq!(allowance(&Signature { params: vec![], result: None }, limit) as u64, VALUE);
+        assert_eq!(allowance(&taking(&wide), u64::MAX), usize::MAX);
+        let typed = Signature { params: vec![], result: Some(Type::bytes()) };
+        assert!(typed.is_typed());
+        assert_eq!(allowance(&typed, limit) as u64, 2 * limit + VALUE);
         let flags = Type::flags(["a", "b"]);
         assert_eq!(factor(&flags), VALUE);
         assert_eq!(factor(&Type::list(Type::tuple([flags]))), VALUE / FLAGS_DISCOUNT);
@@ -104,9 +129,38 @@ mod tests {
             Value::Variant(it, payload) => name(it) + payload.as_deref().map_or(0, slot),
             Value::Option(some) => some.as_deref().map_or(0, slot),
             Value::Result(Ok(payload) | Err(payload)) => payload.as_deref().map_or(0, slot),
+            Value::Node(ipld) => VALUE + name("ipld-node") + arena(ipld),
             Value::Flags(names) => names.iter().map(|it| name(it)).sum(),
             _ => 0,
         }
+    }
+
+    /// The same for the items of a whole node, each with its index.
+    fn arena(ipld: &Ipld) -> u64 {
+        let parts: u64 = match ipld {
+            Ipld::List(items) => items.iter().map(arena).sum(),
+            Ipld::Map(map) => map.iter().map(|(key, it)| 2 * VALUE + 2 * key.len() as u64 + arena(it)).sum(),
+            Ipld::String(it) => 2 * it.encode_utf16().count().max(it.len()) as u64,
+            Ipld::Bytes(it) => VALUE * it.len() as u64,
+            _ => 0,
+        };
+        let longest_name = "boolean".len() as u64 + 1;
+        VALUE + VALUE + longest_name + VALUE + parts
+    }
+
+    fn nodes() -> impl Strategy<Value = Ipld> {
+        let leaf = prop_oneof![
+            Just(Ipld::Null),
+            any::<u8>().prop_map(|it| Ipld::Integer(it.into())),
+            ".{0,4}".prop_map(Ipld::String),
+            any::<Vec<u8>>().prop_map(Ipld::Bytes)
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Ipld::List),
+                proptest::collection::btree_map("[a-z]{0,2}", inner, 0..4).prop_map(Ipld::Map),
+            ]
+        })
     }
 
     /// Types with a value of each.
@@ -114,6 +168,7 @@ mod tests {
         let leaf = prop_oneof![
             any::<u8>().prop_map(|it| (Type::U8, Value::U8(it))),
             ".{0,4}".prop_map(|it| (Type::String, Value::String(it))),
+            nodes().prop_map(|it| (Type::Node, Value::Node(it))),
             Just((Type::enumeration(["a"]), Value::Enum("a".to_owned()))),
         ];
         leaf.prop_recursive(12, 64, 4, |inner| {
@@ -146,7 +201,7 @@ mod tests {
         #[test]
         fn no_output_within_the_limit_is_stopped((ty, value) in typed()) {
             let limit = encoded_len(&value, &ty).unwrap();
-            prop_assert!(counted(&value) <= allowance(Some(&ty), limit) as u64);
+            prop_assert!(counted(&value) <= allowance(&taking(&ty), limit) as u64);
         }
     }
 }
