@@ -33,8 +33,12 @@ pub struct Patience {
     pub waiting: usize,
     /// How many of one invoker: 256.
     pub waiting_of_one: usize,
+    /// The same with an invocation that comes in several requests, as it does from all who await its task, counted in each: 512.
+    pub places_of_one: usize,
     /// For how many tasks of others one invocation may wait: 256.
     pub awaited: usize,
+    /// How many questions to others may be open at once, each of which can take a socket: 512.
+    pub questions: usize,
     /// How many bytes of requests to others are held at once while these are asked: 256 MiB.
     pub forwarded: usize,
     /// To how many others results are pushed for one request: 64.
@@ -50,7 +54,9 @@ impl Default for Patience {
             longest_pause: Duration::from_secs(10),
             waiting: 4096,
             waiting_of_one: 256,
+            places_of_one: 512,
             awaited: 256,
+            questions: 512,
             forwarded: 256 << 20,
             pushes: 64,
         }

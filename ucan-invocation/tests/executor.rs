@@ -323,6 +323,31 @@ fn effects_ask_for_more_and_computations_do_not() {
 }
 
 #[test]
+fn an_answer_is_no_larger_than_its_reader_takes() {
+    let world = world();
+    let large = Ipld::Bytes(vec![7; 6 << 20]);
+    let ask = |nonce: u8| {
+        let ask = world.ask("/compute/it", &[("large", large.clone())], &[]).nonce(vec![nonce; 12]);
+        ask.sign(&world.alice).unwrap()
+    };
+    let [one, two, three] = [1, 2, 3].map(ask);
+    let receipts: Vec<Receipt> = [&one, &two].map(|asked| world.send(asked, &[])).into();
+    // What is asked for fits into a container; all that comes of it does not.
+    let size = |receipt: &Receipt| receipt.bytes().len();
+    assert!(receipts.iter().map(size).sum::<usize>() > 12 << 20);
+    let container: Container = [&one, &two, &three].map(|asked| asked.envelope().bytes()).into_iter().collect();
+    let answer = pollster::block_on(world.executor.execute(&container)).unwrap();
+    let answer: Vec<Receipt> = answer.tokens().map(|token| Receipt::decode(token).unwrap()).collect();
+    let left_out: Vec<_> = answer.iter().filter(|receipt| receipt.is_attempt()).collect();
+    assert_eq!((answer.len(), left_out.len()), (3, 1));
+    assert_eq!(left_out[0].outcome().failure_name(), Some("AnswerTooLarge"));
+    assert!(answer.iter().map(size).sum::<usize>() < 16 << 20);
+    // By itself it is there.
+    let by_itself = [&one, &two, &three].into_iter().find(|asked| asked.task().id().unwrap() == *left_out[0].ran());
+    assert!(world.send(by_itself.unwrap(), &[]).outcome().is_ok());
+}
+
+#[test]
 fn issuers_at_or_above_a_delegation_may_revoke_it_and_nobody_else() {
     for (revoker, place, expected) in [
         (1, 0, "ok"),

@@ -263,6 +263,67 @@ fn proofs_and_hints_that_end_end_the_wait() {
 }
 
 #[test]
+fn what_one_invoker_believes_is_not_handed_to_another() {
+    paused(async {
+        // Mallory may ask for what the invoker may, and asks himself for what is awaited.
+        let world = silent();
+        let (alice, mallory) = (&world.network.alice, issuer(66));
+        let grant = Delegation::builder(mallory.did().clone(), Some(alice.did().clone()), "/".parse().unwrap());
+        let grant = grant.sign(alice).unwrap();
+        for command in ["/sum", "/log"] {
+            let ask = |by: &ucan_core::Issuer, to: u8, of: Vec<Ipld>, proofs: Vec<ucan_core::Cid>| {
+                let args = [("of".to_owned(), Ipld::List(of))].into();
+                let asked = Invocation::builder(alice.did().clone(), command.parse().unwrap(), args);
+                asked.audience(issuer(to).did().clone()).proofs(proofs).expiration(at(NOW + 5000)).sign(by).unwrap()
+            };
+            let by_mallory = |to, of| ask(&mallory, to, of, vec![*grant.cid()]);
+            let grants: Vec<_> = world.network.grants.iter().map(|grant| *grant.cid()).collect();
+            let honest = |to, of| ask(&world.network.invoker, to, of, grants.clone());
+            let his = by_mallory(66, vec![number(1)]);
+            let lie = told(&his, ok(999), 66, false);
+            let first = by_mallory(100, vec![promise(&his), number(10)]);
+            let done = world.after(&first, &[&his, &grant, &lie], &[]).await;
+            assert_eq!(done.outcome(), &ok(1009), "it is his own affair");
+            // The same tasks, by somebody who asks whom she trusts for the first.
+            let hint = honest(101, vec![number(1)]);
+            let waiting = honest(100, vec![promise(&hint), number(10)]);
+            assert_eq!((id(&hint), id(&waiting)), (id(&his), id(&first)));
+            let truth = told(&hint, ok(1), 101, false);
+            let done = world.after(&waiting, &[&hint], &[truth]).await;
+            match command {
+                // What alters the world is not done twice, and its receipt is not hers.
+                "/log" => assert_eq!(done.outcome().failure_name(), Some("Replayed")),
+                _ => assert_eq!(done.outcome(), &ok(11), "{command}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn what_awaited_others_is_believed_in_an_answer_only() {
+    paused(async {
+        // An executor can have said two things of one task, for two who ask others for what it awaits.
+        let world = silent();
+        let base = world.network.ask(102, "/sum", vec![number(5)]);
+        let hint = world.network.ask(101, "/sum", vec![promise(&base)]);
+        let waiting = world.network.ask(100, "/sum", vec![promise(&hint)]);
+        let for_another = told(&hint, ok(999), 101, false);
+        let late = world.after(&waiting, &[&hint, &base], std::slice::from_ref(&for_another)).await;
+        assert_eq!(late.outcome().failure_name(), Some("Unresolved"));
+        // Nor is it believed later because it was filed.
+        let filing = ucan_invocation::Filing {
+            tasks: vec![id(&hint)],
+            memo: None,
+            inputs: vec![],
+            durability: ucan_invocation::Durability::Buffered,
+        };
+        world.network.node(100).receipts.file(&for_another, &filing).await.unwrap();
+        let late = world.after(&waiting, &[&hint, &base], &[]).await;
+        assert_eq!(late.outcome().failure_name(), Some("Unresolved"));
+    });
+}
+
+#[test]
 fn contradictions_are_evidence_and_change_nothing() {
     paused(async {
         let world = silent();

@@ -40,10 +40,24 @@ fn no_more_wait_than_may() {
         sleep(Duration::from_secs(1)).await;
         let receipt = told(&hints[2], ok(2), 101, false);
         assert_eq!(name(&world.after(&waiting[2], &tokens, &[receipt]).await), "ok");
-        // Nor are more bytes held than may be.
-        patience.forwarded = 100;
+        // Nor are more bytes held than may be, more questions asked, or one thing brought more often.
+        let limits: [fn(&mut Patience); 3] =
+            [|it| it.forwarded = 100, |it| it.questions = 0, |it| it.places_of_one = 0];
+        for limit in limits {
+            let mut patience = patience;
+            limit(&mut patience);
+            let world = world_of(&Trust::Own, patience, |_, _| None);
+            assert_eq!(name(&world.after(&waiting[0], &tokens, &[]).await), "TooManyWaiting");
+            assert_eq!(world.forwarded(), []);
+        }
+        patience.places_of_one = 2;
         let world = world_of(&Trust::Own, patience, |_, _| None);
-        assert_eq!(name(&world.after(&waiting[0], &tokens, &[]).await), "TooManyWaiting");
+        let ask = async || world.after(&waiting[0], &tokens, &[]).await;
+        let (first, second, third) = tokio::join!(ask(), ask(), ask());
+        let names = [name(&first), name(&second), name(&third)];
+        assert_eq!(names.iter().filter(|name| *name == "TooManyWaiting").count(), 1, "{names:?}");
+        // All is given back.
+        assert_eq!(name(&world.after(&waiting[1], &tokens, &[told(&hints[1], ok(2), 101, false)]).await), "ok");
     });
 }
 

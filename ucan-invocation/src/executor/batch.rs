@@ -1,13 +1,13 @@
 //! What a container brings: what is asked here, what is shown of others, and what was told.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::lock::Mutex;
 use ucan_core::{Cid, Container, Delegation, Did, Ipld, Token, verify};
 
-use super::belief::{Found, Hearing};
+use super::belief::{Found, Hearing, standing};
 use super::{ExecuteError, Executor};
 use crate::slot::Slot;
 use crate::{Failure, Invocation, RECEIPT_COMMAND, TaskId, promises};
@@ -38,6 +38,14 @@ pub(super) struct Shown {
     pub(super) group: Option<usize>,
     /// As a hint, once it was checked.
     pub(super) hint: Mutex<Option<Hint>>,
+    /// Whether its signature holds, once somebody wanted to know: a bad one is looked at once only, too.
+    signed: OnceLock<bool>,
+}
+
+/// A receipt in a container, and whether it stands, once somebody wanted to know.
+struct Brought {
+    receipt: Invocation,
+    stands: OnceLock<bool>,
 }
 
 /// What an invocation that is addressed to somebody else is good for.
@@ -69,7 +77,7 @@ pub(super) struct Batch<'a> {
     /// Invocations for others that await a task, by that task.
     awaiting: HashMap<TaskId, Vec<usize>>,
     groups: Vec<Group>,
-    receipts: HashMap<TaskId, Vec<Invocation>>,
+    receipts: HashMap<TaskId, Vec<Brought>>,
     /// The id under which the request was kept, once it was.
     pub(super) kept: Mutex<Option<Cid>>,
 }
@@ -134,7 +142,8 @@ impl<'a> Batch<'a> {
         let awaited: BTreeSet<TaskId> = batch.shown.iter().flat_map(|shown| shown.awaits.iter().copied()).collect();
         for receipt in receipts {
             if let Some(ran) = ran(&receipt).filter(|ran| awaited.contains(ran)) {
-                batch.receipts.entry(ran).or_default().push(receipt);
+                let brought = Brought { receipt, stands: OnceLock::new() };
+                batch.receipts.entry(ran).or_default().push(brought);
             }
         }
         Ok(Read::Asked(Box::new(batch)))
@@ -158,7 +167,7 @@ impl<'a> Batch<'a> {
             group.open.fetch_add(1, Ordering::Relaxed);
         }
         self.by_task.entry(id).or_default().push(at);
-        self.shown.push(Shown { invocation, id, awaits, group, hint: Mutex::default() });
+        self.shown.push(Shown { invocation, id, awaits, group, hint: Mutex::default(), signed: OnceLock::new() });
         Ok(())
     }
 
@@ -197,7 +206,10 @@ impl<'a> Batch<'a> {
             let asked = elsewhere.iter().filter(signed).filter_map(|at| self.shown(*at));
             let asked = asked.map(|shown| shown.invocation.executor()).collect();
             let mut hearing = Hearing::new(*id, asked);
-            if let Some(found) = receipts.iter().find_map(|receipt| hearing.hear(executor, receipt)) {
+            let stands =
+                |brought: &&Brought| *brought.stands.get_or_init(|| standing(executor, &brought.receipt, id).is_some());
+            let mut standing = receipts.iter().filter(stands);
+            if let Some(found) = standing.find_map(|brought| hearing.hear(executor, &brought.receipt)) {
                 return Source::Known(Arc::new(found));
             }
         }
@@ -206,7 +218,8 @@ impl<'a> Batch<'a> {
     }
 
     fn is_signed(&self, executor: &Executor, at: usize) -> bool {
-        self.shown(at).is_some_and(|shown| verify(shown.invocation.clone(), &*executor.parts.keys).is_ok())
+        let holds = |shown: &Shown| verify(shown.invocation.clone(), &*executor.parts.keys).is_ok();
+        self.shown(at).is_some_and(|shown| *shown.signed.get_or_init(|| holds(shown)))
     }
 
     /// Notes what came of an invocation that was asked.
@@ -230,7 +243,7 @@ impl<'a> Batch<'a> {
             }
             for awaited in &shown.awaits {
                 let receipts = self.receipts.get(awaited).into_iter().flatten();
-                closure.extend(receipts.map(|receipt| receipt.envelope().bytes()));
+                closure.extend(receipts.map(|brought| brought.receipt.envelope().bytes()));
                 for (at, _) in self.of(awaited, shown.invocation.issuer()) {
                     if seen.insert(at) && self.is_signed(executor, at) {
                         next.push(at);

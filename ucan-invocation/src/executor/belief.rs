@@ -52,16 +52,19 @@ impl Hearing {
         if is_attempt(receipt) {
             return None;
         }
-        let attested = standing(executor, receipt, &self.about)?;
-        let (own, trust) = (executor.parts.executor.did(), &executor.parts.trust);
-        let by = attested.executor();
-        if self.asked.iter().any(|asked| asked.same_principal(by)) || trust.believes(own, by) {
-            return found(receipt, own);
-        }
-        // Nobody is counted who is not named, so that strangers cannot fill the room.
-        let Trust::Agreement { executors, .. } = trust else { return None };
-        if !executors.iter().any(|named| named.same_principal(by)) || self.heard.len() >= HEARD {
+        let (own, trust, by) = (executor.parts.executor.did(), &executor.parts.trust, receipt.subject());
+        // What strangers say costs no signature, and does not fill the room.
+        let alone = self.asked.iter().any(|asked| asked.same_principal(by)) || trust.believes(own, by);
+        let counted = match trust {
+            Trust::Agreement { executors, .. } => executors.iter().any(|named| named.same_principal(by)),
+            _ => false,
+        };
+        if !alone && (!counted || self.heard.len() >= HEARD) {
             return None;
+        }
+        standing(executor, receipt, &self.about)?;
+        if alone {
+            return found(receipt, own);
         }
         let receipt = Receipt::decode(receipt.envelope().bytes()).ok()?;
         let receipt = verify(receipt, &*executor.parts.keys).ok()?;

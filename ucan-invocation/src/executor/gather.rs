@@ -11,16 +11,13 @@ use super::belief::{Found, Hearing};
 use super::wait::Wait;
 use super::{ExecuteError, Executor};
 use crate::{
-    Await, Config, Durability, Elsewhere, Failure, Filing, Invocation, Outcome, ReceiptId, Revoked, Task, TaskId,
-    authorize,
+    Await, Config, Durability, Elsewhere, Failure, Filing, Invocation, Outcome, ReceiptId, Revoked, TaskId, authorize,
 };
 
 /// What has come of all that an invocation awaits.
 pub(super) enum Awaited {
     /// All is known.
     Known(HashMap<TaskId, Arc<Found>>),
-    /// The invocation was carried out before, as this task.
-    Done(Task),
     /// Something is missing, and is not waited for any longer.
     Missing(Failure),
 }
@@ -29,7 +26,7 @@ impl Awaited {
     pub(super) fn outcome(&self, id: &TaskId) -> Option<&Outcome> {
         match self {
             Self::Known(known) => known.get(id).map(|found| &found.outcome),
-            Self::Done(_) | Self::Missing(_) => None,
+            Self::Missing(_) => None,
         }
     }
 
@@ -50,7 +47,14 @@ impl Awaited {
 enum Way<'a> {
     Known(Arc<Found>),
     Here(&'a crate::slot::Slot<Settled>),
-    Ask { at: usize, shown: &'a Shown, decided: bool },
+    Ask {
+        at: usize,
+        shown: &'a Shown,
+        /// Whether receipts count that do not come in the answer. Not where it is undecided whether the invoker may know the
+        /// result; and not where the task awaits others itself: what came of it for somebody else may rest on what only
+        /// they believe.
+        told: bool,
+    },
 }
 
 impl Executor {
@@ -64,6 +68,11 @@ impl Executor {
         let Some(asked) = batch.shown(at).filter(|asked| !asked.awaits.is_empty()) else {
             return Ok(Awaited::Known(HashMap::new()));
         };
+        // Nobody is asked, and nothing else is looked at, on behalf of somebody whose invocation would be refused anyway.
+        let proofs_end = match self.accept(batch, &asked.invocation, accepted).await? {
+            Ok(end) => end,
+            Err(failure) => return Ok(Awaited::Missing(failure)),
+        };
         let mut ways = Vec::with_capacity(asked.awaits.len());
         for id in &asked.awaits {
             match self.way(batch, id, asked.invocation.issuer(), accepted).await? {
@@ -76,14 +85,6 @@ impl Executor {
             return Ok(collect(ways.into_iter().map(|(id, way)| self.wait(batch, id, way, None))).await);
         };
         let patience = &elsewhere.patience;
-        // Nobody is asked on behalf of somebody whose invocation would be refused anyway.
-        let proofs_end = match self.accept(batch, &asked.invocation, accepted).await? {
-            Ok(end) => end,
-            Err(failure) => return Ok(Awaited::Missing(failure)),
-        };
-        if let Some(done) = self.done(asked, &ways).await? {
-            return Ok(Awaited::Done(done));
-        }
         if asks > patience.awaited {
             let message = format!("an invocation may wait for {} tasks of others, not {asks}", patience.awaited);
             return Ok(Awaited::Missing(Failure::new("TooManyWaiting", message)));
@@ -120,10 +121,11 @@ impl Executor {
                 None => *hint.insert(self.hint(batch, &shown.invocation, now).await?),
             };
             let Hint::Good { decided } = checked else { continue };
-            if decided && let Some(found) = self.told_before(id, shown.invocation.executor()).await? {
+            let told = decided && shown.awaits.is_empty();
+            if told && let Some(found) = self.told_before(id, shown.invocation.executor()).await? {
                 return Ok(Some(Way::Known(Arc::new(found))));
             }
-            return Ok(Some(Way::Ask { at, shown, decided }));
+            return Ok(Some(Way::Ask { at, shown, told }));
         }
         Ok(None)
     }
@@ -177,26 +179,6 @@ impl Executor {
         Ok(Ok(named.iter().filter_map(Delegation::expiration).min()))
     }
 
-    /// The task as which an invocation was carried out before, if it was: its receipt answers it, and nobody needs to be asked.
-    async fn done(&self, asked: &Shown, ways: &[(TaskId, Way<'_>)]) -> Result<Option<Task>, ExecuteError> {
-        // Nobody is told what came of it who might not be told what it awaits.
-        let may_know = |way: &Way<'_>| match way {
-            Way::Known(_) => true,
-            Way::Here(_) => false,
-            Way::Ask { decided, .. } => *decided,
-        };
-        let task = asked.invocation.task();
-        let Some(handler) = self.parts.router.find(task.subject(), task.command()) else { return Ok(None) };
-        if !ways.iter().all(|(_, way)| may_know(way)) {
-            return Ok(None);
-        }
-        let receipts = self.parts.receipts.by_task(&asked.id).await?;
-        let Some(receipt) = self.own(receipts, &**handler) else { return Ok(None) };
-        let resolved = receipt.resolved();
-        let Some(bytes) = self.parts.blocks.get(resolved.cid()).await? else { return Ok(None) };
-        Ok(Task::from_block(&bytes).ok().filter(|task| !task.is_pending()))
-    }
-
     async fn wait(
         &self,
         batch: &Batch<'_>,
@@ -207,11 +189,11 @@ impl Executor {
         let settled = match (way, far) {
             (Way::Known(found), _) => Ok(found),
             (Way::Here(slot), _) => slot.settled().await,
-            (Way::Ask { at, shown, decided }, Some((elsewhere, until))) => {
+            (Way::Ask { at, shown, told }, Some((elsewhere, until))) => {
                 let hint = &shown.invocation;
                 let until = hint.expiration().map_or(until, |end| until.min(end.saturating_add(Context::SKEW)));
-                let wait = Wait::new(id, hint.executor(), batch.closure(self, at), decided);
-                let wait = self.waits.join(wait, elsewhere.patience.forwarded)?;
+                let wait = Wait::new(id, hint.executor(), batch.closure(self, at), told);
+                let wait = self.waits.join(wait, &elsewhere.patience)?;
                 wait.outcome(self, elsewhere, until).await
             }
             (Way::Ask { .. }, None) => Err(nobody(&id)),

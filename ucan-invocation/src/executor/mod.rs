@@ -218,7 +218,6 @@ impl Executor {
         let again = |task| Call::authorize(task, Config::new(), issuer, proofs, context);
         let call = match awaited {
             Awaited::Missing(failure) => return Err(failure.clone()),
-            Awaited::Done(task) => again(task.clone()),
             Awaited::Known(_) if task.is_pending() => {
                 again(self.parts.promises.resolve(task, &|id| awaited.outcome(id))?)
             }
@@ -246,10 +245,16 @@ impl Executor {
         let class = handler.effect_class();
         let ids = work.ids();
         let memo = work.memo;
+        let mut own = Vec::new();
         for id in &ids {
-            if let Some(known) = self.own(parts.receipts.by_task(id).await?, &**handler) {
-                return self.reuse(known, work).await;
-            }
+            own.extend(self.own(parts.receipts.by_task(id).await?, &**handler));
+        }
+        // A receipt of the same task with other results in the place of its promises rests on what somebody else believes.
+        let (mut same, others): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|receipt| receipt.resolved() == *call.id());
+        same.sort_by_key(|receipt| *receipt.ran() != promised);
+        if let Some(known) = same.into_iter().next() {
+            return self.reuse(known, work).await;
         }
         if memo.is_some() {
             let (table, profile) = (Memo::new(&*parts.receipts, &*parts.blocks, &*parts.keys), handler.profile());
@@ -262,6 +267,10 @@ impl Executor {
             return self.refuse(promised, failure);
         }
         if class == EffectClass::Mutable {
+            if !others.is_empty() {
+                let message = "this task was carried out before, with other results in the place of its promises";
+                return self.refuse(promised, Failure::new("Replayed", message));
+            }
             let Some(until) = until else {
                 let message =
                     format!("{} alters the world each time, so that a request for it has to expire", task.command());
@@ -364,14 +373,14 @@ impl Executor {
         try_join(put(promised, invocation.task()), put(call.id(), call.task())).await.map(drop)
     }
 
-    /// The receipt of this executor among those of a store, if it still stands by one: a deterministic result counts under the
-    /// profile of its handler only.
-    fn own(&self, receipts: Vec<Receipt>, handler: &dyn Handler) -> Option<Receipt> {
+    /// The receipts of this executor among those of a store, as far as it still stands by them: a deterministic result counts
+    /// under the profile of its handler only.
+    fn own(&self, receipts: Vec<Receipt>, handler: &dyn Handler) -> impl Iterator<Item = Receipt> {
         let (own, now) = (self.parts.executor.did(), self.parts.clock.now());
         let profile = handler.profile().map(Ipld::Link);
         // What an effect did is done, however the handler would do it today.
         let any_profile = handler.effect_class() != EffectClass::Deterministic;
-        receipts.into_iter().find(|receipt| {
+        receipts.into_iter().filter(move |receipt| {
             receipt.issuer().same_principal(own)
                 && receipt.expiration().is_none_or(|end| now <= end)
                 && (any_profile || receipt.meta().get(PROFILE) == profile.as_ref())

@@ -15,10 +15,12 @@ use super::belief::{Found, refusal, standing};
 use super::gather::Awaited;
 use super::{ExecuteError, Executor};
 use crate::meta::ATTEMPT;
-use crate::{Durability, Elsewhere, Filing, Invocation, Receipt, TaskId};
+use crate::{Durability, Elsewhere, Failure, Filing, Invocation, Receipt, TaskId};
 
 /// How many invocations of one container are carried out at once.
 const AT_ONCE: usize = 64;
+/// How many bytes of receipts an answer has at most, if it has more than one: a reader takes 16 MiB.
+const ANSWER: usize = 15 << 20;
 /// How many receipts of one executor that contradict each other are kept for one task.
 const EVIDENCE: usize = 8;
 
@@ -34,7 +36,7 @@ impl Executor {
         let gather = async |at: usize| Event::Ready(at, self.gather(batch, at, accepted).await);
         let mut gathering: FuturesUnordered<_> = batch.asked.iter().map(|at| gather(*at)).collect();
         let (mut running, mut telling) = (FuturesUnordered::new(), FuturesUnordered::new());
-        let (mut ready, mut told, mut answer) = (VecDeque::new(), 0, Container::new());
+        let (mut ready, mut told, mut answer, mut answered) = (VecDeque::new(), 0, Container::new(), 0_usize);
         loop {
             while running.len() < AT_ONCE
                 && let Some((at, awaited)) = ready.pop_front()
@@ -66,9 +68,19 @@ impl Executor {
                             false => Ok(Arc::new(Found::own(&receipt))),
                         },
                     );
-                    answer.insert(receipt.bytes());
-                    // Whoever awaits what was done before asks, and is told at once.
-                    let Some(elsewhere) = self.parts.elsewhere.as_ref().filter(|_| is_new && !receipt.is_attempt())
+                    let is_final = !receipt.is_attempt();
+                    let fits = answered == 0 || receipt.bytes().len() <= ANSWER.saturating_sub(answered);
+                    let left_out = match fits {
+                        true => None,
+                        false => Some(self.refuse(shown.id, too_large())?),
+                    };
+                    let given = left_out.as_ref().unwrap_or(&receipt).bytes();
+                    answered = answered.saturating_add(given.len());
+                    answer.insert(given);
+                    // Whoever awaits what was done before asks, and is told at once; of what awaited others itself nobody is told
+                    // who did not ask.
+                    let Some(elsewhere) =
+                        self.parts.elsewhere.as_ref().filter(|_| is_new && is_final && shown.awaits.is_empty())
                     else {
                         continue;
                     };
@@ -155,4 +167,8 @@ async fn tell(elsewhere: &Elsewhere, to: Did, receipt: Vec<u8>) {
     let container = Container::from_iter([receipt]);
     let sent = elsewhere.transport.send(&to, &container);
     let _ = select(sent, elsewhere.timer.sleep(elsewhere.patience.attempt)).await;
+}
+
+fn too_large() -> Failure {
+    Failure::new("AnswerTooLarge", "with this receipt the answer would be too large; ask for the task by itself")
 }

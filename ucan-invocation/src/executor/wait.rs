@@ -24,8 +24,7 @@ pub(super) struct Wait {
     to: Did,
     /// What is sent to whoever is asked.
     closure: Container,
-    /// Whether receipts count that come by another way than in the answer: only where it is certain that the invoker may know
-    /// the result. Otherwise whoever is asked decides that.
+    /// Whether receipts count that come by another way than in the answer.
     told: bool,
     hearing: Mutex<Hearing>,
     /// Why the last attempt to ask failed.
@@ -36,13 +35,30 @@ pub(super) struct Wait {
     room: Option<Room>,
 }
 
-/// Room for what is sent, until it is dropped.
+/// Room for a question and for what is sent with it, until it is dropped.
 #[derive(Debug)]
-struct Room(Arc<AtomicUsize>, usize);
+struct Room(Arc<Asking>, usize);
+
+/// What the questions that are open take.
+#[derive(Debug, Default)]
+struct Asking {
+    questions: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Room {
+    fn take(asking: &Arc<Asking>, bytes: usize, patience: &Patience) -> Option<Self> {
+        let questions = asking.questions.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        let held = asking.bytes.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
+        let room = Self(Arc::clone(asking), bytes);
+        (questions <= patience.questions && held <= patience.forwarded).then_some(room)
+    }
+}
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.0.fetch_sub(self.1, Ordering::AcqRel);
+        self.0.questions.fetch_sub(1, Ordering::AcqRel);
+        self.0.bytes.fetch_sub(self.1, Ordering::AcqRel);
     }
 }
 
@@ -144,14 +160,13 @@ impl Wait {
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     awaited: Mutex<HashMap<TaskId, BTreeMap<Cid, Weak<Wait>>>>,
-    /// How many bytes are held to be sent.
-    forwarded: Arc<AtomicUsize>,
+    asking: Arc<Asking>,
     crowd: Mutex<Crowd>,
 }
 
 impl Waits {
     /// The wait that is equal to this one, if somebody waits so already; else this one, if there is room for what it sends.
-    pub(super) fn join(&self, mut wait: Wait, most: usize) -> Result<Arc<Wait>, Failure> {
+    pub(super) fn join(&self, mut wait: Wait, patience: &Patience) -> Result<Arc<Wait>, Failure> {
         let key = wait.key();
         let mut awaited = lock(&self.awaited);
         let waits = awaited.entry(wait.about).or_default();
@@ -160,11 +175,7 @@ impl Waits {
             return Ok(known);
         }
         let bytes: usize = wait.closure.tokens().map(<[u8]>::len).sum();
-        let room = Room(Arc::clone(&self.forwarded), bytes);
-        if self.forwarded.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes) > most {
-            return Err(crowded());
-        }
-        wait.room = Some(room);
+        wait.room = Some(Room::take(&self.asking, bytes, patience).ok_or_else(crowded)?);
         let wait = Arc::new(wait);
         waits.insert(key, Arc::downgrade(&wait));
         Ok(wait)
@@ -191,13 +202,16 @@ impl Waits {
     pub(super) fn enter<'a>(&'a self, asked: &'a Shown, patience: &Patience) -> Result<Place<'a>, Failure> {
         let (id, mut crowd) = (asked.invocation.id(), lock(&self.crowd));
         let invoker: Box<str> = asked.invocation.issuer().principal().into();
-        if !crowd.waiting.contains_key(&id) {
-            let of_one = crowd.of_one.get(&invoker).copied().unwrap_or_default();
-            if crowd.waiting.len() >= patience.waiting || of_one >= patience.waiting_of_one {
-                return Err(crowded());
-            }
-            *crowd.of_one.entry(invoker.clone()).or_default() += 1;
+        let is_new = !crowd.waiting.contains_key(&id);
+        let of_one = crowd.of_one.get(&invoker).copied().unwrap_or_default();
+        if of_one.places >= patience.places_of_one
+            || is_new && (crowd.waiting.len() >= patience.waiting || of_one.invocations >= patience.waiting_of_one)
+        {
+            return Err(crowded());
         }
+        let of_one = crowd.of_one.entry(invoker.clone()).or_default();
+        of_one.places += 1;
+        of_one.invocations += usize::from(is_new);
         *crowd.waiting.entry(id).or_default() += 1;
         Ok(Place { waits: self, asked, id, invoker })
     }
@@ -211,7 +225,15 @@ fn crowded() -> Failure {
 #[derive(Debug, Default)]
 struct Crowd {
     waiting: HashMap<InvocationId, usize>,
-    of_one: HashMap<Box<str>, usize>,
+    of_one: HashMap<Box<str>, OfOne>,
+}
+
+/// What one invoker lets wait.
+#[derive(Clone, Copy, Debug, Default)]
+struct OfOne {
+    invocations: usize,
+    /// The same, each in as many requests as bring it.
+    places: usize,
 }
 
 /// A place among those who wait, until it is dropped; what it awaits is dropped before.
@@ -228,13 +250,14 @@ impl Drop for Place<'_> {
         let mut crowd = lock(&self.waits.crowd);
         let Some(requests) = crowd.waiting.get_mut(&self.id) else { return };
         *requests -= 1;
-        if *requests > 0 {
-            return;
+        let was_last = *requests == 0;
+        if was_last {
+            crowd.waiting.remove(&self.id);
         }
-        crowd.waiting.remove(&self.id);
         if let Some(of_one) = crowd.of_one.get_mut(&self.invoker) {
-            *of_one -= 1;
-            if *of_one == 0 {
+            of_one.invocations -= usize::from(was_last);
+            of_one.places -= 1;
+            if of_one.places == 0 {
                 crowd.of_one.remove(&self.invoker);
             }
         }
