@@ -12,6 +12,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use ucan_core::{Container, ContainerEncoding};
 use ucan_invocation::Executor;
 
 use crate::refusal::Refusal;
@@ -100,11 +101,16 @@ impl Endpoint {
             let message = format!("the body did not arrive within {patience:?}");
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message))
         })?;
+        let request = Container::decode(&body).map_err(|error| Refusal::of(&error.into()))?;
+        // What was compressed takes more than what came.
+        let size: usize = request.tokens().map(<[u8]>::len).sum();
+        self.hold(&mut held, size.saturating_sub(body.len()))?;
+        drop(body);
         let executor = self.executor.clone();
         let task = tokio::spawn(async move {
-            let answer = executor.answer(&body).await;
+            let answer = executor.execute(&request).await;
             drop(held);
-            answer
+            answer.map(|answer| answer.encode(ContainerEncoding::Raw))
         });
         match task.await {
             Ok(Ok(answer)) => Ok(Bytes::from(answer)),
@@ -149,12 +155,7 @@ impl Endpoint {
             if length > self.options.max_body.saturating_sub(bytes.len()) {
                 return Err(self.too_large());
             }
-            let permits = u32::try_from(length).map_err(|_| self.too_large())?;
-            let taken = self.memory.clone().try_acquire_many_owned(permits).map_err(|_| busy())?;
-            match &mut held.memory {
-                Some(memory) => memory.merge(taken),
-                memory => *memory = Some(taken),
-            }
+            self.hold(held, length)?;
             while data.has_remaining() {
                 let chunk = data.chunk();
                 bytes.extend_from_slice(chunk);
@@ -163,6 +164,17 @@ impl Endpoint {
             }
         }
         Ok(bytes)
+    }
+
+    /// Takes so many bytes of what all requests may have.
+    fn hold(&self, held: &mut Held, bytes: usize) -> Result<(), Refusal> {
+        let permits = u32::try_from(bytes).map_err(|_| self.too_large())?;
+        let taken = self.memory.clone().try_acquire_many_owned(permits).map_err(|_| busy())?;
+        match &mut held.memory {
+            Some(memory) => memory.merge(taken),
+            memory => *memory = Some(taken),
+        }
+        Ok(())
     }
 
     fn too_large(&self) -> Refusal {

@@ -11,7 +11,7 @@ use ipvm_http::{CONTENT_TYPE, ServerOptions, TransportOptions};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use ucan_core::{Container, Ipld};
+use ucan_core::{Container, ContainerEncoding, Ipld};
 use ucan_invocation::{Transport, TransportError};
 
 #[tokio::test]
@@ -155,6 +155,16 @@ async fn bodies_have_a_bound_together() {
     assert_eq!(status(&server.post(CONTENT_TYPE, &[b'x'; 1000]).await), 503);
     assert_eq!(status(&hear(&mut first).await), 408);
     assert_eq!(status(&server.post(CONTENT_TYPE, &[b'x'; 1000]).await), 400, "memory is given back");
+}
+
+#[tokio::test]
+async fn what_is_compressed_counts_as_large_as_it_is() {
+    let server = Server::start(ServerOptions::default().with_max_memory(100_000)).await;
+    let small = server.ask(&[("text", Ipld::String("a".repeat(1000)))]).encode(ContainerEncoding::RawGzip);
+    let large = server.ask(&[("text", Ipld::String("a".repeat(200_000)))]).encode(ContainerEncoding::RawGzip);
+    assert!(large.len() < 10_000);
+    assert_eq!(status(&server.post(CONTENT_TYPE, &large).await), 503);
+    assert_eq!(status(&server.post(CONTENT_TYPE, &small).await), 200, "memory is given back");
 }
 
 #[tokio::test]
