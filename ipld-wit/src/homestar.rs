@@ -12,6 +12,7 @@
 //! | variants | `{case: null}` for a case without payload |
 //! | flags | any order, repeated or not |
 //! | numbers, `bool`, `char`, `string`, enums | a list of one, for its item |
+//! | `f32` | a float that it cannot hold exactly, as the nearest one that it can |
 //!
 //! Results have these forms: `[value, null]` and `[null, value]` for `result`, with 1 in the place of a value that an arm does not
 //! carry, `{case: null}`, and a map for a `list<tuple<string, T>>` in which no key comes twice.
@@ -54,6 +55,7 @@ fn optional(item: Ipld, ty: Option<&Type>) -> Ipld {
 #[must_use]
 pub fn argument(value: Ipld, ty: &Type) -> Ipld {
     match (ty, value) {
+        (Type::F32, Ipld::Float(wide)) => Ipld::Float(nearest_single(wide)),
         (Type::String, Ipld::Null) => Ipld::String("null".to_owned()),
         (Type::String, Ipld::Bytes(bytes)) => Ipld::String(BASE64_NOPAD.encode(&bytes)),
         (Type::String, Ipld::Link(cid)) => Ipld::String(cid.to_string()),
@@ -187,6 +189,13 @@ const fn is_scalar(ty: &Type) -> bool {
     matches!(ty, Bool | S8 | S16 | S32 | S64 | U8 | U16 | U32 | U64 | F32 | F64 | Char | String | Enum(_))
 }
 
+/// What is too large stays as it is, to be refused.
+fn nearest_single(wide: f64) -> f64 {
+    #[allow(clippy::cast_possible_truncation, reason = "it is rounded")]
+    let single = wide as f32;
+    if single.is_finite() { f64::from(single) } else { wide }
+}
+
 /// The type of the values of what can be written as a map: `tuple<string, T>`.
 fn pair(element: &Type) -> Option<&Type> {
     match element {
@@ -280,6 +289,7 @@ mod tests {
             (variant(), map([("some", Ipld::Null)]), map([("some", text("null"))])),
             (Type::flags(["b", "a"]), list([text("b"), text("a"), text("b")]), list([text("a"), text("b")])),
             (Type::S32, list([ONE]), ONE),
+            (Type::F32, Ipld::Float(0.3), Ipld::Float(f64::from(0.3_f32))),
             (Type::option(result()), list([ONE, Ipld::Null]), map([("ok", ONE)])),
             (Type::record([("r", result())]), map([("r", list([ONE, Ipld::Null]))]), map([("r", map([("ok", ONE)]))])),
             (Type::tuple([Type::String]), list([Ipld::Null]), list([text("null")])),
@@ -298,6 +308,7 @@ mod tests {
     fn what_loses_something_is_not_taken() {
         for (ty, value) in [
             (Type::U8, Ipld::Float(300.5)),
+            (Type::F32, Ipld::Float(1e300)),
             (Type::U8, list([ONE, ONE])),
             (Type::bytes(), list([ONE, Ipld::Integer(256)])),
             (Type::record([("a", Type::U8)]), map([("a", ONE), ("b", ONE)])),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ipld_wit::text::shorten;
-use ipld_wit::{ArgumentError, ConvertError, Exhausted, Unsupported};
+use ipld_wit::{ArgumentBytesError, ArgumentError, ConvertError, DecodeError, Exhausted, Unsupported};
+use ucan_core::Cid;
 use ucan_core::block::BlockError;
 
 use crate::config::suggestion;
@@ -37,7 +38,7 @@ pub enum PrepareError {
         /// What the compiler says.
         detail: String,
     },
-    /// The component asks the host for something. Deterministic guests have no imports.
+    /// The component asks the host for something that it does not offer.
     #[error("the import `{name}` is forbidden{}", and_more(*more))]
     ForbiddenImport {
         /// The first such import.
@@ -163,6 +164,9 @@ pub enum CallError {
     /// The arguments do not fit the function.
     #[error(transparent)]
     ArgumentMismatch(#[from] ArgumentError),
+    /// The arguments cannot be read.
+    #[error("the arguments are not canonical DAG-CBOR: {0}")]
+    ArgumentBytes(DecodeError),
     /// The fuel ran out.
     #[error("out of fuel: the limit is {limit}")]
     OutOfFuel {
@@ -203,6 +207,12 @@ pub enum CallError {
     /// The function gave a value that IPLD cannot carry: NaN or an infinity.
     #[error(transparent)]
     ResultMismatch(Box<ConvertError>),
+    /// A block that the guest may read is not to be had.
+    #[error("the block {cid} is missing, which the arguments lead to")]
+    MissingBlock {
+        /// The block.
+        cid: Cid,
+    },
     /// The host could not do its part.
     #[error("the host failed: {message}")]
     Host {
@@ -211,17 +221,28 @@ pub enum CallError {
     },
 }
 
+impl From<ArgumentBytesError> for CallError {
+    fn from(error: ArgumentBytesError) -> Self {
+        match error {
+            ArgumentBytesError::Decode(error) => Self::ArgumentBytes(error),
+            ArgumentBytesError::Arguments(error) => Self::ArgumentMismatch(error),
+            other => Self::Host { message: other.to_string() },
+        }
+    }
+}
+
 impl CallError {
     /// The name of the error in receipts.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Export(_) => "NoSuchExport",
-            Self::ArgumentMismatch(_) => "ArgumentMismatch",
+            Self::ArgumentMismatch(_) | Self::ArgumentBytes(_) => "ArgumentMismatch",
             Self::OutOfFuel { .. } => "OutOfFuel",
             Self::OutOfMemory { .. } => "OutOfMemory",
             Self::TimeLimit { .. } => "TimeLimit",
             Self::OutputLimit { .. } => "OutputLimit",
             Self::StackOverflow | Self::Trap { .. } | Self::ResultMismatch(_) => "Trap",
+            Self::MissingBlock { .. } => "MissingBlock",
             Self::Host { .. } => "HostFailure",
         }
     }
@@ -231,11 +252,13 @@ impl CallError {
     pub fn is_deterministic(&self) -> bool {
         match self {
             Self::Export(_) | Self::ArgumentMismatch(_) | Self::Trap { .. } | Self::ResultMismatch(_) => true,
-            Self::OutOfFuel { .. }
+            Self::ArgumentBytes(_)
+            | Self::OutOfFuel { .. }
             | Self::OutOfMemory { .. }
             | Self::TimeLimit { .. }
             | Self::OutputLimit { .. }
             | Self::StackOverflow
+            | Self::MissingBlock { .. }
             | Self::Host { .. } => false,
         }
     }
@@ -248,8 +271,13 @@ impl CallError {
             Self::TimeLimit { .. } => Some("raise `time`, or divide the work into more tasks"),
             Self::OutputLimit { .. } => Some("give less back, or divide the work into more tasks"),
             Self::StackOverflow => Some("look for endless recursion"),
+            Self::MissingBlock { .. } => Some("add it to the block store, and run again"),
             Self::ResultMismatch(_) => Some("IPLD has no NaN and no infinities: give an option or a result instead"),
-            Self::Export(_) | Self::ArgumentMismatch(_) | Self::Trap { .. } | Self::Host { .. } => None,
+            Self::Export(_)
+            | Self::ArgumentMismatch(_)
+            | Self::ArgumentBytes(_)
+            | Self::Trap { .. }
+            | Self::Host { .. } => None,
         }
     }
 }

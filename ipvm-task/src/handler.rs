@@ -4,16 +4,24 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ucan_core::{Cid, Ipld};
+use sha2::{Digest, Sha256};
+use ucan_core::{Cid, Ipld, StoreError};
+use ucan_invocation::meta::{FUEL, INSTANTIATION, READS, TRACE};
 use ucan_invocation::{
     Await, BlockStore, Call, Completion as Done, Config, EffectClass, Failure, Handler, Outcome, Reexecutor, Task,
-    is_pending,
+    TaskError, is_pending,
 };
 
-use crate::{Bounds, CallError, Component, Limits, PrepareError, Runtime, TaskConfig, WasmCall};
+use crate::{
+    Bounds, CallError, Completion, Component, Executed, Execution, Inputs, Limits, Params, PrepareError, Runtime, Seed,
+    TaskConfig, WasmCall,
+};
 
 /// The command that calls a function of a Wasm component. Its arguments are `{mod, fun, params}` (see [`WasmCall`]).
 pub const WASM_RUN_COMMAND: &str = "/wasm/run";
+
+/// What tells the seeds of guests from all other hashes.
+const SEED: &str = "ipvm-task seed 1";
 
 /// Runs the tasks of [`WASM_RUN_COMMAND`]: components from a block store, on a [`Runtime`], within [`Bounds`].
 #[derive(Debug)]
@@ -95,14 +103,29 @@ impl WasmHandler {
         let passing = |failure| (failure, false);
         let call = parse(&Ipld::Map(task.args().clone())).map_err(final_)?;
         let component = self.component(&call).await.map_err(passing)?;
-        let made = blocking(move || component.call(&call.fun, &call.params, &limits)).await.map_err(passing)?;
-        let completion = made.map_err(|error| (call_failure(&error), error.is_deterministic()))?;
-        let number = |number: u64| Ipld::Integer(number.into());
-        let meta = [
-            ("fuel".to_owned(), number(completion.fuel)),
-            ("instantiation".to_owned(), number(completion.instantiation_fuel)),
-        ];
-        Ok(Done { meta: meta.into(), ..Done::new(Outcome::Ok(completion.output)) })
+        // Only what asks its host for something can tell one seed from another, or read a block.
+        let (seed, inputs) = if component.imports().is_empty() {
+            ([0; 32], None)
+        } else {
+            let seed = self.seed(task).map_err(|error| final_(Failure::new("ArgumentMismatch", error.to_string())))?;
+            let inputs = StoredInputs { blocks: self.blocks.clone(), runtime: tokio::runtime::Handle::current() };
+            (seed, Some(Arc::new(inputs) as Arc<dyn Inputs>))
+        };
+        let execute = move || {
+            let execution = Execution::new(&call.fun, Params::Ipld(&call.params), &limits);
+            component.execute(&Execution { seed, inputs, ..execution })
+        };
+        Ok(done(blocking(execute).await.map_err(passing)?))
+    }
+
+    /// The same for the same instruction under the same profile, on every machine.
+    fn seed(&self, task: &Task) -> Result<Seed, TaskError> {
+        let instruction = task.instruction()?.id()?;
+        let hash = Sha256::new()
+            .chain_update(SEED)
+            .chain_update(instruction.cid().to_bytes())
+            .chain_update(self.runtime.profile().cid().to_bytes());
+        Ok(hash.finalize().into())
     }
 
     async fn complete(&self, task: &Task, limits: Limits) -> Done {
@@ -145,6 +168,44 @@ impl Reexecutor for WasmHandler {
     /// Runs it within the ceilings: how it was asked to be run is no part of the task.
     async fn reexecute(&self, task: &Task) -> Done {
         self.complete(task, self.bounds.ceiling).await
+    }
+}
+
+/// What came of a call, as its receipt has it.
+fn done(executed: Executed) -> Done {
+    let Executed { result, trace, reads } = executed;
+    let (mut done, amounts) = match result {
+        Ok(Completion { output, fuel, instantiation_fuel }) => {
+            let amounts = [(FUEL, fuel), (INSTANTIATION, instantiation_fuel)];
+            (Done::new(Outcome::Ok(output)), Some(amounts))
+        }
+        Err(error) => {
+            let repeatable = error.is_deterministic();
+            (Done { repeatable, ..Done::new(call_failure(&error).into()) }, None)
+        }
+    };
+    for (key, amount) in amounts.into_iter().flatten() {
+        done.meta.insert(key.to_owned(), Ipld::Integer(amount.into()));
+    }
+    if !trace.is_empty() {
+        done.meta.insert(TRACE.to_owned(), trace.to_ipld());
+    }
+    if !reads.is_empty() {
+        done.meta.insert(READS.to_owned(), Ipld::List(reads.into_iter().map(Ipld::Link).collect()));
+    }
+    done
+}
+
+/// The blocks of an asynchronous store, for a guest on a thread that may block.
+#[derive(Debug)]
+struct StoredInputs {
+    blocks: Arc<dyn BlockStore>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Inputs for StoredInputs {
+    fn block(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
+        self.runtime.block_on(self.blocks.get(cid))
     }
 }
 

@@ -3,19 +3,23 @@
 mod call;
 mod config;
 mod error;
+mod execution;
 mod handler;
 mod limits;
 mod machine;
 mod profile;
 mod runtime;
+mod trace;
 mod units;
 
 pub use call::{ArgsError, Module, WasmCall};
 pub use config::{ConfigError, TaskConfig, Verification};
 pub use error::{CallError, ExportError, PrepareError};
+pub use execution::{Executed, Execution, Inputs, Params, Seed};
 pub use handler::{WASM_RUN_COMMAND, WasmHandler};
 pub use ipld_wit::{ArgumentError, ConvertError, Signature, Type, Unsupported};
 pub use limits::{Bounds, Limits};
-pub use machine::{RuntimeError, Stats, WasmtimeOptions, WasmtimeRuntime};
+pub use machine::{Compat, RuntimeError, Stats, WasmtimeOptions, WasmtimeRuntime};
 pub use profile::{DeterminismProfile, ProfileError};
 pub use runtime::{Completion, Component, Runtime};
+pub use trace::{Trace, TraceLine};

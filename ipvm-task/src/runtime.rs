@@ -6,14 +6,14 @@ use std::sync::Arc;
 use ipld_wit::Signature;
 use ucan_core::{Cid, Ipld};
 
-use crate::{CallError, DeterminismProfile, ExportError, Limits, PrepareError};
+use crate::{CallError, DeterminismProfile, Executed, Execution, ExportError, Limits, Params, PrepareError};
 
 /// A machine for WebAssembly components.
 ///
 /// # Contract
 ///
 /// - What [`prepare`](Self::prepare) gives is the component that the CID names: the bytes are verified.
-/// - A component with imports is refused before anything of it runs.
+/// - A component that imports anything but what the profile says the host offers is refused before anything of it runs.
 /// - Each call sees a fresh instance, under its own limits.
 /// - Equal profiles mean equal outputs and equal fuel, on every machine.
 ///
@@ -29,7 +29,7 @@ pub trait Runtime: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// When `wasm` is not what `cid` names, is no component, or is one that asks for more than pure computation.
+    /// When `wasm` is not what `cid` names, is no component, or is one that asks for more than the host offers.
     fn prepare(&self, cid: &Cid, wasm: &[u8]) -> Result<Arc<dyn Component>, PrepareError>;
 }
 
@@ -37,6 +37,10 @@ pub trait Runtime: Debug + Send + Sync {
 pub trait Component: Debug + Send + Sync {
     /// The functions that can be called, by name: `name`, or `interface#name` for a function of an exported interface.
     fn exports(&self) -> Vec<(&str, &Signature)>;
+
+    /// The interfaces of the host that it asks for, by the names by which it imports them. A component that asks for
+    /// nothing is *pure*.
+    fn imports(&self) -> &[String];
 
     /// The type of an exported function.
     ///
@@ -48,11 +52,16 @@ pub trait Component: Debug + Send + Sync {
     /// Runs a function in a fresh instance.
     ///
     /// A function that gives the error arm of a `result` has completed: its output is `{error: ..}`.
+    fn execute(&self, execution: &Execution<'_>) -> Executed;
+
+    /// Runs a function in a fresh instance, for its result alone.
     ///
     /// # Errors
     ///
     /// When the function cannot be called with these arguments, fails, or exceeds a limit.
-    fn call(&self, fun: &str, params: &Ipld, limits: &Limits) -> Result<Completion, CallError>;
+    fn call(&self, fun: &str, params: &Ipld, limits: &Limits) -> Result<Completion, CallError> {
+        self.execute(&Execution::new(fun, Params::Ipld(params), limits)).result
+    }
 }
 
 /// A call that came to its end.

@@ -7,6 +7,12 @@ pub const PROFILE: &str = "profile";
 pub const RESOLVED: &str = "resolved";
 /// The fuel that a computation used, an integer.
 pub const FUEL: &str = "fuel";
+/// The fuel that it took to get ready to run, an integer. It can differ between machines.
+pub const INSTANTIATION: &str = "instantiation";
+/// What a guest said on the side: a list of lines.
+pub const TRACE: &str = "trace";
+/// The blocks that a guest read beside its arguments: a list of links, each once, in the order in which they were read first.
+pub const READS: &str = "reads";
 /// `true` in a receipt that states what came of an attempt and is not the final outcome of its task: the same task can
 /// be asked for again and come to another.
 pub const ATTEMPT: &str = "attempt";

@@ -5,19 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use ipld_wit::text::nearest;
-use ipld_wit::{Arguments, Budget, ConvertError, Exhausted, Signature, Unsupported};
-use ucan_core::Ipld;
+use ipld_wit::{Arguments, Budget, ConvertError, Exhausted, Signature, Unsupported, homestar};
+use ucan_core::{Ipld, dagcbor};
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{self, ComponentExportIndex, InstancePre};
 use wasmtime::{Engine, Store, Trap};
 
 use super::componentize;
 use super::engine::Engines;
+use super::host::{self, Blocks, Host, Stop};
 use super::lift;
-use super::limiter::{Ended, MemoryLimiter};
+use super::limiter::Ended;
 use super::scan::scan;
 use super::ticker::Ticker;
-use crate::{CallError, Completion, Component, ExportError, Limits, PrepareError};
+use crate::{CallError, Compat, Completion, Component, Executed, Execution, ExportError, Limits, Params, PrepareError};
 
 /// What may be spent on the description of a component's functions. Those of a large world, of hundreds of functions
 /// with dozens of error codes each, stay below.
@@ -25,10 +26,11 @@ const FUNCTIONS: usize = 200_000;
 
 type Functions = BTreeMap<String, Result<Function, Unsupported>>;
 
-/// A component that was compiled, and found to ask for nothing.
+/// A component that was compiled, and found to ask for nothing but what the host offers.
 pub(super) struct WasmtimeComponent {
     engines: Arc<Engines>,
-    instance: InstancePre<MemoryLimiter>,
+    instance: InstancePre<Host>,
+    imports: Vec<String>,
     functions: Functions,
     /// About how many bytes the functions' types take.
     described: usize,
@@ -44,15 +46,15 @@ impl WasmtimeComponent {
     pub(super) fn compile(engines: &Arc<Engines>, wasm: &[u8]) -> Result<Self, PrepareError> {
         recognise(wasm)?;
         let wasm = componentize::component(wasm)?;
-        scan(&wasm)?;
+        let offered = |name: &str| host::is_offered(name, engines.compat);
+        scan(&wasm, &offered)?;
         let component = engines.compile(&wasm).map_err(refusal)?;
-        let engine = component.engine();
-        refuse_imports(&component)?;
-        let instance = Linker::new(engine).instantiate_pre(&component).map_err(refusal)?;
+        let imports = imports(&component, &offered)?;
+        let instance = engines.link(&component).map_err(refusal)?;
         let mut budget = Budget::new(FUNCTIONS);
         let functions = functions(&component, &mut budget)?;
         let (slots, described) = (engines.slots(&component), budget.spent_bytes());
-        Ok(Self { slots, engines: Arc::clone(engines), instance, functions, described })
+        Ok(Self { slots, engines: Arc::clone(engines), instance, imports, functions, described })
     }
 
     /// About how many bytes it takes: those of the compiled code, and of the types of its functions.
@@ -88,16 +90,73 @@ impl Component for WasmtimeComponent {
         self.function(fun).map(|function| &function.signature)
     }
 
-    fn call(&self, fun: &str, params: &Ipld, limits: &Limits) -> Result<Completion, CallError> {
-        let function = self.function(fun)?;
+    fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    fn execute(&self, execution: &Execution<'_>) -> Executed {
+        match (self.engines.compat, execution.params) {
+            (None, _) => self.execute_strictly(execution).unwrap_or_else(Executed::from),
+            (Some(Compat::Homestar), Params::Ipld(params)) => self.execute_loosely(execution, params.clone()),
+            (Some(Compat::Homestar), Params::DagCbor(bytes)) => match dagcbor::decode(bytes) {
+                Ok(params) => self.execute_loosely(execution, params),
+                // What decodes nothing is refused in the usual words.
+                Err(_) => self.execute_strictly(execution).unwrap_or_else(Executed::from),
+            },
+        }
+    }
+}
+
+impl WasmtimeComponent {
+    /// In homestar's forms and spellings.
+    fn execute_loosely(&self, execution: &Execution<'_>, params: Ipld) -> Executed {
+        let fun = homestar::function(execution.fun, self.functions.keys().map(String::as_str)).unwrap_or(execution.fun);
+        let signature = match self.function(fun) {
+            Ok(function) => &function.signature,
+            Err(error) => return CallError::from(error).into(),
+        };
+        let params = homestar::arguments(params, signature);
+        let strict = Execution { fun, params: Params::Ipld(&params), ..execution.clone() };
+        let mut executed = self.execute_strictly(&strict).unwrap_or_else(Executed::from);
+        if let (Ok(completion), Some(ty)) = (&mut executed.result, &signature.result) {
+            completion.output = homestar::result(std::mem::replace(&mut completion.output, Ipld::Null), ty);
+        }
+        executed
+    }
+
+    fn execute_strictly(&self, execution: &Execution<'_>) -> Result<Executed, CallError> {
+        let function = self.function(execution.fun)?;
+        let signature = &function.signature;
+        let within = ipld_wit::Limits::default();
         // Before it waits for its turn, nothing is made of the arguments: they can take far more as values.
-        function.signature.check(params)?;
+        match execution.params {
+            Params::Ipld(params) => signature.check(params)?,
+            Params::DagCbor(bytes) => signature.check_dag_cbor(bytes, &within)?,
+        }
         // Given back in the opposite order: the store has left its slots before they are free again.
         let _pass = self.engines.gate.enter(self.slots);
         let _watch = self.engines.ticker.watch();
-        let arguments = function.signature.arguments(params)?;
-        let mut run = Run::new(self.instance.engine(), &function.signature, limits)?;
-        run.call(&self.instance, function, &arguments)
+        let arguments = match execution.params {
+            Params::Ipld(params) => signature.arguments(params)?,
+            Params::DagCbor(bytes) => signature.arguments_from_dag_cbor(bytes, &within)?,
+        };
+        let mut run = Run::new(self, signature, execution)?;
+        let result = run.call(&self.instance, function, &arguments);
+        let Host { trace, blocks, .. } = run.store.into_data();
+        Ok(Executed { result, trace, reads: blocks.into_read() })
+    }
+
+    /// The blocks that a call may read, which matters to a component that asks for blocks at all.
+    fn blocks(&self, execution: &Execution<'_>) -> Blocks {
+        if !self.imports.iter().any(|import| import == host::BLOCKS) {
+            return Blocks::default();
+        }
+        let inputs = execution.inputs.clone();
+        match execution.params {
+            Params::Ipld(params) => Blocks::new(inputs, params),
+            // They were decoded before, within the same limits.
+            Params::DagCbor(bytes) => Blocks::new(inputs, &dagcbor::decode(bytes).unwrap_or(Ipld::Null)),
+        }
     }
 }
 
@@ -112,15 +171,21 @@ impl fmt::Debug for WasmtimeComponent {
 
 /// One run: a store with all limits set, which is the only way to have one.
 struct Run<'a> {
-    store: Store<MemoryLimiter>,
+    store: Store<Host>,
     limits: &'a Limits,
 }
 
 impl<'a> Run<'a> {
-    fn new(engine: &Engine, signature: &Signature, limits: &'a Limits) -> Result<Self, CallError> {
-        let mut store = Store::new(engine, MemoryLimiter::new(limits.memory));
-        store.limiter(|limiter| limiter);
-        store.set_hostcall_fuel(lift::allowance(signature, limits.output));
+    fn new(component: &WasmtimeComponent, signature: &Signature, execution: &Execution<'a>) -> Result<Self, CallError> {
+        let limits = execution.limits;
+        let mut store = Store::new(component.instance.engine(), Host::new(execution, component.blocks(execution)));
+        store.limiter(|host| &mut host.limiter);
+        let mut allowance = lift::allowance(signature, limits.output);
+        if !component.imports.is_empty() {
+            // It holds for what is handed to the host on the way, too.
+            allowance = allowance.max(host::MOST_AT_ONCE);
+        }
+        store.set_hostcall_fuel(allowance);
         store.set_epoch_deadline(Ticker::epochs(limits.time));
         let mut run = Self { store, limits };
         run.refuel()?;
@@ -143,7 +208,7 @@ impl<'a> Run<'a> {
 
     fn call(
         &mut self,
-        component: &InstancePre<MemoryLimiter>,
+        component: &InstancePre<Host>,
         function: &Function,
         arguments: &Arguments<'_>,
     ) -> Result<Completion, CallError> {
@@ -168,13 +233,19 @@ impl<'a> Run<'a> {
 
     /// What an error of wasmtime stands for; `otherwise` says it for one that has no name.
     fn failure(&self, error: &wasmtime::Error, otherwise: impl FnOnce(String) -> CallError) -> CallError {
-        match &self.store.data().ended {
+        match &self.store.data().limiter.ended {
             Some(Ended::Limit { limit, wanted }) => {
                 return CallError::OutOfMemory { limit: *limit, wanted: *wanted };
             }
             Some(Ended::Host { message }) => {
                 return CallError::Host { message: message.clone() };
             }
+            None => {}
+        }
+        match error.downcast_ref::<Stop>() {
+            Some(Stop::Trap(message)) => return CallError::Trap { message: message.clone() },
+            Some(Stop::MissingBlock(cid)) => return CallError::MissingBlock { cid: *cid },
+            Some(Stop::Host(message)) => return host_failure(message.clone()),
             None => {}
         }
         match error.downcast_ref::<Trap>() {
@@ -237,15 +308,16 @@ fn refusal(error: wasmtime::Error) -> PrepareError {
     PrepareError::invalid(&message)
 }
 
-/// Refuses whatever must be given by a host, which was seen beforehand except for resources by other names. Types may be imported: they are names for what the component holds.
-fn refuse_imports(component: &component::Component) -> Result<(), PrepareError> {
+/// What must be given by a host. It was seen beforehand except for resources by other names. Types may be imported as they
+/// are: they are names for what the component holds.
+fn imports(component: &component::Component, offered: &dyn Fn(&str) -> bool) -> Result<Vec<String>, PrepareError> {
     let engine = component.engine();
     let ty = component.component_type();
-    let mut forbidden =
-        ty.imports(engine).filter(|(_, import)| !is_only_types(&import.ty, engine)).map(|(name, _)| name);
-    match forbidden.next() {
-        None => Ok(()),
-        Some(name) => Err(PrepareError::forbidden_import(name, forbidden.count())),
+    let asked = ty.imports(engine).filter(|(_, import)| !is_only_types(&import.ty, engine));
+    let (imports, forbidden): (Vec<&str>, Vec<&str>) = asked.map(|(name, _)| name).partition(|name| offered(name));
+    match forbidden.as_slice() {
+        [] => Ok(imports.into_iter().map(str::to_owned).collect()),
+        [name, rest @ ..] => Err(PrepareError::forbidden_import(name, rest.len())),
     }
 }
 

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use ucan_core::Ipld;
 use wasmparser::Validator;
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures};
 
 use super::componentize::ENCODER;
 use super::gate::Gate;
+use super::host::{self, Host};
 use super::limiter::MAX_TABLE_ELEMENTS;
 use super::ticker::Ticker;
-use crate::{DeterminismProfile, ProfileError};
+use crate::{Compat, DeterminismProfile, ProfileError};
 
 /// The release line of wasmtime: its fuel schedule and its compiler's semantics are part of the profile.
 const WASMTIME: &str = "48";
@@ -66,9 +68,10 @@ pub enum RuntimeError {
 /// The compilers and what all components share. They differ only in where instances live, which no guest can see.
 pub(super) struct Engines {
     /// Instances live in slots that are reserved beforehand: the fast way. Absent where address space is scarce.
-    pooled: Option<Engine>,
+    pooled: Option<Linker<Host>>,
     /// Each instance gets memory of its own: for components that do not fit into the slots.
-    frugal: Engine,
+    frugal: Linker<Host>,
+    pub(super) compat: Option<Compat>,
     pub(super) gate: Gate,
     compilers: Gate,
     pub(super) ticker: Ticker,
@@ -76,7 +79,7 @@ pub(super) struct Engines {
 }
 
 impl Engines {
-    pub(super) fn new(concurrency: u32) -> Result<Self, RuntimeError> {
+    pub(super) fn new(concurrency: u32, compat: Option<Compat>) -> Result<Self, RuntimeError> {
         let concurrency = concurrency.clamp(1, 4096);
         let failed = |error: wasmtime::Error| RuntimeError::Engine { detail: format!("{error:#}") };
         let mut frugal = config();
@@ -92,8 +95,11 @@ impl Engines {
 
         let engines: Vec<Engine> = pooled.iter().chain([&frugal]).cloned().collect();
         let ticker = Ticker::start(engines).map_err(|error| RuntimeError::Thread { detail: error.to_string() })?;
-        let profile = DeterminismProfile::new(description())?;
-        Ok(Self { pooled, frugal, gate: Gate::new(concurrency), compilers: Gate::new(COMPILERS), ticker, profile })
+        let profile = DeterminismProfile::new(description(compat))?;
+        let linker = |engine: &Engine| host::linker(engine, compat).map_err(failed);
+        let (pooled, frugal) = (pooled.as_ref().map(linker).transpose()?, linker(&frugal)?);
+        let (gate, compilers) = (Gate::new(concurrency), Gate::new(COMPILERS));
+        Ok(Self { pooled, frugal, compat, gate, compilers, ticker, profile })
     }
 
     pub(super) fn profile(&self) -> &DeterminismProfile {
@@ -101,9 +107,9 @@ impl Engines {
     }
 
     /// Compiles for the pool, and once more without it what does not fit there. Waits for its turn.
-    pub(super) fn compile(&self, wasm: &[u8]) -> Result<wasmtime::component::Component, wasmtime::Error> {
+    pub(super) fn compile(&self, wasm: &[u8]) -> Result<Component, wasmtime::Error> {
         let _pass = self.compilers.enter(1);
-        let compile = |engine| wasmtime::component::Component::from_binary(engine, wasm);
+        let compile = |linker: &Linker<Host>| Component::from_binary(linker.engine(), wasm);
         match self.pooled.as_ref().map(compile) {
             Some(Ok(component)) if self.slots(&component) <= self.gate.slots() => Ok(component),
             // Elsewhere it is invalid, too.
@@ -112,8 +118,14 @@ impl Engines {
         }
     }
 
+    /// Gives a component that was compiled here what it imports.
+    pub(super) fn link(&self, component: &Component) -> Result<InstancePre<Host>, wasmtime::Error> {
+        let home = |linker: &&Linker<Host>| Engine::same(linker.engine(), component.engine());
+        self.pooled.as_ref().filter(home).unwrap_or(&self.frugal).instantiate_pre(component)
+    }
+
     /// How many slots of the pool an instance takes: one for each memory.
-    pub(super) fn slots(&self, component: &wasmtime::component::Component) -> u32 {
+    pub(super) fn slots(&self, component: &Component) -> u32 {
         component.resources_required().map_or(u32::MAX, |required| {
             required.num_memories.max(required.num_tables.div_ceil(TABLES_PER_SLOT)).max(1)
         })
@@ -172,20 +184,30 @@ fn pool(slots: u32) -> PoolingAllocationConfig {
 }
 
 /// The profile in words, for people and for machines that compare.
-fn description() -> BTreeMap<String, Ipld> {
+fn description(compat: Option<Compat>) -> BTreeMap<String, Ipld> {
     let text = |it: &str| Ipld::String(it.to_owned());
     let map = |entries: Vec<(&str, Ipld)>| Ipld::Map(entries.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
     let mut features: Vec<String> =
         FEATURES.iter_names().map(|(name, _)| name.to_lowercase().replace('_', "-")).collect();
     features.sort_unstable();
-    let Ipld::Map(description) = map(vec![
+    let compatible = compat.map(|Compat::Homestar| ("compat", text("homestar")));
+    let entries = vec![
         ("abi", text("ipld-wit 1")),
         ("runtime", text("wasmtime")),
         ("version", text(WASMTIME)),
         ("compiler", text("cranelift")),
         ("core-modules", text(ENCODER)),
         ("features", Ipld::List(features.into_iter().map(Ipld::String).collect())),
-        ("imports", text("none")),
+        (
+            "imports",
+            map(vec![
+                ("interfaces", Ipld::List(host::offered(compat).into_iter().map(text).collect())),
+                (
+                    "fuel",
+                    map(vec![("call", Ipld::Integer(host::CALL.into())), ("byte", Ipld::Integer(host::BYTE.into()))]),
+                ),
+            ]),
+        ),
         ("instance", text("one for each call")),
         ("nan", text("canonical")),
         ("stack", Ipld::Integer(STACK as i128)),
@@ -201,8 +223,6 @@ fn description() -> BTreeMap<String, Ipld> {
                 ("table-elements", Ipld::Integer(MAX_TABLE_ELEMENTS as i128)),
             ]),
         ),
-    ]) else {
-        return BTreeMap::new();
-    };
-    description
+    ];
+    entries.into_iter().chain(compatible).map(|(key, value)| (key.to_owned(), value)).collect()
 }

@@ -5,6 +5,7 @@ mod component;
 mod componentize;
 mod engine;
 mod gate;
+mod host;
 mod lift;
 mod limiter;
 mod scan;
@@ -33,12 +34,24 @@ pub struct WasmtimeOptions {
     pub cached_bytes: usize,
     /// The largest component that is taken, in bytes.
     pub max_component: usize,
+    /// Whose guests are served on their own terms, beside those that keep to ours. This is part of the profile.
+    pub compat: Option<Compat>,
+}
+
+/// Another runtime, from which people bring their guests and workflows along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compat {
+    /// homestar: its looser forms of arguments and its forms of results ([`ipld_wit::homestar`]), its spellings of function
+    /// names, and the interfaces `wasi:logging/logging`, which goes into the trace, and `homestar:host/helpers@0.1.1`, whose
+    /// clock stands still.
+    Homestar,
 }
 
 impl Default for WasmtimeOptions {
     /// 32 calls, 256 components, 1 GiB of code, components of up to 64 MiB.
     fn default() -> Self {
-        Self { concurrency: 32, cached_components: 256, cached_bytes: 1 << 30, max_component: 64 << 20 }
+        Self { concurrency: 32, cached_components: 256, cached_bytes: 1 << 30, max_component: 64 << 20, compat: None }
     }
 }
 
@@ -55,7 +68,7 @@ pub struct Stats {
 
 /// A [`Runtime`] on wasmtime's optimising compiler.
 ///
-/// Guests have no imports, no threads, no relaxed arithmetic and one bit pattern for NaN; each call has a fresh
+/// Guests have no imports but those that give the same everywhere, no threads, no relaxed arithmetic and one bit pattern for NaN; each call has a fresh
 /// instance. Dropping the runtime and all of its components ends its one thread, which watches over the time limits.
 #[derive(Debug)]
 pub struct WasmtimeRuntime {
@@ -72,7 +85,7 @@ impl WasmtimeRuntime {
     /// When the compiler does not support this machine.
     pub fn new(options: &WasmtimeOptions) -> Result<Self, RuntimeError> {
         Ok(Self {
-            engines: Arc::new(Engines::new(options.concurrency)?),
+            engines: Arc::new(Engines::new(options.concurrency, options.compat)?),
             cache: Cache::new(options.cached_components, options.cached_bytes),
             max_component: options.max_component,
         })

@@ -27,11 +27,12 @@ const MAX_TYPE_DEPTH: u64 = 500;
 const MAX_DEPTH: usize = 100;
 const MAX_NAMED: usize = 1_000;
 
-/// Refuses a component that asks the host for something, or would grow beyond bounds. What passes may still be invalid.
-pub(super) fn scan(wasm: &[u8]) -> Result<(), PrepareError> {
+/// Refuses a component that asks the host for anything but what is `offered`, or would grow beyond bounds. What passes may
+/// still be invalid.
+pub(super) fn scan(wasm: &[u8], offered: &dyn Fn(&str) -> bool) -> Result<(), PrepareError> {
     let mut parser = Parser::new(0);
     parser.set_features(FEATURES);
-    let mut scan = Scan { frames: vec![Frame::default()], largest_module: 0, types: vec![], forbidden: vec![] };
+    let mut scan = Scan { frames: vec![Frame::default()], largest_module: 0, types: vec![], asked: vec![] };
     for payload in parser.parse_all(wasm) {
         if let Ok(Payload::ComponentTypeSection(section)) = &payload {
             bound_types(wasm.get(section.range()).unwrap_or_default())?;
@@ -46,8 +47,9 @@ pub(super) fn scan(wasm: &[u8]) -> Result<(), PrepareError> {
         }
         scan.refuse_wide()?;
     }
-    if let [first, rest @ ..] = scan.forbidden.as_slice() {
-        return Err(PrepareError::forbidden_import(first, rest.len()));
+    let mut forbidden = scan.asked.iter().filter(|name| !offered(name));
+    if let Some(first) = forbidden.next() {
+        return Err(PrepareError::forbidden_import(first, forbidden.count()));
     }
     let Cost { instances, parts, unknown_modules } = scan.frames.first().map_or(Cost::default(), |root| root.cost);
     refuse_beyond(instances, "instances", MAX_INSTANCES)?;
@@ -108,8 +110,8 @@ struct Scan<'a> {
     largest_module: u64,
     /// The outermost index space of types: whether one may be imported.
     types: Vec<bool>,
-    /// The imports that may not be.
-    forbidden: Vec<&'a str>,
+    /// The imports that are more than types.
+    asked: Vec<&'a str>,
 }
 
 type Read<T> = wasmparser::Result<T>;
@@ -264,7 +266,7 @@ impl<'a> Scan<'a> {
     fn import(&mut self, name: &'a str, ty: ComponentTypeRef) {
         self.charge(1);
         if self.frames.len() == 1 && !is_only_types(ty, &self.types) {
-            self.forbidden.push(name);
+            self.asked.push(name);
         }
         self.unknown(ty.kind());
     }

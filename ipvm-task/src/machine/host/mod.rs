@@ -1,0 +1,103 @@
+//! What a host answers to guests that ask: a closed set of interfaces, each of which gives the same on every machine.
+
+mod blocks;
+mod homestar;
+
+use std::fmt;
+
+use ucan_core::Cid;
+use wasmtime::component::Linker;
+use wasmtime::{Engine, StoreContextMut, Trap};
+
+use super::limiter::MemoryLimiter;
+use crate::trace::Trace;
+use crate::{Compat, Execution, Seed};
+
+pub(super) use blocks::{Blocks, INTERFACE as BLOCKS};
+
+/// Fuel for each call of the host.
+pub(super) const CALL: u64 = 100;
+/// Fuel for each byte that a call of the host moves in or out.
+pub(super) const BYTE: u64 = 1;
+/// How many bytes of values a guest may hand over in one call of the host.
+pub(super) const MOST_AT_ONCE: usize = 16 << 20;
+
+/// What the store of a run holds beside the guest.
+pub(super) struct Host {
+    pub(super) limiter: MemoryLimiter,
+    pub(super) trace: Trace,
+    pub(super) blocks: Blocks,
+    #[expect(dead_code, reason = "taken up by the interfaces with random numbers")]
+    seed: Seed,
+}
+
+impl Host {
+    pub(super) fn new(execution: &Execution<'_>, blocks: Blocks) -> Self {
+        Self {
+            limiter: MemoryLimiter::new(execution.limits.memory),
+            trace: Trace::default(),
+            blocks,
+            seed: execution.seed,
+        }
+    }
+}
+
+/// Why a call of the host ended the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// What the guest asked for breaks the rules of an interface: a trap like any other.
+    Trap(String),
+    /// A block that it may read is not to be had.
+    MissingBlock(Cid),
+    /// The host could not do its part.
+    Host(String),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trap(message) | Self::Host(message) => f.write_str(message),
+            Self::MissingBlock(cid) => write!(f, "the block {cid} is missing"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// Takes the fuel for a call of the host that moves so many bytes.
+fn charge(store: &mut StoreContextMut<'_, Host>, bytes: usize) -> wasmtime::Result<()> {
+    let cost = CALL.saturating_add(BYTE.saturating_mul(bytes as u64));
+    let left = store.get_fuel()?;
+    match left.checked_sub(cost) {
+        // With none left, the run is out of fuel, also if it ended here.
+        Some(left) if left > 0 => store.set_fuel(left),
+        _ => {
+            store.set_fuel(0)?;
+            Err(Trap::OutOfFuel.into())
+        }
+    }
+}
+
+/// The names of the interfaces that a host answers, for people.
+pub(super) fn offered(compat: Option<Compat>) -> Vec<&'static str> {
+    let mut names = vec![blocks::INTERFACE];
+    if compat == Some(Compat::Homestar) {
+        names.extend(homestar::INTERFACES);
+    }
+    names
+}
+
+/// Whether a host answers what is imported by this name.
+pub(super) fn is_offered(name: &str, compat: Option<Compat>) -> bool {
+    offered(compat).contains(&name)
+}
+
+/// All that a host answers. A component takes what it imports.
+pub(super) fn linker(engine: &Engine, compat: Option<Compat>) -> wasmtime::Result<Linker<Host>> {
+    let mut linker = Linker::new(engine);
+    blocks::link(&mut linker)?;
+    if compat == Some(Compat::Homestar) {
+        homestar::link(&mut linker)?;
+    }
+    Ok(linker)
+}

@@ -1,0 +1,179 @@
+//! The guests that homestar publishes, in the compatibility mode, with the results that its own tests expect.
+//!
+//! They are not part of this repository. The test reads them from the folder that `IPVM_HOMESTAR_FIXTURES` names, which is
+//! `homestar-wasm/fixtures` of <https://github.com/ipvm-wg/homestar>, and is skipped without it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipvm_task::{
+    Compat, Component, Execution, Limits, Params, PrepareError, Runtime, WasmtimeOptions, WasmtimeRuntime,
+};
+use ucan_core::{Ipld, block};
+
+const FIXTURES: &str = "IPVM_HOMESTAR_FIXTURES";
+/// The image of 20 by 20 pixels that its tests crop.
+const IMAGE: &str = include_str!("homestar.png.txt");
+
+fn fixture(name: &str) -> Option<Vec<u8>> {
+    let Some(folder) = std::env::var_os(FIXTURES) else {
+        eprintln!(
+            "SKIPPED: {FIXTURES} is not set to a folder with {name}, from homestar-wasm/fixtures of ipvm-wg/homestar"
+        );
+        return None;
+    };
+    let path = PathBuf::from(folder).join(name);
+    let wasm = fs::read(&path).unwrap_or_else(|error| panic!("{FIXTURES} has no {name}: {error}"));
+    Some(wasm)
+}
+
+fn runtime(compat: Option<Compat>) -> WasmtimeRuntime {
+    WasmtimeRuntime::new(&WasmtimeOptions { compat, ..WasmtimeOptions::default() }).unwrap()
+}
+
+struct Guest(Arc<dyn Component>);
+
+impl Guest {
+    fn read(name: &str) -> Option<Self> {
+        let wasm = fixture(name)?;
+        let runtime = runtime(Some(Compat::Homestar));
+        Some(Self(runtime.prepare(&block::raw_cid(&wasm), &wasm).unwrap_or_else(|error| panic!("{name}: {error}"))))
+    }
+
+    fn call<const N: usize>(&self, fun: &str, params: [Ipld; N]) -> Ipld {
+        let completion = self.0.call(fun, &Ipld::List(params.to_vec()), &Limits::STANDARD);
+        completion.unwrap_or_else(|error| panic!("{fun}: {error}")).output
+    }
+}
+
+fn text(text: &str) -> Ipld {
+    Ipld::String(text.to_owned())
+}
+
+fn list<const N: usize>(items: [Ipld; N]) -> Ipld {
+    Ipld::List(items.to_vec())
+}
+
+fn ints<const N: usize>(ints: [i128; N]) -> Ipld {
+    list(ints.map(Ipld::Integer))
+}
+
+fn map<const N: usize>(entries: [(&str, Ipld); N]) -> Ipld {
+    Ipld::Map(entries.map(|(key, value)| (key.to_owned(), value)).into())
+}
+
+fn png() -> Vec<u8> {
+    let base64 = IMAGE.trim_end().strip_prefix("data:image/png;base64,").unwrap();
+    data_encoding::BASE64.decode(base64.as_bytes()).unwrap()
+}
+
+/// Width and height, and the kind of colour, as the header of an image says.
+fn header(image: &Ipld) -> (u32, u32, u8) {
+    let Ipld::Bytes(bytes) = image else { panic!("no bytes: {image:?}") };
+    assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"));
+    let number = |at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    (number(16), number(20), bytes[25])
+}
+
+#[test]
+fn all_seventeen_functions_of_its_test_guest_give_what_its_tests_expect() {
+    for name in ["example_test.wasm", "example_test_component.wasm", "example_test_cargo_component.wasm"] {
+        let Some(guest) = Guest::read(name) else { return };
+        assert_eq!(guest.0.exports().len(), 17);
+        assert_eq!(guest.0.imports(), ["wasi:logging/logging", "homestar:host/helpers@0.1.1"].map(str::to_owned));
+
+        assert_eq!(guest.call("add_one", [Ipld::Integer(1)]), Ipld::Integer(2));
+        assert_eq!(guest.call("add-one", [Ipld::Integer(10)]), Ipld::Integer(11));
+        assert_eq!(guest.call("append-string", [text("Natural Science")]), text("Natural Science\nworld"));
+        assert_eq!(guest.call("join-strings", [text("Round"), text("about")]), text("Roundabout"));
+        assert_eq!(guest.call("%join-strings", [text("RoundRound"), text("about")]), text("RoundRoundabout"));
+        // The clock stands still.
+        assert_eq!(guest.call("host_fmt_current_time", []), text("00:00.000"));
+
+        let matrix = list([ints([1, 2, 3]), ints([4, 5, 6]), ints([7, 8, 9])]);
+        let transposed = guest.call("transpose", [matrix.clone()]);
+        assert_eq!(transposed, list([ints([1, 4, 7]), ints([2, 5, 8]), ints([3, 6, 9])]));
+        assert_eq!(guest.call("transpose", [transposed]), matrix);
+
+        assert_eq!(guest.call("pop", [ints([])]), Ipld::Null);
+        assert_eq!(guest.call("pop", [ints([1])]), Ipld::Integer(1));
+        assert_eq!(guest.call("binary_search", [ints([1]), Ipld::Integer(2)]), list([Ipld::Null, Ipld::Integer(1)]));
+        assert_eq!(guest.call("binary_search", [ints([1]), Ipld::Integer(1)]), list([Ipld::Integer(0), Ipld::Null]));
+        let one = map([("name", text("1")), ("val", Ipld::Integer(1))]);
+        assert_eq!(guest.call("num_to_kv", [list([Ipld::Integer(1), Ipld::Null])]), one);
+        let none = map([("name", text("NAN")), ("val", Ipld::Null)]);
+        assert_eq!(guest.call("num_to_kv", [list([Ipld::Null, text("bad stuff")])]), none);
+
+        // What the standard hasher of Rust gives for the text, from the most significant byte on.
+        let hash = |text: &str| {
+            use std::hash::{DefaultHasher, Hash, Hasher};
+            let mut hasher = DefaultHasher::new();
+            text.hash(&mut hasher);
+            Ipld::Bytes(hasher.finish().to_be_bytes().to_vec())
+        };
+        assert_eq!(guest.call("hash", [text("some data")]), hash("some data"));
+
+        let (url, bytes) = (text(IMAGE.trim_end()), Ipld::Bytes(png()));
+        let by_list = Ipld::List(png().into_iter().map(|byte| Ipld::Integer(byte.into())).collect());
+        let square = [10, 10, 50, 50].map(Ipld::Integer);
+        let [x, y, width, height] = square;
+        // What lies beyond the image is cut off.
+        let cropped = guest.call("crop", [bytes.clone(), x.clone(), y.clone(), width.clone(), height.clone()]);
+        assert_eq!(header(&cropped), (10, 10, 6));
+        assert_eq!(guest.call("cropBase64", [url.clone(), x, y, width, height]), cropped);
+        let turned = guest.call("rotate90", [bytes.clone()]);
+        assert_eq!(header(&turned), (20, 20, 6));
+        assert_ne!(turned, bytes);
+        assert_eq!(guest.call("Rotate90Base64", [url.clone()]), turned);
+        let back = (0..3).fold(turned.clone(), |image, _| guest.call("rotate90", [image]));
+        assert_eq!(guest.call("rotate90", [back]), turned);
+        let gray = guest.call("grayscale", [by_list]);
+        assert_eq!(header(&gray), (20, 20, 4));
+        assert_eq!(guest.call("GRAYSCALE_BASE64", [url.clone()]), gray);
+        let blurred = guest.call("blur", [bytes, Ipld::Float(0.3)]);
+        assert_eq!(header(&blurred), (20, 20, 6));
+        assert_eq!(guest.call("blur_base64", [url, Ipld::Float(0.3)]), blurred);
+    }
+}
+
+#[test]
+fn its_arithmetic_guests_give_what_its_tests_expect() {
+    for name in ["example_add_component.wasm", "example_add.wasm"] {
+        let Some(guest) = Guest::read(name) else { return };
+        assert_eq!(guest.call("add_two", [Ipld::Integer(1)]), Ipld::Integer(3));
+    }
+    for name in ["example_subtract.wasm", "example_subtract_component.wasm"] {
+        let Some(guest) = Guest::read(name) else { return };
+        assert_eq!(guest.call("SUBTRACT", [1, 1].map(Ipld::Integer)), Ipld::Float(0.0));
+        assert_eq!(guest.call("subtractInt", [Ipld::Float(1.0), Ipld::Float(2.0)]), Ipld::Integer(-1));
+    }
+}
+
+#[test]
+fn what_its_guests_log_is_in_the_trace_and_costs_the_same_every_time() {
+    let Some(guest) = Guest::read("example_test.wasm") else { return };
+    let params = Ipld::List(vec![Ipld::Integer(1)]);
+    let call = || guest.0.execute(&Execution::new("add-one", Params::Ipld(&params), &Limits::STANDARD));
+    let executed = call();
+    let [line] = executed.trace.lines() else { panic!("{:?}", executed.trace) };
+    assert_eq!((line.to, &*line.context, &*line.text), ("info", "run-fn", "add-one"));
+    let (one, other) = (executed.result.unwrap(), call().result.unwrap());
+    assert_eq!((one.output, one.fuel), (other.output, other.fuel));
+}
+
+#[test]
+fn without_the_compatibility_mode_its_guests_are_refused_by_what_they_import() {
+    let Some(wasm) = fixture("example_test.wasm") else { return };
+    let refused = runtime(None).prepare(&block::raw_cid(&wasm), &wasm).unwrap_err();
+    assert_eq!(refused, PrepareError::ForbiddenImport { name: "wasi:logging/logging".to_owned(), more: 1 });
+}
+
+#[test]
+fn there_is_no_function_of_another_name() {
+    let Some(guest) = Guest::read("example_test.wasm") else { return };
+    let error = guest.0.call("add-onez", &Ipld::List(vec![]), &Limits::STANDARD).unwrap_err();
+    assert_eq!(error.to_string(), "there is no export `add-onez` (did you mean `add-one`?)");
+}
