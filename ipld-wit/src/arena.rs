@@ -82,6 +82,7 @@ fn integer(it: i128) -> Option<(&'static str, u64)> {
 /// A value that was put together, until another holds it.
 struct Part {
     ipld: Ipld,
+    /// How many lists and maps are nested in each other there.
     depth: usize,
 }
 
@@ -125,12 +126,12 @@ fn part<V: View>(item: &V, at: usize, parts: &mut [Option<Part>]) -> Result<Part
             leaf(Ipld::Link(link_of(&link).map_err(|_| arena(at, "is a link that is not exactly one CID"))?))
         }
         ("items", Some(Seen::List(indices))) => {
-            let mut depth = 0;
+            let mut depth = 1;
             let list = indices.iter().map(|index| take(index, at, parts, &mut depth)).collect::<Result<_, _>>()?;
             Ok(Part { ipld: Ipld::List(list), depth })
         }
         ("entries", Some(Seen::List(entries))) => {
-            let (mut depth, mut map) = (0, BTreeMap::new());
+            let (mut depth, mut map) = (1, BTreeMap::new());
             for entry in entries {
                 let (key, index) = match entry.view() {
                     Seen::Tuple([key, index]) => (key.view(), index),

@@ -17,7 +17,7 @@ use varsig::ed25519::SigningKey;
 /// Gives back what it reads, by the name of a block: `read(cid, offset, length)`, `size(cid)`, and `again(cid, n)`, which asks
 /// for the size so many times.
 const READER: &str = r#"(component
-    (import "ipvm:ipld/blocks@0.1.0" (instance $blocks
+    (import "ipvm:ipld/blocks@1.0.0" (instance $blocks
         (export "size" (func (param "block" (list u8)) (result u64)))
         (export "read" (func (param "block" (list u8)) (param "offset" u64) (param "length" u32) (result (list u8))))))
     (core module $memory
@@ -108,7 +108,7 @@ fn a_block_that_an_argument_links_to_is_read_piece_by_piece() {
     let (cid, bytes) = raw(b"forty-two bytes or so, in one single block");
     let inputs = Blocks::with([(cid, bytes.clone())]);
     let component = reader("link");
-    assert_eq!(component.imports(), ["ipvm:ipld/blocks@0.1.0"]);
+    assert_eq!(component.imports(), ["ipvm:ipld/blocks@1.0.0"]);
     let read = |offset: i128, length: i128| {
         let params = [Ipld::Link(cid), Ipld::Integer(offset), Ipld::Integer(length)];
         let executed = execute(&*component, "read", &params, &inputs);
@@ -145,7 +145,7 @@ fn nothing_can_be_read_that_no_argument_leads_to() {
     let inputs = Blocks::with([(cid, bytes)]);
     let component = reader("(list u8)");
     let executed = execute(&*component, "size", &[Ipld::Bytes(cid.to_bytes())], &inputs);
-    let message = format!("ipvm:ipld/blocks@0.1.0: nothing that was given to this function links to {cid}");
+    let message = format!("ipvm:ipld/blocks@1.0.0: nothing that was given to this function links to {cid}");
     assert_eq!(executed.result.unwrap_err(), CallError::Trap { message });
     assert_eq!((executed.reads, inputs.asked.lock().unwrap().len()), (vec![], 0));
 

@@ -332,7 +332,7 @@ fn the_profile_has_an_address_that_only_changes_on_purpose() {
 }
 
 /// Changes whenever results of before may no longer be compared with those of now.
-const PROFILE: &str = "bafyreieedch3q4ycdwgqv3gtsc324god6ouj4ck2dreixygwou4zls6u6u";
+const PROFILE: &str = "bafyreia2y5mihsxg5kwfmkduhohhuk75owfc5ggvw3tcnkp6r24hpopxqi";
 
 #[test]
 fn types_that_are_nested_without_end_are_refused() {

@@ -12,7 +12,7 @@ use wasmtime::component::Linker;
 use super::{Host, Stop, charge};
 use crate::Inputs;
 
-pub(in super::super) const INTERFACE: &str = "ipvm:ipld/blocks@0.1.0";
+pub(in super::super) const INTERFACE: &str = "ipvm:ipld/blocks@1.0.0";
 
 /// The most bytes that one call gives. A longer piece is read in several.
 const MOST_READ: u32 = 1 << 20;
