@@ -2,6 +2,54 @@
 
 use ipld_core::ipld::Ipld;
 
+/// Words that mean something in WIT where the name of an item is to stand.
+pub const WIT_KEYWORDS: [&str; 44] = [
+    "as",
+    "async",
+    "bool",
+    "borrow",
+    "char",
+    "constructor",
+    "enum",
+    "error-context",
+    "export",
+    "f32",
+    "f64",
+    "flags",
+    "from",
+    "func",
+    "future",
+    "import",
+    "include",
+    "interface",
+    "list",
+    "map",
+    "option",
+    "own",
+    "package",
+    "record",
+    "resource",
+    "result",
+    "s16",
+    "s32",
+    "s64",
+    "s8",
+    "static",
+    "stream",
+    "string",
+    "tuple",
+    "type",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "union",
+    "use",
+    "variant",
+    "with",
+    "world",
+];
+
 /// A value in a few words: `the integer 3`, `a map with keys a, b`.
 pub fn describe(ipld: &Ipld) -> String {
     match ipld {

@@ -44,9 +44,8 @@ fn of_host(node: &Node) -> Value {
         Item::Bytes(it) => variant("bytes", Value::Bytes(it.clone())),
         Item::Items(it) => variant("items", Value::List(it.iter().copied().map(Value::U32).collect())),
         Item::Entries(it) => {
-            let entry = |(key, index): &(String, u32)| {
-                Value::Tuple(vec![Value::String(key.clone()), Value::U32(*index)])
-            };
+            let entry =
+                |(key, index): &(String, u32)| Value::Tuple(vec![Value::String(key.clone()), Value::U32(*index)]);
             variant("entries", Value::List(it.iter().map(entry).collect()))
         }
         Item::Link(it) => variant("link", link(it)),

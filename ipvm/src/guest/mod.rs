@@ -4,56 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ipld_wit::text::WIT_KEYWORDS;
+
 /// How many characters the name of a guest may have.
 const LONGEST_NAME: usize = 64;
-
-/// Words that mean something in WIT, where the name is to stand. All others can be names.
-const KEYWORDS: [&str; 44] = [
-    "as",
-    "async",
-    "bool",
-    "borrow",
-    "char",
-    "constructor",
-    "enum",
-    "error-context",
-    "export",
-    "f32",
-    "f64",
-    "flags",
-    "from",
-    "func",
-    "future",
-    "import",
-    "include",
-    "interface",
-    "list",
-    "map",
-    "option",
-    "own",
-    "package",
-    "record",
-    "resource",
-    "result",
-    "s16",
-    "s32",
-    "s64",
-    "s8",
-    "static",
-    "stream",
-    "string",
-    "tuple",
-    "type",
-    "u16",
-    "u32",
-    "u64",
-    "u8",
-    "union",
-    "use",
-    "variant",
-    "with",
-    "world",
-];
 
 /// What builds the guest, in every project.
 const SCRIPT: &str = "build.sh";
@@ -164,7 +118,7 @@ fn check(name: &str) -> Result<(), &'static str> {
         Err("it has more than 64 characters")
     } else if !name.split('-').all(is_word) {
         Err("it is to be words of lowercase letters and digits that begin with a letter, joined by single hyphens")
-    } else if KEYWORDS.contains(&name) {
+    } else if WIT_KEYWORDS.contains(&name) {
         Err("it means something else in WIT")
     } else {
         Ok(())
