@@ -109,6 +109,9 @@ impl PrepareError {
                 "make a component of it: `wasm-tools component embed` its WIT world, then `wasm-tools component new`",
             ),
             Self::NotAComponent { .. } => Some("pass the binary that `wasm-tools component new` writes"),
+            Self::ForbiddenImport { name, .. } if name.starts_with("homestar:") || name == "wasi:logging/logging" => {
+                Some("it was made for homestar, whose guests run in a compatibility mode (`--compat homestar`)")
+            }
             Self::ForbiddenImport { .. } => Some(
                 "a guest has no clock, files, network or randomness: build it for wasm32-unknown-unknown, or adapt it \
                  with deterministic stand-ins; effects are tasks of their own",

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use ipld_wit::Signature;
+use ipld_wit::{Signature, Unsupported};
 use ucan_core::{Cid, Ipld};
 
 use crate::{CallError, DeterminismProfile, Executed, Execution, ExportError, Limits, Params, PrepareError};
@@ -37,6 +37,9 @@ pub trait Runtime: Debug + Send + Sync {
 pub trait Component: Debug + Send + Sync {
     /// The functions that can be called, by name: `name`, or `interface#name` for a function of an exported interface.
     fn exports(&self) -> Vec<(&str, &Signature)>;
+
+    /// Exported functions that cannot be called, by name, each with what stands in the way.
+    fn uncallable(&self) -> Vec<(&str, &Unsupported)>;
 
     /// The interfaces of the host that it asks for, by the names by which it imports them. A component that asks for
     /// nothing is *pure*.

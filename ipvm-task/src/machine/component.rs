@@ -86,6 +86,10 @@ impl Component for WasmtimeComponent {
         callable.map(|(name, function)| (name.as_str(), &function.signature)).collect()
     }
 
+    fn uncallable(&self) -> Vec<(&str, &Unsupported)> {
+        self.functions.iter().filter_map(|(name, function)| Some((name.as_str(), function.as_ref().err()?))).collect()
+    }
+
     fn signature(&self, fun: &str) -> Result<&Signature, ExportError> {
         self.function(fun).map(|function| &function.signature)
     }

@@ -11,6 +11,7 @@ mod print;
 mod run;
 mod show;
 mod verify;
+mod wasm;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -59,6 +60,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Writes projects for new guests.
     Guest(guest::Guest),
+    /// Inspects Wasm components, and calls their functions.
+    Wasm(wasm::Wasm),
     /// Answers conformance requests, JSON lines from standard input (docs/conformance.md).
     Conformance(conformance::Conformance),
 }
@@ -120,6 +123,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::Delegate(delegate) => delegate.carry_out(&state, json),
         Command::Inspect(inspect) => inspect.carry_out(json),
         Command::Guest(guest) => guest.carry_out(json),
+        Command::Wasm(wasm) => wasm.carry_out(json),
         Command::Conformance(conformance) => conformance.carry_out(),
     }
 }
