@@ -72,6 +72,32 @@ fn functions_with_handles_cannot_be_called_but_their_neighbours_can() {
     assert_eq!(component.call("five", &ints([]), &LIMITS).unwrap().output, Ipld::Integer(5));
 }
 
+#[test]
+fn what_no_value_of_ipld_can_stand_for_is_refused_before_anything_runs() {
+    let refusal = |ty: &str| {
+        let text = format!(
+            r#"(component
+                (core module $m (func (export "f") (param i32)))
+                (core instance $i (instantiate $m))
+                (func (export "f") (param "a" {ty}) (canon lift (core func $i "f"))))"#
+        );
+        match prepare(&RUNTIME, &text) {
+            Ok(component) => component.signature("f").unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        }
+    };
+    for (ty, expected) in [
+        ("(future u8)", "`future` requires"),
+        ("(stream u8)", "`stream` requires"),
+        ("error-context", "`error-context` requires"),
+        ("(list u8 4)", "Fixed-length lists require"),
+        ("(map string u8)", "Maps require"),
+    ] {
+        let refusal = refusal(ty);
+        assert!(refusal.contains(expected), "{ty}: {refusal}");
+    }
+}
+
 /// A core module with the types of `wit`'s world in a custom section, as compilers leave it.
 fn typed_module(wat: &str, wit: &str) -> Vec<u8> {
     let mut module = wat::parse_str(wat).unwrap();
