@@ -166,7 +166,7 @@ fn length(ty: &Type, found: usize) -> Failure {
     failure(ty, Mismatch::Length { expected: "one for each type", found })
 }
 
-fn scalar<F: Form>(scalar: Scalar<'_>, ty: &Type, form: &mut F) -> Result<F::Out, Failure> {
+pub(crate) fn scalar<F: Form>(scalar: Scalar<'_>, ty: &Type, form: &mut F) -> Result<F::Out, Failure> {
     match (ty, scalar) {
         (Type::Bool, Scalar::Bool(it)) => Ok(form.bool(it)),
         (Type::S8, Scalar::S8(it)) => Ok(form.integer(it.into())),

@@ -104,6 +104,10 @@ fn every_typed_shape_gives_what_dynamic_values_give_with_the_same_fuel() {
     // The core parameters of each type, and an argument.
     let of = |ty: &str| match ty {
         "(list u8)" => ("i32 i32", Ipld::Bytes(b"some bytes".to_vec())),
+        "(list s64)" => {
+            ("i32 i32", Ipld::List([1, -1, i64::MIN, i64::MAX].map(|it| Ipld::Integer(it.into())).to_vec()))
+        }
+        "(list f64)" => ("i32 i32", Ipld::List([0.1, -0.0, f64::MAX].map(Ipld::Float).to_vec())),
         "string" => ("i32 i32", text("some text")),
         "u64" => ("i64", Ipld::Integer(1 << 60)),
         "f32" => ("f32", Ipld::Float(1.5)),
@@ -124,8 +128,11 @@ fn every_typed_shape_gives_what_dynamic_values_give_with_the_same_fuel() {
         &[bytes, "u32", "u32", "u32", "u32"],
     ];
     let few: &[&[&str]] = &[&[], &[string], &["u32"], &["u64"]];
+    let rows: [(&[&str], &[&str]); 2] =
+        [(&["(list s64)"], &["(list s64)", "s64"]), (&["(list f64)"], &["(list f64)", "f64"])];
     let (all, some) = ([bytes, "(result (list u8) (error string))", string, "u32", "u64", "bool"], 2);
-    for (params, results) in many.iter().map(|it| (it, &all[..])).chain(few.iter().map(|it| (it, &all[..some]))) {
+    let shapes = many.iter().map(|it| (*it, &all[..])).chain(few.iter().map(|it| (*it, &all[..some]))).chain(rows);
+    for (params, results) in shapes {
         let core: Vec<&str> = params.iter().map(|ty| of(ty).0).collect();
         let (pointer, len) = match core.first() {
             Some(&"i32 i32") => ("local.get 0", "local.get 1"),
@@ -137,7 +144,8 @@ fn every_typed_shape_gives_what_dynamic_values_give_with_the_same_fuel() {
             let (core_result, body) = match *result {
                 "u32" => ("i32", len.to_owned()),
                 "bool" => ("i32", format!("({len}) (i32.const 0) i32.gt_u")),
-                "u64" => ("i64", format!("({len}) i64.extend_i32_u")),
+                "u64" | "s64" => ("i64", format!("({len}) i64.extend_i32_u")),
+                "f64" => ("f64", format!("({len}) f64.convert_i32_u")),
                 "(result (list u8) (error string))" => ("i32", format!("{} i32.const 0", store(4))),
                 _ => ("i32", format!("{} i32.const 0", store(0))),
             };
@@ -159,6 +167,9 @@ fn every_typed_shape_gives_what_dynamic_values_give_with_the_same_fuel() {
             };
             let expected = match *result {
                 "(list u8)" => Ipld::Bytes(content.into()),
+                "(list s64)" | "(list f64)" => of(params[0]).1,
+                "s64" => Ipld::Integer(4),
+                "f64" => Ipld::Float(3.0),
                 "string" => text(content),
                 "bool" => Ipld::Bool(true),
                 "u32" | "u64" => Ipld::Integer(content.len() as i128),

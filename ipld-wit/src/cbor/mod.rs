@@ -11,9 +11,9 @@ pub use error::{DecodeError, DecodeErrorKind};
 #[cfg(feature = "wasmtime")]
 pub(crate) use reader::NULL;
 pub(crate) use reader::{Reader, Rejected};
-#[cfg(feature = "wasmtime")]
-pub(crate) use writer::encode_bytes;
 pub(crate) use writer::{encode, encoded_len};
+#[cfg(feature = "wasmtime")]
+pub(crate) use writer::{encode_bytes, encode_form, form_len};
 
 use ipld_core::ipld::Ipld;
 

@@ -59,6 +59,20 @@ pub(crate) fn encode<V: View>(value: &V, ty: &Type) -> Result<Vec<u8>, Failure> 
     }
 }
 
+/// What `write` puts together.
+#[cfg(feature = "wasmtime")]
+pub(crate) fn encode_form(write: impl FnOnce(&mut Bytes) -> Result<(), Failure>) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Bytes(Vec::with_capacity(128));
+    write(&mut bytes).map(|()| bytes.0)
+}
+
+/// How many bytes `write` puts together.
+#[cfg(feature = "wasmtime")]
+pub(crate) fn form_len(write: impl FnOnce(&mut Length) -> Result<(), Failure>) -> Result<u64, Failure> {
+    let mut length = Length::default();
+    write(&mut length).map(|()| length.0)
+}
+
 /// Bytes as an encoding, in the same memory.
 #[cfg(feature = "wasmtime")]
 pub(crate) fn encode_bytes(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -28,9 +28,21 @@ const NODE_VALUES: u64 = 6;
 /// What wasmtime counts for a byte of text or bytes that a typed function gives: UTF-16 has two for a letter.
 const TYPED: u64 = 2;
 
+/// The same for a number of 64 bits in a list, which can have a single byte in an encoding.
+const NUMBER: u64 = size_of::<u64>() as u64;
+
 /// The most bytes that wasmtime may count for an output of this function that is encoded in `limit` bytes.
 pub(super) fn allowance(signature: &Signature, limit: u64) -> usize {
-    let factor = if signature.is_typed() { TYPED } else { signature.result.as_ref().map_or(0, factor) };
+    let factor = match &signature.result {
+        Some(ty) if signature.is_typed() => {
+            if is_row_of_numbers(ty) {
+                NUMBER
+            } else {
+                TYPED
+            }
+        }
+        result => result.as_ref().map_or(0, factor),
+    };
     let bytes = factor.saturating_mul(limit).saturating_add(VALUE);
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
@@ -54,6 +66,10 @@ fn has_options(ty: &Type) -> bool {
 
 fn has_nodes(ty: &Type) -> bool {
     matches!(ty, Type::Node) || parts(ty).any(has_nodes)
+}
+
+fn is_row_of_numbers(ty: &Type) -> bool {
+    matches!(ty, Type::List(element) if **element != Type::U8)
 }
 
 /// Whether there are flags, any number of times. Those that are there a fixed number of times are bounded by the type.
