@@ -29,7 +29,6 @@ struct Inner {
     /// Counts uses, to tell which one was last.
     uses: u64,
     bytes: usize,
-    compiled: u64,
     /// The latest refusals, oldest first: what cannot be made is not tried again and again.
     refused: VecDeque<(Cid, PrepareError)>,
 }
@@ -73,7 +72,7 @@ impl Cache {
 
     pub(super) fn stats(&self) -> Stats {
         let inner = self.lock();
-        Stats { compiled: inner.compiled, cached: inner.entries.len(), cached_bytes: inner.bytes }
+        Stats { cached: inner.entries.len(), cached_bytes: inner.bytes, ..Stats::default() }
     }
 
     fn cell(&self, cid: &Cid) -> Result<Arc<OnceLock<Made>>, PrepareError> {
@@ -90,7 +89,6 @@ impl Cache {
 
     fn settle(&self, cid: &Cid, cell: &Arc<OnceLock<Made>>, made: &Made) {
         let mut inner = self.lock();
-        inner.compiled += u64::from(made.is_ok());
         let Some(entry) = inner.entries.get_mut(cid).filter(|entry| Arc::ptr_eq(&entry.cell, cell)) else {
             return;
         };

@@ -49,12 +49,23 @@ impl WasmtimeComponent {
         let offered = |name: &str| host::is_offered(name, engines.compat);
         scan(&wasm, &offered)?;
         let component = engines.compile(&wasm).map_err(refusal)?;
+        Self::of(engines, component)
+    }
+
+    /// A component whose bytes were found to be acceptable, compiled.
+    pub(super) fn of(engines: &Arc<Engines>, component: component::Component) -> Result<Self, PrepareError> {
+        let offered = |name: &str| host::is_offered(name, engines.compat);
         let imports = imports(&component, &offered)?;
         let instance = engines.link(&component).map_err(refusal)?;
         let mut budget = Budget::new(FUNCTIONS);
         let functions = functions(&component, &mut budget)?;
         let (slots, described) = (engines.slots(&component), budget.spent_bytes());
         Ok(Self { slots, engines: Arc::clone(engines), instance, imports, functions, described })
+    }
+
+    /// The compiled code.
+    pub(super) fn code(&self) -> &component::Component {
+        self.instance.component()
     }
 
     /// About how many bytes it takes: those of the compiled code, and of the types of its functions.
@@ -64,7 +75,7 @@ impl WasmtimeComponent {
 
     /// The size of the compiled code in bytes.
     pub(super) fn code_size(&self) -> usize {
-        let range = self.instance.component().image_range();
+        let range = self.code().image_range();
         (range.end as usize).saturating_sub(range.start as usize)
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ucan_core::Ipld;
+use ucan_core::{Cid, Ipld};
 use wasmparser::Validator;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures};
 
+use super::artifacts::{Artifacts, Purpose};
 use super::componentize::ENCODER;
 use super::gate::Gate;
 use super::host::{self, Host};
@@ -116,6 +117,18 @@ impl Engines {
             Some(Err(error)) if !is_valid(wasm) => Err(error),
             _ => compile(&self.frugal),
         }
+    }
+
+    /// The component from an artifact, if there is one for either way in which instances live.
+    pub(super) fn load(&self, artifacts: &Artifacts, cid: &Cid) -> Option<Component> {
+        let load = |linker: &Linker<Host>| artifacts.load(&self.purpose(cid, linker.engine()), linker.engine());
+        let pooled = self.pooled.as_ref().and_then(load);
+        pooled.filter(|component| self.slots(component) <= self.gate.slots()).or_else(|| load(&self.frugal))
+    }
+
+    /// What the artifact of a component is for.
+    pub(super) fn purpose(&self, cid: &Cid, engine: &Engine) -> Purpose {
+        Purpose::new(cid, self.profile.cid(), engine)
     }
 
     /// Gives a component that was compiled here what it imports.

@@ -1,5 +1,6 @@
 //! The machine: wasmtime, held to what is the same everywhere.
 
+mod artifacts;
 mod cache;
 mod component;
 mod componentize;
@@ -10,8 +11,10 @@ mod lift;
 mod limiter;
 mod scan;
 mod ticker;
+mod trusted;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ucan_core::{Cid, block};
 
@@ -20,6 +23,7 @@ use cache::Cache;
 use component::WasmtimeComponent;
 use engine::Engines;
 
+pub use artifacts::{Artifacts, ArtifactsError};
 pub use engine::RuntimeError;
 
 /// What a [`WasmtimeRuntime`] keeps at hand. Nothing here can influence a result.
@@ -60,6 +64,8 @@ impl Default for WasmtimeOptions {
 pub struct Stats {
     /// How many components were compiled since the runtime was made.
     pub compiled: u64,
+    /// How many were loaded that had been compiled before, by another runtime or by this one.
+    pub loaded: u64,
     /// How many compiled components are at hand.
     pub cached: usize,
     /// About how many bytes those take: their code, and the types of their functions.
@@ -74,6 +80,9 @@ pub struct Stats {
 pub struct WasmtimeRuntime {
     engines: Arc<Engines>,
     cache: Cache,
+    artifacts: Option<Artifacts>,
+    compiled: AtomicU64,
+    loaded: AtomicU64,
     max_component: usize,
 }
 
@@ -87,18 +96,39 @@ impl WasmtimeRuntime {
         Ok(Self {
             engines: Arc::new(Engines::new(options.concurrency, options.compat)?),
             cache: Cache::new(options.cached_components, options.cached_bytes),
+            artifacts: None,
+            compiled: AtomicU64::new(0),
+            loaded: AtomicU64::new(0),
             max_component: options.max_component,
         })
     }
 
-    /// What the runtime has done and holds.
-    pub fn stats(&self) -> Stats {
-        self.cache.stats()
+    /// The same runtime, which keeps what it compiles, and takes it from there the next time.
+    #[must_use]
+    pub fn with_artifacts(mut self, artifacts: Artifacts) -> Self {
+        self.artifacts = Some(artifacts);
+        self
     }
 
-    fn compile(&self, cid: &Cid, wasm: &[u8]) -> Result<Arc<WasmtimeComponent>, PrepareError> {
+    /// What the runtime has done and holds.
+    pub fn stats(&self) -> Stats {
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        Stats { compiled: count(&self.compiled), loaded: count(&self.loaded), ..self.cache.stats() }
+    }
+
+    fn make(&self, cid: &Cid, wasm: &[u8]) -> Result<Arc<WasmtimeComponent>, PrepareError> {
+        if let Some(code) = self.artifacts.as_ref().and_then(|artifacts| self.engines.load(artifacts, cid)) {
+            let component = WasmtimeComponent::of(&self.engines, code)?;
+            self.loaded.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(%cid, code = component.code_size(), "loaded a compiled component");
+            return Ok(Arc::new(component));
+        }
         let component = WasmtimeComponent::compile(&self.engines, wasm)?;
+        self.compiled.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(%cid, bytes = wasm.len(), code = component.code_size(), "compiled a component");
+        if let Some(artifacts) = &self.artifacts {
+            artifacts.keep(&self.engines.purpose(cid, component.code().engine()), component.code());
+        }
         Ok(Arc::new(component))
     }
 }
@@ -121,7 +151,7 @@ impl Runtime for WasmtimeRuntime {
         }
         // Verified before others can come to wait for this compilation: wrong bytes are this caller's fault alone.
         block::verify(cid, wasm)?;
-        let component = self.cache.get_or_make(cid, || self.compile(cid, wasm))?;
+        let component = self.cache.get_or_make(cid, || self.make(cid, wasm))?;
         Ok(component)
     }
 }
