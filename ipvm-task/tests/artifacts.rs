@@ -193,10 +193,8 @@ fn a_full_disk_leaves_nothing_half_written() {
     let (_kept, folder) = folder();
     let test = std::env::current_exe().unwrap();
     // In blocks of 512 or 1,024 bytes. The signal that comes with it is ignored, so that writing fails.
-    let script = format!(
-        "trap '' XFSZ; ulimit -f 4; exec '{}' --exact a_full_disk_leaves_nothing_half_written",
-        test.display()
-    );
+    let script =
+        format!("trap '' XFSZ; ulimit -f 4; exec '{}' --exact a_full_disk_leaves_nothing_half_written", test.display());
     let child = std::process::Command::new("sh").args(["-c", &script]).env(CHILD, &folder).output().unwrap();
     assert!(child.status.success(), "{child:?}");
     assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"), "{child:?}");
@@ -214,7 +212,8 @@ fn what_was_written_first_makes_room() {
     let room = Artifacts::open(&folder, KEY).unwrap().with_max_bytes(size * 5 / 2);
     let runtime = WasmtimeRuntime::new(&options).unwrap().with_artifacts(room);
     for n in 0..4 {
-        let wasm = wat::parse_str(ADD.replace("i32.add", "i32.sub").replacen("\"add\"", &format!("\"add{n}\""), 0)).unwrap();
+        let wasm =
+            wat::parse_str(ADD.replace("i32.add", "i32.sub").replacen("\"add\"", &format!("\"add{n}\""), 0)).unwrap();
         let wasm = [wasm, vec![0, 3, 1, b'n', n]].concat();
         runtime.prepare(&block::raw_cid(&wasm), &wasm).unwrap();
         let taken: u64 = files(&folder).iter().map(|file| fs::metadata(file).unwrap().len()).sum();

@@ -125,7 +125,8 @@ impl Node {
         let store = Arc::new(FjallStore::open(&state.store_folder())?);
         let output = options.output.clone().unwrap_or_else(|| state.output_folder());
         let files = WriteHandler::new(state.owner.did().clone(), Folder::open(&output)?);
-        let runtime = WasmtimeRuntime::new(&WasmtimeOptions::default())?;
+        let artifacts = state.artifacts(&mut |buffer| SystemEntropy.fill(buffer))?;
+        let runtime = WasmtimeRuntime::new(&WasmtimeOptions::default())?.with_artifacts(artifacts);
         let wasm = WasmHandler::new(Arc::new(runtime), store.clone());
         let mut router = Router::default();
         router.insert(state.owner.did().clone(), Command::parse(WRITE_COMMAND)?, Arc::new(files));

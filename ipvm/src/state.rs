@@ -2,6 +2,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ipvm_task::{Artifacts, ArtifactsError};
 use ucan_core::{Command, Delegation, Did, Issuer, Policy, TokenError};
 use varsig::{SecretKey, SignatureAlgorithm};
 use zeroize::Zeroizing;
@@ -115,6 +116,9 @@ pub enum StateError {
         /// What is wrong with it.
         error: TokenError,
     },
+    /// The folder for compiled components cannot be used.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactsError),
     /// Keys or delegations could not be made.
     #[error("the state folder could not be set up: {0}")]
     Setup(String),
@@ -202,6 +206,30 @@ impl State {
     #[must_use]
     pub fn store_folder(&self) -> PathBuf {
         self.folder.join("store")
+    }
+
+    /// The compiled components of this folder, and the key that they are authenticated with, which is made when it is not there:
+    /// without it, or with another, they are compiled again.
+    ///
+    /// # Errors
+    /// [`StateError`] where the folder or the key cannot be made, or others can use them.
+    pub fn artifacts(&self, random: &mut dyn FnMut(&mut [u8])) -> Result<Artifacts, StateError> {
+        let path = self.folder.join("artifacts.key");
+        let mut key = Zeroizing::new([0; 32]);
+        random(&mut *key);
+        match write_new(&path, &*key, true) {
+            Ok(()) => {}
+            Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                let unusable = |problem: String| StateError::Key { path: path.clone(), problem };
+                refuse_shared(&path).map_err(unusable)?;
+                let kept =
+                    file::read_file(&path, 32).map(Zeroizing::new).map_err(|error| unusable(error.to_string()))?;
+                let wrong = |_| unusable("it is not 32 bytes; delete it, and another is made".to_owned());
+                *key = kept.as_slice().try_into().map_err(wrong)?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Artifacts::open(&self.folder.join("artifacts"), *key)?)
     }
 
     /// Where the delegations are, one token a file.
@@ -298,24 +326,30 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), StateError> {
 pub(crate) fn read_key(path: &Path) -> Result<SecretKey, StateError> {
     let unusable = |problem: String| StateError::Key { path: path.to_owned(), problem };
     let missing = "it was deleted, and keys are not made again: put it back, or choose another folder with --state";
-    let metadata = fs::metadata(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => unusable(missing.to_owned()),
-        _ => unusable(error.to_string()),
-    })?;
+    if !path.exists() {
+        return Err(unusable(missing.to_owned()));
+    }
+    refuse_shared(path).map_err(unusable)?;
+    let bytes = file::read_file(path, keyfile::LONGEST).map_err(|error| unusable(error.to_string()))?;
+    let bytes = Zeroizing::new(bytes);
+    let text = str::from_utf8(&bytes).map_err(|_| unusable("it is not text".to_owned()))?;
+    keyfile::decode(text).map_err(|problem| unusable(problem.to_string()))
+}
+
+/// Refuses a file that others than its owner can read.
+fn refuse_shared(path: &Path) -> Result<(), String> {
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = metadata.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
-            return Err(unusable(format!("others can read it (mode {mode:04o}); run: chmod 600 {}", path.display())));
+            return Err(format!("others can read it (mode {mode:04o}); run: chmod 600 {}", path.display()));
         }
     }
     #[cfg(not(unix))]
     let _ = metadata;
-    let bytes = file::read_file(path, keyfile::LONGEST).map_err(|error| unusable(error.to_string()))?;
-    let bytes = Zeroizing::new(bytes);
-    let text = str::from_utf8(&bytes).map_err(|_| unusable("it is not text".to_owned()))?;
-    keyfile::decode(text).map_err(|problem| unusable(problem.to_string()))
+    Ok(())
 }
 
 /// What to do when a key is asked for that is not there.
