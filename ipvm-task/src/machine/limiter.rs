@@ -67,13 +67,13 @@ impl ResourceLimiter for MemoryLimiter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // Asked first: in the pool, `maximum` may be the slot's and not the type's.
+        // A larger maximum may be that of a slot in the pool, and not the type's.
+        if maximum.is_some_and(|maximum| maximum < MAX_TABLE_ELEMENTS && desired > maximum) {
+            return Ok(false);
+        }
         if desired > MAX_TABLE_ELEMENTS {
             let bytes = |elements: usize| (elements as u64).saturating_mul(TABLE_ELEMENT as u64);
             return self.end(Ended::Limit { limit: bytes(MAX_TABLE_ELEMENTS), wanted: bytes(desired) });
-        }
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
         }
         self.take(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT))
     }
