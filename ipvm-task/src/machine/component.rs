@@ -157,8 +157,8 @@ impl WasmtimeComponent {
         };
         let mut run = Run::new(self, signature, execution)?;
         let result = run.call(&self.instance, function, &arguments);
-        let Host { trace, blocks, .. } = run.store.into_data();
-        Ok(Executed { result, trace, reads: blocks.into_read() })
+        let (trace, reads) = run.store.into_data().into_observed();
+        Ok(Executed { result, trace, reads })
     }
 
     /// The blocks that a call may read, which matters to a component that asks for blocks at all.

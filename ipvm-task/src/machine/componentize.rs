@@ -6,11 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as REACTOR_ADAPTER,
+};
+
 use super::scan::bound_types;
 use crate::PrepareError;
 
 /// What makes components, as the determinism profile names it: the component is part of what decides fuel.
-pub(super) const ENCODER: &str = "wit-component 0.254";
+pub(super) const ENCODER: &str = "wit-component 0.254, preview 1 adapter 48";
 /// How the sections with types are named; a suffix tells several apart.
 const SECTION: &str = "component-type";
 
@@ -24,7 +28,11 @@ pub(super) fn component(wasm: &[u8]) -> Result<Cow<'_, [u8]>, PrepareError> {
         return Err(PrepareError::CoreModule);
     }
     // The encoder is made for what compilers write; should it panic at other bytes, the host does not.
-    let encode = || ComponentEncoder::default().validate(false).module(wasm)?.encode();
+    let encode = || {
+        let encoder = ComponentEncoder::default().validate(false).module(wasm)?;
+        // Only what imports functions of it gets it.
+        encoder.adapter(ADAPTER_NAME, REACTOR_ADAPTER)?.encode()
+    };
     match catch_unwind(AssertUnwindSafe(encode)) {
         Ok(Ok(component)) => Ok(Cow::Owned(component)),
         Ok(Err(error)) => Err(PrepareError::not_encoded(&format!("{error:#}"))),

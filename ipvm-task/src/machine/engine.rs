@@ -134,7 +134,7 @@ impl Engines {
     /// Gives a component that was compiled here what it imports.
     pub(super) fn link(&self, component: &Component) -> Result<InstancePre<Host>, wasmtime::Error> {
         let home = |linker: &&Linker<Host>| Engine::same(linker.engine(), component.engine());
-        self.pooled.as_ref().filter(home).unwrap_or(&self.frugal).instantiate_pre(component)
+        host::link(self.pooled.as_ref().filter(home).unwrap_or(&self.frugal), component)
     }
 
     /// How many slots of the pool an instance takes: one for each memory.
@@ -214,7 +214,7 @@ fn description(compat: Option<Compat>) -> BTreeMap<String, Ipld> {
         (
             "imports",
             map(vec![
-                ("interfaces", Ipld::List(host::offered(compat).into_iter().map(text).collect())),
+                ("interfaces", Ipld::List(host::offered(compat).into_iter().map(Ipld::String).collect())),
                 (
                     "fuel",
                     map(vec![("call", Ipld::Integer(host::CALL.into())), ("byte", Ipld::Integer(host::BYTE.into()))]),

@@ -2,16 +2,19 @@
 
 mod blocks;
 mod homestar;
+mod wasi;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use ucan_core::Cid;
-use wasmtime::component::Linker;
+use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, StoreContextMut, Trap};
 
 use super::limiter::MemoryLimiter;
 use crate::trace::Trace;
 use crate::{Compat, Execution, Seed};
+use wasi::Wasi;
 
 pub(super) use blocks::{Blocks, INTERFACE as BLOCKS};
 
@@ -27,8 +30,9 @@ pub(super) struct Host {
     pub(super) limiter: MemoryLimiter,
     pub(super) trace: Trace,
     pub(super) blocks: Blocks,
-    #[expect(dead_code, reason = "taken up by the interfaces with random numbers")]
     seed: Seed,
+    /// Made for guests that ask for it.
+    wasi: Option<Box<Wasi>>,
 }
 
 impl Host {
@@ -38,7 +42,18 @@ impl Host {
             trace: Trace::default(),
             blocks,
             seed: execution.seed,
+            wasi: None,
         }
+    }
+
+    fn wasi(&mut self) -> &mut Wasi {
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.seed)))
+    }
+
+    /// What is left when the run is over: what the guest said, and what it read.
+    pub(super) fn into_observed(mut self) -> (Trace, Vec<Cid>) {
+        self.end_lines();
+        (self.trace, self.blocks.into_read())
     }
 }
 
@@ -79,20 +94,37 @@ fn charge(store: &mut StoreContextMut<'_, Host>, bytes: usize) -> wasmtime::Resu
 }
 
 /// The names of the interfaces that a host answers, for people.
-pub(super) fn offered(compat: Option<Compat>) -> Vec<&'static str> {
-    let mut names = vec![blocks::INTERFACE];
+pub(super) fn offered(compat: Option<Compat>) -> Vec<String> {
+    let mut names = vec![blocks::INTERFACE.to_owned()];
+    names.extend(wasi::INTERFACES.map(|name| format!("{name}@0.2")));
     if compat == Some(Compat::Homestar) {
-        names.extend(homestar::INTERFACES);
+        names.extend(homestar::INTERFACES.map(str::to_owned));
     }
     names
 }
 
 /// Whether a host answers what is imported by this name.
 pub(super) fn is_offered(name: &str, compat: Option<Compat>) -> bool {
-    offered(compat).contains(&name)
+    name == blocks::INTERFACE
+        || wasi::version(name).is_some()
+        || (compat == Some(Compat::Homestar) && homestar::INTERFACES.contains(&name))
 }
 
-/// All that a host answers. A component takes what it imports.
+/// Gives a component what it imports, all of which is offered.
+pub(super) fn link(linker: &Linker<Host>, component: &Component) -> wasmtime::Result<InstancePre<Host>> {
+    let ty = component.component_type();
+    let versions: BTreeSet<&str> = ty.imports(component.engine()).filter_map(|(name, _)| wasi::version(name)).collect();
+    if versions.is_empty() {
+        return linker.instantiate_pre(component);
+    }
+    // Under the names by which it asks, so that what is left over are functions that can never be called with anything.
+    let mut linker = linker.clone();
+    versions.iter().try_for_each(|version| wasi::link(&mut linker, version))?;
+    linker.define_unknown_imports_as_traps(component)?;
+    linker.instantiate_pre(component)
+}
+
+/// All that a host answers in one version. A component takes what it imports.
 pub(super) fn linker(engine: &Engine, compat: Option<Compat>) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     blocks::link(&mut linker)?;
