@@ -113,12 +113,12 @@ impl PrepareError {
                 Some("it was made for homestar, whose guests run in a compatibility mode (`--compat homestar`)")
             }
             Self::ForbiddenImport { .. } => Some(
-                "a guest has no clock, files, network or randomness: build it for wasm32-unknown-unknown, or adapt it \
-                 with deterministic stand-ins; effects are tasks of their own",
+                "a guest may import ipvm:ipld/blocks and WASI 0.2 without HTTP, all of which is the same everywhere: there are \
+                 no files and no network; effects are tasks of their own",
             ),
             Self::NotEncoded { .. } => Some(
-                "its imports and exports have to be those of the world in its `component-type` section; a module that \
-                 imports WASI needs an adapter: `wasm-tools component new --adapt`",
+                "its exports have to be those of the world in its `component-type` section, and its imports those or \
+                 functions of WASI preview 1",
             ),
             Self::Block(_)
             | Self::Invalid { .. }

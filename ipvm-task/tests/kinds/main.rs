@@ -23,9 +23,12 @@ const KEPT: [(&str, &[u8]); 3] = [
 ];
 
 /// Language, file in `examples/guests/kinds`, and the script that makes it.
-const BUILT: [(&str, &str, &str); 2] = [
+const BUILT: [(&str, &str, &str); 4] = [
     ("JavaScript", "js/build/kinds-js.wasm", "js/build.sh"),
     ("Python", "python/build/kinds-python.wasm", "python/build.sh"),
+    // As their toolchains leave them, with imports of WASI.
+    ("JavaScript on WASI", "js/build/kinds-js-wasi.wasm", "js/build.sh"),
+    ("Python on WASI", "python/build/kinds-python-wasi.wasm", "python/build.sh"),
 ];
 
 const JAVASCRIPT: &str = BUILT[0].0;

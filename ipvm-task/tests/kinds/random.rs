@@ -158,6 +158,6 @@ pub(crate) fn check(guests: &[&Guest], integers: Integers) {
 
 #[test]
 fn guests_agree_on_random_values() {
-    let guests: Vec<&Guest> = GUESTS.iter().filter(|guest| guest.language != JAVASCRIPT).collect();
+    let guests: Vec<&Guest> = GUESTS.iter().filter(|guest| !guest.language.starts_with(JAVASCRIPT)).collect();
     check(&guests, Integers::All);
 }

@@ -14,7 +14,9 @@ cd "$(dirname "$0")"
 mkdir -p build
 out=${out:-$PWD/build/kinds-js.wasm}
 
-# Without --sync its functions would be asynchronous, and without --stub-wasi it
-# would ask for a clock and randomness.
+# Without --sync its functions would be asynchronous. Without --stub-wasi it asks for
+# a clock and randomness, which it is given when it runs; that is the second one.
 componentize-qjs --wit ../wit --world kinds --js kinds.js \
   --sync --opt-size --stub-wasi --output "$out"
+componentize-qjs --wit ../wit --world kinds --js kinds.js \
+  --sync --opt-size --output "${out%.wasm}-wasi.wasm"

@@ -14,6 +14,9 @@ cd "$(dirname "$0")"
 mkdir -p build
 out=${out:-$PWD/build/kinds-python.wasm}
 
-# --stub-wasi: without it, it would ask for files, a clock and randomness.
+# Without --stub-wasi it asks for files, a clock and randomness, and is given what
+# there is of them when it runs; that is the second one.
 componentize-py --wit-path ../wit --world kinds \
   componentize --stub-wasi kinds --output "$out"
+componentize-py --wit-path ../wit --world kinds \
+  componentize kinds --output "${out%.wasm}-wasi.wasm"
