@@ -128,11 +128,11 @@ fn core_modules_that_state_their_types_become_components() {
     assert_eq!(error.name(), "NotAComponent");
     let error = refused(r#"(module (func (export "add") (param i64)))"#, wit);
     assert!(matches!(error, PrepareError::NotEncoded { .. }), "{error}");
-    // It asks for WASI without an adapter, and for a host's function by its types.
+    // It asks for WASI without the memory that this works on, and for a host's function by its types.
     let wasi = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))))"#;
     let error = refused(wasi, "package a:b; world w { }");
     assert!(matches!(&error, PrepareError::NotEncoded { .. }), "{error}");
-    assert!(error.hint().unwrap().contains("adapter"));
+    assert!(error.hint().unwrap().contains("preview 1"));
     let log = r#"(module (import "$root" "log" (func (param i32))) (func (export "go") (call 0 (i32.const 1))))"#;
     let error = refused(log, "package a:b; world w { import log: func(a: u32); export go: func(); }");
     assert!(matches!(&error, PrepareError::ForbiddenImport { name, .. } if name == "log"), "{error}");
