@@ -6,8 +6,7 @@ use std::time::Duration;
 use ipld_wit::text::{describe, nearest, shorten};
 use ucan_core::Ipld;
 
-use crate::units;
-use crate::{Bounds, Limits};
+use crate::{Bounds, Limits, Verification, units};
 
 const FIELDS: [&str; 6] = ["secret", "check", "time", "memory", "disk", "gas"];
 
@@ -24,28 +23,10 @@ pub struct TaskConfig {
     pub time: Option<Duration>,
     /// The most memory, in bytes.
     pub memory: Option<u64>,
+    /// The most disk space, in bytes. The guests of this machine have no disk, so that each quota is kept.
+    pub disk: Option<u64>,
     /// The most fuel.
     pub gas: Option<u64>,
-}
-
-/// How the output of a task is verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verification {
-    /// Not at all.
-    None,
-    /// By the executor's signature on the receipt.
-    Attestation,
-}
-
-impl Verification {
-    /// The name in documents.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Attestation => "attestation",
-        }
-    }
 }
 
 impl TaskConfig {
@@ -53,8 +34,8 @@ impl TaskConfig {
     ///
     /// # Errors
     ///
-    /// What is malformed or unknown, and what this family cannot honour yet: a quota of `disk`, and any verification
-    /// other than `"none"` and `"attestation"`. The error names the field.
+    /// What is malformed or unknown, and verification by zero-knowledge proofs, which is not supported. The error names the
+    /// field.
     pub fn parse(config: &Ipld) -> Result<Self, ConfigError> {
         let Ipld::Map(map) = config else {
             return Err(ConfigError::NotAMap { found: describe(config) });
@@ -62,14 +43,12 @@ impl TaskConfig {
         if let Some(name) = map.keys().find(|key| !FIELDS.contains(&key.as_str())) {
             return Err(ConfigError::UnknownField { nearest: nearest(name, FIELDS), name: shorten(name, 40) });
         }
-        if map.contains_key("disk") {
-            return Err(ConfigError::NotSupported { field: "disk", what: "a quota of disk space".to_owned() });
-        }
         Ok(Self {
             secret: secret(map)?,
-            check: map.get("check").map(check).transpose()?,
+            check: map.get("check").map(Verification::parse).transpose()?,
             time: map.get("time").map(|ipld| units::time("time", ipld)).transpose()?,
             memory: map.get("memory").map(|ipld| units::size("memory", ipld)).transpose()?,
+            disk: map.get("disk").map(|ipld| units::size("disk", ipld)).transpose()?,
             gas: map.get("gas").map(gas).transpose()?,
         })
     }
@@ -78,9 +57,10 @@ impl TaskConfig {
     pub fn to_ipld(&self) -> Ipld {
         let fields = [
             ("secret", self.secret.map(Ipld::Bool)),
-            ("check", self.check.map(|check| Ipld::String(check.name().to_owned()))),
+            ("check", self.check.as_ref().map(Verification::to_ipld)),
             ("time", self.time.map(units::time_to_ipld)),
             ("memory", self.memory.map(units::size_to_ipld)),
+            ("disk", self.disk.map(units::size_to_ipld)),
             ("gas", self.gas.map(|gas| Ipld::Integer(gas.into()))),
         ];
         Ipld::Map(fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
@@ -91,9 +71,10 @@ impl TaskConfig {
     pub fn over(&self, defaults: &Self) -> Self {
         Self {
             secret: self.secret.or(defaults.secret),
-            check: self.check.or(defaults.check),
+            check: self.check.clone().or_else(|| defaults.check.clone()),
             time: self.time.or(defaults.time),
             memory: self.memory.or(defaults.memory),
+            disk: self.disk.or(defaults.disk),
             gas: self.gas.or(defaults.gas),
         }
     }
@@ -139,24 +120,6 @@ fn secret(map: &BTreeMap<String, Ipld>) -> Result<Option<bool>, ConfigError> {
         Some(Ipld::Bool(secret)) => Ok(Some(*secret)),
         Some(other) => {
             Err(ConfigError::Kind { field: "secret", expected: "a boolean or null", found: describe(other) })
-        }
-    }
-}
-
-fn check(ipld: &Ipld) -> Result<Verification, ConfigError> {
-    let not_supported = |what: String| Err(ConfigError::NotSupported { field: "check", what });
-    match ipld {
-        Ipld::String(name) => match name.as_str() {
-            "none" => Ok(Verification::None),
-            "attestation" => Ok(Verification::Attestation),
-            other => not_supported(format!("verification by {:?}", shorten(other, 40))),
-        },
-        Ipld::Map(map) if map.contains_key("optimistic") => {
-            not_supported("optimistic verification with a referee".to_owned())
-        }
-        other => {
-            let expected = "\"none\" or \"attestation\"";
-            Err(ConfigError::Kind { field: "check", expected, found: describe(other) })
         }
     }
 }
@@ -218,7 +181,13 @@ pub enum ConfigError {
         /// The field.
         field: &'static str,
     },
-    /// Something that the draft defines and this family cannot honour yet.
+    /// A strategy of verification that is malformed or unknown.
+    #[error("check: {detail}")]
+    Check {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Something that the draft defines and this family cannot honour.
     #[error("{field}: {what} is not supported")]
     NotSupported {
         /// The field.
@@ -243,6 +212,7 @@ impl ConfigError {
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::NotAMap { .. } | Self::UnknownField { .. } => None,
+            Self::Check { .. } => Some("check"),
             Self::Kind { field, .. }
             | Self::UnknownUnit { field, .. }
             | Self::OutOfRange { field }

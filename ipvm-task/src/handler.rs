@@ -46,9 +46,15 @@ impl WasmHandler {
     }
 
     fn limits(&self, config: &Config) -> Result<Limits, Failure> {
-        TaskConfig::parse(&Ipld::Map(config.clone()))
-            .and_then(|config| config.limits(&self.bounds))
-            .map_err(|error| Failure::new("InvalidConfig", error.to_string()))
+        let invalid = |problem: String| Failure::new("InvalidConfig", problem);
+        let config = TaskConfig::parse(&Ipld::Map(config.clone())).map_err(|error| invalid(error.to_string()))?;
+        if let Some(check) = config.check.as_ref().filter(|check| !check.is_local()) {
+            // Never less than what was asked for.
+            let problem =
+                format!("check: verification by {} needs other executors, and none are asked here", check.name());
+            return Err(invalid(problem));
+        }
+        config.limits(&self.bounds).map_err(|error| invalid(error.to_string()))
     }
 
     async fn component(&self, call: &WasmCall) -> Result<Arc<dyn Component>, Failure> {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod ballot;
 mod call;
 mod config;
 mod error;
@@ -11,9 +12,11 @@ mod profile;
 mod runtime;
 mod trace;
 mod units;
+mod verification;
 
+pub use ballot::{Ballot, NotHeard, Verdict};
 pub use call::{ArgsError, Module, WasmCall};
-pub use config::{ConfigError, TaskConfig, Verification};
+pub use config::{ConfigError, TaskConfig};
 pub use error::{CallError, ExportError, PrepareError};
 pub use execution::{Executed, Execution, Inputs, Params, Seed};
 pub use handler::{WASM_RUN_COMMAND, WasmHandler};
@@ -23,3 +26,4 @@ pub use machine::{Artifacts, ArtifactsError, Compat, RuntimeError, Stats, Wasmti
 pub use profile::{DeterminismProfile, ProfileError};
 pub use runtime::{Completion, Component, Runtime};
 pub use trace::{Trace, TraceLine};
+pub use verification::Verification;
