@@ -52,6 +52,15 @@ pub trait Component: Debug + Send + Sync {
     /// When there is no such function, or it uses types that IPLD cannot carry.
     fn signature(&self, fun: &str) -> Result<&Signature, ExportError>;
 
+    /// Checks arguments without running anything. Those for which `open` says that they are not known yet are taken to fit.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such function, or the arguments do not fit it.
+    fn check(&self, fun: &str, params: &Ipld, open: &dyn Fn(&Ipld) -> bool) -> Result<(), CallError> {
+        Ok(self.signature(fun)?.check_known(params, open)?)
+    }
+
     /// Runs a function in a fresh instance.
     ///
     /// A function that gives the error arm of a `result` has completed: its output is `{error: ..}`.

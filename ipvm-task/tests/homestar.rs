@@ -171,6 +171,10 @@ fn what_its_guests_log_is_in_the_trace_and_costs_the_same_every_time() {
     let executed = call();
     let [line] = executed.trace.lines() else { panic!("{:?}", executed.trace) };
     assert_eq!((line.to, &*line.context, &*line.text), ("info", "run-fn", "add-one"));
+    // Arguments are checked in the same forms in which they are taken.
+    let loose = Ipld::List(vec![list([Ipld::Integer(1), Ipld::Null])]);
+    assert!(guest.0.check("num_to_kv", &loose, &|_| false).is_ok());
+    assert!(guest.0.check("num_to_kv", &Ipld::List(vec![]), &|_| false).is_err());
     let (one, other) = (executed.result.unwrap(), call().result.unwrap());
     assert_eq!((one.output, one.fuel), (other.output, other.fuel));
 }

@@ -286,7 +286,7 @@ impl Shared {
         failed.map_or(Ok(reports), Err)
     }
 
-    fn plan(&self, run: TaskId, workflow: &Workflow) -> Result<Plan, PlanError> {
+    pub(crate) fn plan(&self, run: TaskId, workflow: &Workflow) -> Result<Plan, PlanError> {
         let class_of = |subject: &Did, command: &Command| {
             self.parts.router.find(subject, command).map(|handler| handler.effect_class())
         };

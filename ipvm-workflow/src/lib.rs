@@ -12,6 +12,7 @@ mod planner;
 mod shape;
 mod step;
 mod verify;
+mod verify_run;
 
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
 pub use document::{Document, DocumentError, TaskDocument, VERSION};
@@ -24,3 +25,4 @@ pub use planner::Planner;
 pub use shape::ShapeError;
 pub use ucan_invocation::{Entropy, Trust};
 pub use verify::{Verification, VerifyError};
+pub use verify_run::RunVerification;

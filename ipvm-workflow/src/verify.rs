@@ -1,8 +1,8 @@
 use ucan_core::{Cid, Ipld, SignatureError, StoreError, Token, verify};
 use ucan_invocation::meta::{FUEL, PROFILE};
-use ucan_invocation::{Await, EffectClass, Outcome, Receipt, Task, TaskError, TaskId};
+use ucan_invocation::{Await, EffectClass, Outcome, Receipt, ReceiptId, Task, TaskError, TaskId};
 
-use crate::{Engine, RUN_COMMAND};
+use crate::{Engine, PlanError, RUN_COMMAND};
 
 /// That a receipt holds, and how far that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Engine {
         Ok(Verification::Reexecuted { fuel: found })
     }
 
-    async fn task(&self, id: &TaskId) -> Result<Task, VerifyError> {
+    pub(crate) async fn task(&self, id: &TaskId) -> Result<Task, VerifyError> {
         let bytes = self.parts().blocks.get(id.cid()).await?.ok_or(VerifyError::MissingTask { task: *id })?;
         Ok(Task::from_block(&bytes)?)
     }
@@ -229,6 +229,30 @@ pub enum VerifyError {
         /// The awaited task.
         task: TaskId,
     },
+    /// The receipt is not that of a whole run, or lists no tasks.
+    #[error("the receipt is not that of a run that lists its tasks")]
+    NotARun,
+    /// The workflow that was run is not in the store.
+    #[error("the workflow {cid} that was run is not in the store")]
+    MissingWorkflow {
+        /// The workflow.
+        cid: Cid,
+    },
+    /// The workflow cannot be planned here, so that its tasks are not known.
+    #[error("the workflow cannot be planned here: {0}")]
+    Plan(Box<PlanError>),
+    /// The receipt of a run lists a task that its workflow has not.
+    #[error("the receipt lists a task {label:?} that its workflow has not")]
+    UnknownLabel {
+        /// The label.
+        label: String,
+    },
+    /// A receipt that a run lists is not in the store.
+    #[error("the receipt {receipt} is not in the store")]
+    MissingReceipt {
+        /// The receipt.
+        receipt: ReceiptId,
+    },
     /// There is no handler that could run it again.
     #[error("this engine has no handler for {command}")]
     NoHandler {
@@ -255,6 +279,7 @@ impl VerifyError {
                 | Self::Fuel { .. }
                 | Self::OtherTask
                 | Self::OtherInput { .. }
+                | Self::UnknownLabel { .. }
         )
     }
 }

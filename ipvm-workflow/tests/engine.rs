@@ -588,6 +588,42 @@ async fn genuine_receipts_hold_and_others_do_not() {
     }
 }
 
+#[tokio::test]
+async fn a_whole_run_is_verified_task_by_task() {
+    let world = World::new();
+    let report = world.run(DIAMOND).await.unwrap();
+    let run = world.receipts.get(&report.receipt).await.unwrap().unwrap();
+    assert_eq!(world.engine.verify(run.clone()).await.unwrap(), Verification::Run);
+    let observed = std::sync::Mutex::new(Vec::new());
+    let observe = |label: &str, step: &Result<Verification, VerifyError>| {
+        observed.lock().unwrap().push((label.to_owned(), step.is_ok()));
+    };
+    let verified = world.engine.verify_run(run.clone(), &observe).await.unwrap();
+    assert_eq!((verified.steps.len(), verified.reexecuted(), verified.refuted(), verified.untold()), (5, 4, 0, 0));
+    assert_eq!(observed.into_inner().unwrap().len(), 5);
+
+    // The node lists for one task the receipt of another, one that is nowhere, and a task that nobody asked for.
+    let Outcome::Ok(Ipld::Map(outcome)) = run.outcome() else { panic!("{:?}", run.outcome()) };
+    let Ipld::Map(tasks) = &outcome["tasks"] else { panic!("{outcome:?}") };
+    let stating = |label: &str, receipt: Ipld| {
+        let mut tasks = tasks.clone();
+        tasks.insert(label.to_owned(), receipt);
+        let outcome = Ipld::Map([("tasks".to_owned(), Ipld::Map(tasks))].into());
+        Receipt::builder(*run.ran(), Outcome::Ok(outcome)).sign(&world.node, [0; 16]).unwrap()
+    };
+    let quiet = |_: &str, _: &Result<Verification, VerifyError>| {};
+    let of_another = world.engine.verify_run(stating("a", tasks["b"].clone()), &quiet).await.unwrap();
+    assert_eq!((of_another.refuted(), of_another.reexecuted()), (1, 3));
+    let nowhere = Ipld::Link(ucan_core::block::dag_cbor_cid(b"nowhere"));
+    let missing = world.engine.verify_run(stating("a", nowhere.clone()), &quiet).await.unwrap();
+    assert_eq!((missing.untold(), missing.refuted()), (1, 0));
+    let unasked = world.engine.verify_run(stating("z", nowhere), &quiet).await.unwrap_err();
+    assert!(matches!(&unasked, VerifyError::UnknownLabel { label } if label == "z") && unasked.refutes());
+    // What is no run at all.
+    let task = world.receipt(step(&report, "a")).await;
+    assert!(matches!(world.engine.verify_run(task, &quiet).await, Err(VerifyError::NotARun)));
+}
+
 #[test]
 fn inputs_are_values_and_nothing_else() {
     let world = World::new();

@@ -160,6 +160,22 @@ fn genuine_receipts_hold_and_altered_ones_do_not() {
 }
 
 #[test]
+fn the_receipt_of_a_run_stands_for_all_of_its_tasks() {
+    let shell = Shell::new();
+    let run = shell.words();
+    let done = run.events.iter().find(|event| event["event"] == "done").unwrap();
+    let output = shell.ipvm(&["verify", done["receipt"].as_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said.lines().count(), 7, "{said}");
+    assert!(said.contains("save: holds: the signature is genuine; tasks of the class"), "{said}");
+    assert!(
+        said.contains("of the receipts of 6 tasks, 5 gave the same when they were run again, 1 are attested"),
+        "{said}"
+    );
+}
+
+#[test]
 fn everything_that_a_run_prints_can_be_shown() {
     let shell = Shell::new();
     let run = shell.words();

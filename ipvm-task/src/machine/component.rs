@@ -109,6 +109,18 @@ impl Component for WasmtimeComponent {
         &self.imports
     }
 
+    fn check(&self, fun: &str, params: &Ipld, open: &dyn Fn(&Ipld) -> bool) -> Result<(), CallError> {
+        let Some(Compat::Homestar) = self.engines.compat else {
+            return Ok(self.signature(fun)?.check_known(params, open)?);
+        };
+        let signature = &self.function(self.loose_name(fun))?.signature;
+        // What is not known yet cannot be told from a form that is looser than ours.
+        if params.iter().any(open) {
+            return Ok(());
+        }
+        Ok(signature.check(&homestar::arguments(params.clone(), signature))?)
+    }
+
     fn execute(&self, execution: &Execution<'_>) -> Executed {
         match (self.engines.compat, execution.params) {
             (None, _) => self.execute_strictly(execution).unwrap_or_else(Executed::from),
@@ -123,9 +135,14 @@ impl Component for WasmtimeComponent {
 }
 
 impl WasmtimeComponent {
+    /// The function that a name stands for in homestar's spellings, or the name itself.
+    fn loose_name<'a>(&'a self, fun: &'a str) -> &'a str {
+        homestar::function(fun, self.functions.keys().map(String::as_str)).unwrap_or(fun)
+    }
+
     /// In homestar's forms and spellings.
     fn execute_loosely(&self, execution: &Execution<'_>, params: Ipld) -> Executed {
-        let fun = homestar::function(execution.fun, self.functions.keys().map(String::as_str)).unwrap_or(execution.fun);
+        let fun = self.loose_name(execution.fun);
         let signature = match self.function(fun) {
             Ok(function) => &function.signature,
             Err(error) => return CallError::from(error).into(),

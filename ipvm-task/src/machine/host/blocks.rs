@@ -1,11 +1,11 @@
 //! `ipvm:ipld/blocks`: the blocks that arguments link to, read piece by piece.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ucan_core::{Cid, Ipld, block, dagcbor};
+use ucan_core::{Cid, Ipld, block as codec, dagcbor};
 use wasmtime::StoreContextMut;
 use wasmtime::component::Linker;
 
@@ -16,6 +16,9 @@ pub(in super::super) const INTERFACE: &str = "ipvm:ipld/blocks@1.0.0";
 
 /// The most bytes that one call gives. A longer piece is read in several.
 const MOST_READ: u32 = 1 << 20;
+/// How many blocks one call of a function may read, and how many may be known to it.
+const MOST_BLOCKS: usize = 10_000;
+const MOST_LINKS: usize = 500_000;
 
 /// Which blocks a guest may read, and which it has read.
 ///
@@ -23,7 +26,8 @@ const MOST_READ: u32 = 1 << 20;
 #[derive(Default)]
 pub(in super::super) struct Blocks {
     inputs: Option<Arc<dyn Inputs>>,
-    reachable: HashSet<Cid>,
+    /// Whether each was read before.
+    reachable: HashMap<Cid, bool>,
     read: Vec<Cid>,
     /// The block that was read last: most are read from end to end.
     current: Option<(Cid, Bytes)>,
@@ -46,7 +50,7 @@ impl Blocks {
         let mut open = vec![value];
         while let Some(value) = open.pop() {
             match value {
-                Ipld::Link(cid) => drop(self.reachable.insert(*cid)),
+                Ipld::Link(cid) => _ = self.reachable.entry(*cid).or_default(),
                 Ipld::List(items) => open.extend(items),
                 Ipld::Map(map) => open.extend(map.values()),
                 _ => {}
@@ -54,35 +58,51 @@ impl Blocks {
         }
     }
 
-    fn block(&mut self, cid: &[u8]) -> Result<&Bytes, Stop> {
-        let cid = Cid::try_from(cid).map_err(|error| Stop::Trap(format!("{INTERFACE}: not a CID: {error}")))?;
-        if !self.reachable.contains(&cid) {
-            let message = format!("{INTERFACE}: nothing that was given to this function links to {cid}");
-            return Err(Stop::Trap(message));
-        }
-        if self.current.as_ref().is_none_or(|(current, _)| *current != cid) {
-            self.current = None;
-            let bytes = self.fetch(&cid)?;
-            self.current = Some((cid, bytes));
-        }
-        // It was put there just now.
-        self.current.as_ref().map(|(_, bytes)| bytes).ok_or(Stop::MissingBlock(cid))
+    /// The block that was read last, if it is this one.
+    fn current(&self, cid: &Cid) -> Option<Bytes> {
+        self.current.as_ref().filter(|(current, _)| current == cid).map(|(_, bytes)| bytes.clone())
     }
 
+    /// A block that was not read last.
     fn fetch(&mut self, cid: &Cid) -> Result<Bytes, Stop> {
+        let trap = |problem: String| Err(Stop::Trap(format!("{INTERFACE}: {problem}")));
+        let Some(seen) = self.reachable.get_mut(cid) else {
+            return trap(format!("nothing that was given to this function links to {cid}"));
+        };
+        let is_new = !std::mem::replace(seen, true);
+        if is_new && self.read.len() == MOST_BLOCKS {
+            return trap(format!("more than {MOST_BLOCKS} blocks"));
+        }
+        self.current = None;
         let inputs = self.inputs.as_ref().ok_or(Stop::MissingBlock(*cid))?;
         let found = inputs.block(cid).map_err(|error| Stop::Host(error.to_string()))?;
         let bytes = found.ok_or(Stop::MissingBlock(*cid))?;
-        if !self.read.contains(cid) {
-            if cid.codec() == block::DAG_CBOR
+        if is_new {
+            self.read.push(*cid);
+            if cid.codec() == codec::DAG_CBOR
                 && let Ok(value) = dagcbor::decode(&bytes)
             {
                 self.reach(&value);
             }
-            self.read.push(*cid);
+            if self.reachable.len() > MOST_LINKS {
+                return trap(format!("more than {MOST_LINKS} links"));
+            }
         }
+        self.current = Some((*cid, bytes.clone()));
         Ok(bytes)
     }
+}
+
+/// A block that the guest names. Another one than the last is paid for by its length, whatever is read of it.
+fn block(store: &mut StoreContextMut<'_, Host>, cid: &[u8]) -> wasmtime::Result<Bytes> {
+    let cid = Cid::try_from(cid).map_err(|error| Stop::Trap(format!("{INTERFACE}: not a CID: {error}")))?;
+    let blocks = &mut store.data_mut().blocks;
+    if let Some(bytes) = blocks.current(&cid) {
+        return Ok(bytes);
+    }
+    let bytes = blocks.fetch(&cid)?;
+    charge(store, bytes.len())?;
+    Ok(bytes)
 }
 
 impl fmt::Debug for Blocks {
@@ -92,18 +112,17 @@ impl fmt::Debug for Blocks {
 }
 
 pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
-    let mut blocks = linker.instance(INTERFACE)?;
-    blocks.func_wrap("size", |mut store: StoreContextMut<'_, Host>, (cid,): (Vec<u8>,)| {
+    let mut interface = linker.instance(INTERFACE)?;
+    interface.func_wrap("size", |mut store: StoreContextMut<'_, Host>, (cid,): (Vec<u8>,)| {
         charge(&mut store, cid.len())?;
-        Ok((store.data_mut().blocks.block(&cid)?.len() as u64,))
+        Ok((block(&mut store, &cid)?.len() as u64,))
     })?;
-    blocks.func_wrap("read", |mut store: StoreContextMut<'_, Host>, (cid, offset, length): (Vec<u8>, u64, u32)| {
+    interface.func_wrap("read", |mut store: StoreContextMut<'_, Host>, (cid, offset, length): (Vec<u8>, u64, u32)| {
         let length = length.min(MOST_READ) as usize;
         charge(&mut store, cid.len().saturating_add(length))?;
-        let bytes = store.data_mut().blocks.block(&cid)?;
+        let bytes = block(&mut store, &cid)?;
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let end = start.saturating_add(length).min(bytes.len());
-        // Not a copy of the block: the guest's memory takes it from here.
         Ok((bytes.slice(start..end).to_vec(),))
     })
 }
