@@ -10,6 +10,7 @@ mod moment;
 mod print;
 mod run;
 mod show;
+mod task;
 mod verify;
 mod wasm;
 
@@ -48,6 +49,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Runs a workflow; what is known already is reused.
     Run(run::Run),
+    /// Runs single tasks.
+    Task(task::Task),
     /// Checks a receipt: its signature, and its result by running the task again.
     Verify(verify::Verify),
     /// Prints a stored token, task, receipt or workflow as DAG-JSON.
@@ -117,6 +120,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
     let open = |output| Node::open(&NodeOptions { state: state.clone(), output });
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
+        Command::Task(task) => task.carry_out(open, json).await,
         Command::Verify(verify) => verify.carry_out(&open(None)?, json).await,
         Command::Show(show) => show.carry_out(&open(None)?).await,
         Command::Key(key) => key.carry_out(&state, json),
