@@ -25,4 +25,4 @@ pub use planner::Planner;
 pub use shape::ShapeError;
 pub use ucan_invocation::{Entropy, Trust};
 pub use verify::{Verification, VerifyError};
-pub use verify_run::RunVerification;
+pub use verify_run::{RunVerification, Tally};

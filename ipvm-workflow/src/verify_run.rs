@@ -1,9 +1,40 @@
 use std::collections::BTreeMap;
 
-use ucan_core::{Cid, Ipld};
-use ucan_invocation::{Outcome, Receipt, ReceiptId, Task};
+use ucan_core::{Cid, Did, Ipld, StoreError};
+use ucan_invocation::{Cursor, Listing, Outcome, Receipt, ReceiptId, Task};
 
 use crate::{Engine, RUN_COMMAND, Verification, VerifyError, Workflow};
+
+/// How many receipts there are of which what holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tasks that were run again, and gave the same.
+    pub reexecuted: u64,
+    /// Signatures that hold, of tasks that are not run again, of attempts and of whole runs.
+    pub attested: u64,
+    /// Receipts that do not hold.
+    pub refuted: u64,
+    /// Receipts of which it cannot be told here.
+    pub untold: u64,
+}
+
+impl Tally {
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> u64 {
+        self.reexecuted + self.attested + self.refuted + self.untold
+    }
+
+    fn count(&mut self, verified: &Result<Verification, VerifyError>) {
+        let counter = match verified {
+            Ok(Verification::Reexecuted { .. }) => &mut self.reexecuted,
+            Ok(_) => &mut self.attested,
+            Err(error) if error.refutes() => &mut self.refuted,
+            Err(_) => &mut self.untold,
+        };
+        *counter += 1;
+    }
+}
 
 /// What holds of a whole run: of each task that its receipt lists.
 #[derive(Debug)]
@@ -13,28 +44,17 @@ pub struct RunVerification {
 }
 
 impl RunVerification {
-    /// How many receipts are refuted.
+    /// How many receipts there are of which what holds.
     #[must_use]
-    pub fn refuted(&self) -> usize {
-        self.count(|step| step.as_ref().is_err_and(VerifyError::refutes))
-    }
-
-    /// Of how many receipts it cannot be told here whether they hold.
-    #[must_use]
-    pub fn untold(&self) -> usize {
-        self.count(|step| step.as_ref().is_err_and(|error| !error.refutes()))
-    }
-
-    /// How many tasks were run again, and gave the same.
-    #[must_use]
-    pub fn reexecuted(&self) -> usize {
-        self.count(|step| matches!(step, Ok(Verification::Reexecuted { .. })))
-    }
-
-    fn count(&self, what: impl Fn(&Result<Verification, VerifyError>) -> bool) -> usize {
-        self.steps.iter().filter(|(_, step)| what(step)).count()
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.steps.iter().for_each(|(_, verified)| tally.count(verified));
+        tally
     }
 }
+
+/// How many receipts are looked up at a time.
+const PAGE: usize = 100;
 
 impl Engine {
     /// Checks the receipt of a whole run: that it fits the workflow that was asked for, and the receipts of all tasks that it
@@ -72,6 +92,33 @@ impl Engine {
             steps.push((step.label.clone(), verified));
         }
         Ok(RunVerification { steps })
+    }
+
+    /// Checks all receipts of the store that `issuer` signed, in the order of filing, each as [`Engine::verify`] does; `observe`
+    /// is told of each. What is signed meanwhile is checked, too.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub async fn verify_issued(
+        &self,
+        issuer: &Did,
+        observe: &(dyn Fn(&ReceiptId, &Result<Verification, VerifyError>) + Send + Sync),
+    ) -> Result<Tally, StoreError> {
+        let (listing, receipts) = (Listing::issuer(issuer), &self.parts().receipts);
+        let (mut tally, mut next) = (Tally::default(), Some(Cursor::START));
+        while let Some(cursor) = next {
+            let page = receipts.list(&listing, cursor, PAGE).await?;
+            for id in page.receipts {
+                let verified = match receipts.get(&id).await? {
+                    Some(receipt) => self.verify(receipt).await,
+                    None => Err(VerifyError::MissingReceipt { receipt: id }),
+                };
+                observe(&id, &verified);
+                tally.count(&verified);
+            }
+            next = page.next;
+        }
+        Ok(tally)
     }
 
     async fn workflow_of(&self, request: &Task) -> Result<Workflow, VerifyError> {

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use ipvm_workflow::{
     Bindings, Document, DocumentError, Engine, Entropy, Entry, Event, How, MemoryJournal, Missing, Parts, PlanError,
-    RunError, RunReport, RunRequest, StepReport, Trust, Verification, VerifyError, Workflow,
+    RunError, RunReport, RunRequest, StepReport, Tally, Trust, Verification, VerifyError, Workflow,
 };
 use ucan_core::{Command, Context, Delegation, DidKeys, FixedClock, Ipld, Issuer, Policy, Timestamp, dagjson};
 use ucan_invocation::{
-    BlockStore, Call, Completion, Config, EffectClass, Failure, Handler, Invocation, MemoryBlocks, MemoryReceipts,
-    MemoryRevocations, Outcome, REVOKE_COMMAND, Receipt, ReceiptStore, Reexecutor, Revocation, RevocationStore, Router,
-    Task,
+    BlockStore, Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, Invocation, MemoryBlocks,
+    MemoryReceipts, MemoryRevocations, Outcome, REVOKE_COMMAND, Receipt, ReceiptId, ReceiptStore, Reexecutor,
+    Revocation, RevocationStore, Router, Task,
 };
 use varsig::ed25519::SigningKey;
 
@@ -599,7 +599,7 @@ async fn a_whole_run_is_verified_task_by_task() {
         observed.lock().unwrap().push((label.to_owned(), step.is_ok()));
     };
     let verified = world.engine.verify_run(run.clone(), &observe).await.unwrap();
-    assert_eq!((verified.steps.len(), verified.reexecuted(), verified.refuted(), verified.untold()), (5, 4, 0, 0));
+    assert_eq!(verified.tally(), Tally { reexecuted: 4, attested: 1, ..Tally::default() });
     assert_eq!(observed.into_inner().unwrap().len(), 5);
 
     // The node lists for one task the receipt of another, one that is nowhere, and a task that nobody asked for.
@@ -613,15 +613,45 @@ async fn a_whole_run_is_verified_task_by_task() {
     };
     let quiet = |_: &str, _: &Result<Verification, VerifyError>| {};
     let of_another = world.engine.verify_run(stating("a", tasks["b"].clone()), &quiet).await.unwrap();
-    assert_eq!((of_another.refuted(), of_another.reexecuted()), (1, 3));
+    assert_eq!(of_another.tally(), Tally { reexecuted: 3, attested: 1, refuted: 1, untold: 0 });
     let nowhere = Ipld::Link(ucan_core::block::dag_cbor_cid(b"nowhere"));
     let missing = world.engine.verify_run(stating("a", nowhere.clone()), &quiet).await.unwrap();
-    assert_eq!((missing.untold(), missing.refuted()), (1, 0));
+    assert_eq!(missing.tally(), Tally { reexecuted: 3, attested: 1, refuted: 0, untold: 1 });
     let unasked = world.engine.verify_run(stating("z", nowhere), &quiet).await.unwrap_err();
     assert!(matches!(&unasked, VerifyError::UnknownLabel { label } if label == "z") && unasked.refutes());
     // What is no run at all.
     let task = world.receipt(step(&report, "a")).await;
     assert!(matches!(world.engine.verify_run(task, &quiet).await, Err(VerifyError::NotARun)));
+}
+
+#[tokio::test]
+async fn all_that_somebody_signed_is_verified_and_what_does_not_hold_is_found() {
+    let world = World::new();
+    let report = world.run(DIAMOND).await.unwrap();
+    let quiet = |_: &ReceiptId, _: &Result<Verification, VerifyError>| {};
+    let node = world.node.did();
+    let tally = world.engine.verify_issued(node, &quiet).await.unwrap();
+    assert_eq!(tally, Tally { reexecuted: 4, attested: 2, ..Tally::default() });
+    assert_eq!(world.engine.verify_issued(world.user.did(), &quiet).await.unwrap().all(), 0);
+
+    // More than a page of lies.
+    let genuine = world.receipt(step(&report, "d")).await;
+    for lie in 0..250_u8 {
+        let forged = Receipt::builder(*genuine.ran(), Outcome::Ok(Ipld::Integer(1_000 + i128::from(lie))));
+        let forged = forged.meta(genuine.meta().clone()).sign(&world.node, [lie; 16]).unwrap();
+        let filing =
+            Filing { tasks: vec![*genuine.ran()], memo: None, inputs: vec![], durability: Durability::Buffered };
+        world.receipts.file(&forged, &filing).await.unwrap();
+    }
+    let found = std::sync::Mutex::new(Vec::new());
+    let observe = |id: &ReceiptId, verified: &Result<Verification, VerifyError>| {
+        if verified.as_ref().is_err_and(VerifyError::refutes) {
+            found.lock().unwrap().push(*id);
+        }
+    };
+    let tally = world.engine.verify_issued(node, &observe).await.unwrap();
+    assert_eq!(tally, Tally { reexecuted: 4, attested: 2, refuted: 250, untold: 0 });
+    assert_eq!(found.into_inner().unwrap().len(), 250);
 }
 
 #[test]

@@ -3,41 +3,51 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::Args;
+use indicatif::ProgressBar;
 use ipvm::{Node, file};
-use ipvm_workflow::{Verification, VerifyError};
-use ucan_invocation::Receipt;
+use ipvm_workflow::{Tally, Verification, VerifyError};
+use ucan_core::Did;
+use ucan_invocation::{Receipt, ReceiptId};
 
 use super::print::{Unprinted, plain_lines, say, say_json, say_styled};
-use super::{FAILED, Outcome, UNKNOWN, cid, stored};
+use super::{FAILED, Outcome, Refused, UNKNOWN, cid, stored};
 
 /// What `ipvm verify` takes.
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     /// The receipt of a task or of a whole run: its CID, or a file that holds its token; - is standard input.
-    receipt: String,
+    #[arg(required_unless_present_any = ["all", "issuer"])]
+    receipt: Option<String>,
+    /// Checks all receipts in the store that this node has signed.
+    #[arg(long, conflicts_with_all = ["receipt", "issuer"])]
+    all: bool,
+    /// Checks all receipts in the store that somebody else has signed.
+    #[arg(long, value_name = "DID", conflicts_with = "receipt")]
+    issuer: Option<Did>,
 }
 
 impl Verify {
     pub(super) async fn carry_out(self, node: &Node, json: bool) -> Outcome {
-        let bytes = self.bytes(node).await?;
+        let Some(name) = &self.receipt else { return self.whole_store(node, json).await };
+        let bytes = read(name, node).await?;
         let problem = match Receipt::decode(bytes) {
             Err(error) => error.to_string(),
             Ok(receipt) => match node.engine().verify(receipt.clone()).await {
-                Ok(Verification::Run) => return self.whole_run(node, receipt, json).await,
+                Ok(Verification::Run) => return self.whole_run(node, name, receipt, json).await,
                 Ok(verification) => {
-                    report(json, &self.receipt, true, &describe(&verification))?;
+                    report(json, name, true, &describe(&verification))?;
                     return Ok(ExitCode::SUCCESS);
                 }
                 Err(error) if error.refutes() => error.to_string(),
                 Err(error) => return Err(format!("cannot tell whether the receipt holds: {error}").into()),
             },
         };
-        report(json, &self.receipt, false, &problem)?;
+        report(json, name, false, &problem)?;
         Ok(ExitCode::from(FAILED))
     }
 
     /// Checks the receipts of all tasks of a run.
-    async fn whole_run(&self, node: &Node, receipt: Receipt, json: bool) -> Outcome {
+    async fn whole_run(&self, node: &Node, receipt_name: &str, receipt: Receipt, json: bool) -> Outcome {
         let unprinted = Mutex::new(None);
         let observe = |label: &str, step: &Result<Verification, VerifyError>| {
             let said = match step {
@@ -52,7 +62,7 @@ impl Verify {
         let verified = match node.engine().verify_run(receipt, &observe).await {
             Ok(verified) => verified,
             Err(error) if error.refutes() => {
-                report(json, &self.receipt, false, &error.to_string())?;
+                report(json, receipt_name, false, &error.to_string())?;
                 return Ok(ExitCode::from(FAILED));
             }
             Err(error) => return Err(format!("cannot tell whether the run holds: {error}").into()),
@@ -60,31 +70,57 @@ impl Verify {
         if let Some(error) = unprinted.into_inner().unwrap_or_default() {
             return Err(error.into());
         }
-        let (all, refuted, untold) = (verified.steps.len(), verified.refuted(), verified.untold());
-        let detail = format!(
-            "of the receipts of {all} tasks, {} gave the same when they were run again, {} are attested, {refuted} do not hold, \
-             and of {untold} it cannot be told",
-            verified.reexecuted(),
-            all - verified.reexecuted() - refuted - untold,
-        );
-        match (refuted, untold) {
-            (0, 0) => report(json, &self.receipt, true, &detail).map(|()| Ok(ExitCode::SUCCESS))?,
-            (0, _) => {
-                step_report(json, &self.receipt, "cannot be told", &detail)?;
-                Ok(ExitCode::from(UNKNOWN))
-            }
-            _ => report(json, &self.receipt, false, &detail).map(|()| Ok(ExitCode::from(FAILED)))?,
-        }
+        conclude(json, receipt_name, &verified.tally())
     }
 
-    async fn bytes(&self, node: &Node) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-        if let Ok(cid) = cid(&self.receipt) {
-            let missing = || format!("the receipt {cid} is not in the store; is it from another --state?");
-            return Ok(stored(node, &cid).await?.ok_or_else(missing)?);
+    /// Checks all receipts that somebody signed, saying only of what does not hold.
+    async fn whole_store(&self, node: &Node, json: bool) -> Outcome {
+        let issuer = self.issuer.as_ref().unwrap_or(node.state().node.did());
+        let progress = if json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        let unprinted = Mutex::new(None);
+        let observe = |id: &ReceiptId, verified: &Result<Verification, VerifyError>| {
+            progress.inc(1);
+            progress.set_message(format!("{} receipts checked", progress.position()));
+            let Err(error) = verified else { return };
+            let verdict = if error.refutes() { "does not hold" } else { "cannot be told" };
+            let said = progress.suspend(|| step_report(json, &id.to_string(), verdict, &error.to_string()));
+            if let (Err(error), Ok(mut unprinted)) = (said, unprinted.lock()) {
+                unprinted.get_or_insert(error);
+            }
+        };
+        let tally = node.engine().verify_issued(issuer, &observe).await;
+        progress.finish_and_clear();
+        if let Some(error) = unprinted.into_inner().unwrap_or_default() {
+            return Err(error.into());
         }
-        let path = Path::new(&self.receipt);
-        file::read_bounded(path, file::LARGEST)
-            .map_err(|error| format!("{:?} is neither a CID nor a file that can be read: {error}", self.receipt).into())
+        conclude(json, &issuer.to_string(), &tally?)
+    }
+}
+
+async fn read(name: &str, node: &Node) -> Result<Vec<u8>, Refused> {
+    if let Ok(cid) = cid(name) {
+        let missing = || format!("the receipt {cid} is not in the store; is it from another --state?");
+        return Ok(stored(node, &cid).await?.ok_or_else(missing)?);
+    }
+    file::read_bounded(Path::new(name), file::LARGEST)
+        .map_err(|error| format!("{name:?} is neither a CID nor a file that can be read: {error}").into())
+}
+
+/// Says what came of many receipts.
+fn conclude(json: bool, what: &str, tally: &Tally) -> Outcome {
+    let Tally { reexecuted, attested, refuted, untold } = tally;
+    let detail = format!(
+        "of {} receipts, {reexecuted} gave the same when their tasks were run again, {attested} are attested, {refuted} do not \
+         hold, and of {untold} it cannot be told",
+        tally.all()
+    );
+    match (refuted, untold) {
+        (0, 0) => report(json, what, true, &detail).map(|()| Ok(ExitCode::SUCCESS))?,
+        (0, _) => {
+            step_report(json, what, "cannot be told", &detail)?;
+            Ok(ExitCode::from(UNKNOWN))
+        }
+        _ => report(json, what, false, &detail).map(|()| Ok(ExitCode::from(FAILED)))?,
     }
 }
 
