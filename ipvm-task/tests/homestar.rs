@@ -15,8 +15,6 @@ use ipvm_task::{
 use ucan_core::{Ipld, block};
 
 const FIXTURES: &str = "IPVM_HOMESTAR_FIXTURES";
-/// The image of 20 by 20 pixels that its tests crop.
-const IMAGE: &str = include_str!("homestar.png.txt");
 
 fn fixture(name: &str) -> Option<Vec<u8>> {
     let Some(folder) = std::env::var_os(FIXTURES) else {
@@ -65,9 +63,29 @@ fn map<const N: usize>(entries: [(&str, Ipld); N]) -> Ipld {
     Ipld::Map(entries.map(|(key, value)| (key.to_owned(), value)).into())
 }
 
+/// An image of 20 by 20 pixels, as its tests have one, in colours and without compression.
 fn png() -> Vec<u8> {
-    let base64 = IMAGE.trim_end().strip_prefix("data:image/png;base64,").unwrap();
-    data_encoding::BASE64.decode(base64.as_bytes()).unwrap()
+    let crc = |bytes: &[u8]| {
+        !bytes.iter().fold(u32::MAX, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        })
+    };
+    let chunk = |name: &[u8], data: &[u8]| {
+        let named = [name, data].concat();
+        [&(data.len() as u32).to_be_bytes()[..], &named, &crc(&named).to_be_bytes()].concat()
+    };
+    let row = |y: u8| std::iter::once(0).chain((0..20).flat_map(move |x: u8| [x * 12, y * 12, x ^ y, 255]));
+    let pixels: Vec<u8> = (0..20).flat_map(row).collect();
+    let (a, b) = pixels.iter().fold((1_u32, 0_u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    let length = u16::try_from(pixels.len()).unwrap();
+    let stored = [&[0x78, 1, 1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), &pixels].concat();
+    let data = [stored, (b << 16 | a).to_be_bytes().to_vec()].concat();
+    // 20 by 20, 8 bits for each of red, green, blue and alpha.
+    let header = [0, 0, 0, 20, 0, 0, 0, 20, 8, 6, 0, 0, 0];
+    [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header), chunk(b"IDAT", &data), chunk(b"IEND", &[])].concat()
 }
 
 /// Width and height, and the kind of colour, as the header of an image says.
@@ -125,7 +143,8 @@ fn all_seventeen_functions_of_its_test_guest_give_what_its_tests_expect() {
         };
         assert_eq!(guest.call("hash", [text("some data")]), hash("some data"));
 
-        let (url, bytes) = (text(IMAGE.trim_end()), Ipld::Bytes(png()));
+        let base64 = data_encoding::BASE64.encode(&png());
+        let (url, bytes) = (text(&format!("data:image/png;base64,{base64}")), Ipld::Bytes(png()));
         let by_list = Ipld::List(png().into_iter().map(|byte| Ipld::Integer(byte.into())).collect());
         let square = [10, 10, 50, 50].map(Ipld::Integer);
         let [x, y, width, height] = square;

@@ -93,7 +93,7 @@ impl Verify {
         if let Some(error) = unprinted.into_inner().unwrap_or_default() {
             return Err(error.into());
         }
-        conclude(json, &issuer.to_string(), &tally?)
+        conclude(json, issuer.as_ref(), &tally?)
     }
 }
 
