@@ -1,7 +1,7 @@
 //! Values and their spellings.
 
 use ucan_core::{
-    Ipld, block,
+    Cid, Ipld, block,
     dagcbor::{self, Limits},
     dagjson,
 };
@@ -10,6 +10,11 @@ use super::choices::{Choices, same};
 
 /// What is read as DAG-CBOR has exactly one spelling; what can be written is read back.
 pub fn dagcbor(data: &[u8]) {
+    let mut found = dagcbor::links(data);
+    if let Ok(found) = &mut found {
+        found.sort_unstable();
+    }
+    assert_eq!(found, dagcbor::decode(data).map(|value| links(&value)), "links that are found without a tree");
     if let Ok(value) = dagcbor::decode(data) {
         assert_eq!(dagcbor::encode(&value).as_deref(), Ok(data), "another spelling was accepted");
         block::verify(&block::dag_cbor_cid(data), data).expect("a block is what its CID names");
@@ -37,6 +42,18 @@ pub fn dagcbor(data: &[u8]) {
     let bytes = dagcbor::encode(&value).expect("the value is one that DAG-CBOR has");
     let read = dagcbor::decode(&bytes).expect("what is written is read");
     assert!(same(&read, &value), "{read:?} is not {value:?}");
+}
+
+/// Every link in a value, sorted.
+fn links(value: &Ipld) -> Vec<Cid> {
+    let mut found = match value {
+        Ipld::Link(cid) => vec![*cid],
+        Ipld::List(list) => list.iter().flat_map(links).collect(),
+        Ipld::Map(map) => map.values().flat_map(links).collect(),
+        _ => vec![],
+    };
+    found.sort_unstable();
+    found
 }
 
 /// How deep lists and maps are nested.

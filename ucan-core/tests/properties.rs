@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use ucan_core::{
-    Command, Delegation, Did, DidKeys, Envelope, Ipld, Issuer, Policy, Selector, Timestamp, block, dagcbor, dagjson,
-    verify,
+    Cid, Command, Delegation, Did, DidKeys, Envelope, Ipld, Issuer, Policy, Selector, Timestamp, block, dagcbor,
+    dagjson, verify,
 };
 use varsig::ed25519::SigningKey;
 
@@ -39,6 +39,28 @@ fn has_reserved(value: &Ipld) -> bool {
     }
 }
 
+/// Every link in a value, sorted.
+fn links(value: &Ipld) -> Vec<Cid> {
+    let mut found = match value {
+        Ipld::Link(cid) => vec![*cid],
+        Ipld::List(list) => list.iter().flat_map(links).collect(),
+        Ipld::Map(map) => map.values().flat_map(links).collect(),
+        _ => vec![],
+    };
+    found.sort_unstable();
+    found
+}
+
+/// What is found without a tree is what is in the tree, and is refused where the tree is.
+fn check_links(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let found = dagcbor::links(bytes).map(|mut found| {
+        found.sort_unstable();
+        found
+    });
+    prop_assert_eq!(found, dagcbor::decode(bytes).map(|value| links(&value)));
+    Ok(())
+}
+
 fn delegation() -> Delegation {
     let alice = Issuer::ed25519(SigningKey::from_seed(&[1; 32]));
     let policy = dagjson::decode(br#"[["like", ".to", "*@example.com"], ["<", ".n", 7]]"#).unwrap();
@@ -63,6 +85,7 @@ proptest! {
     fn dag_cbor_round_trip(value in value()) {
         let bytes = dagcbor::encode(&value).unwrap();
         let read = dagcbor::decode(&bytes).unwrap();
+        check_links(&bytes)?;
         prop_assert_eq!(dagcbor::encode(&read).unwrap(), bytes);
         prop_assert_eq!(read, value);
     }
@@ -81,6 +104,7 @@ proptest! {
         let mut bytes = dagcbor::encode(&value).unwrap();
         let at = at.index(bytes.len());
         bytes[at] = byte;
+        check_links(&bytes)?;
         if let Ok(read) = dagcbor::decode(&bytes) {
             prop_assert_eq!(dagcbor::encode(&read).unwrap(), bytes);
         }
@@ -88,6 +112,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_refused_or_canonical(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        check_links(&bytes)?;
         if let Ok(read) = dagcbor::decode(&bytes) {
             prop_assert_eq!(dagcbor::encode(&read).unwrap(), &bytes[..]);
         }

@@ -27,7 +27,7 @@ pub(crate) use reader::Reader;
 pub use writer::{EncodeError, encode};
 pub(crate) use writer::{Writer, canonical_order};
 
-use crate::Ipld;
+use crate::{Cid, Ipld};
 
 /// How much is read before a value is refused. All are checked before memory is spent.
 ///
@@ -88,6 +88,28 @@ pub fn decode_with(bytes: &[u8], limits: &Limits) -> Result<Ipld, DecodeError> {
     let value = reader.value()?;
     reader.finish()?;
     Ok(value)
+}
+
+/// The links in one value that takes up all of `bytes`, within the default [`Limits`]: in the order of the bytes, each as often
+/// as it occurs. The value is checked as by [`decode`], but takes no memory.
+///
+/// ```
+/// use ucan_core::{Ipld, block, dagcbor};
+///
+/// let link = block::raw_cid(b"a leaf");
+/// let bytes = dagcbor::encode(&Ipld::List(vec![Ipld::Null, Ipld::Link(link)]))?;
+/// assert_eq!(dagcbor::links(&bytes), Ok(vec![link]));
+/// # Ok::<(), dagcbor::EncodeError>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn links(bytes: &[u8]) -> Result<Vec<Cid>, DecodeError> {
+    let mut reader = Reader::new(bytes, &Limits::default())?;
+    let links = reader.links()?;
+    reader.finish()?;
+    Ok(links)
 }
 
 #[cfg(test)]

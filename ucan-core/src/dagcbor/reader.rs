@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, collections::BTreeMap, ops::Range};
 
 use super::{DecodeError, DecodeErrorKind as Kind, Limits, canonical_order};
-use crate::{Ipld, block};
+use crate::{Cid, Ipld, block};
 
 /// A position in bytes that are being read. Every step returns what it read, or where and why it stopped.
 ///
@@ -200,10 +200,7 @@ impl<'a> Reader<'a> {
 
     fn value_at(&mut self, depth: usize) -> Result<Ipld, DecodeError> {
         let head = self.head()?;
-        let error = |kind| Err(DecodeError { offset: head.offset, kind });
         match head.major {
-            UNSIGNED => Ok(Ipld::Integer(i128::from(head.argument))),
-            NEGATIVE => Ok(Ipld::Integer(-1 - i128::from(head.argument))),
             BYTES => {
                 let range = self.range(&head)?;
                 self.make_room(range.len(), head.offset)?;
@@ -229,6 +226,53 @@ impl<'a> Reader<'a> {
                 self.make_room(room, head.offset)?;
                 self.map_of_values(length, depth).map(Ipld::Map)
             }
+            _ => self.scalar(&head),
+        }
+    }
+
+    /// Reads a whole value and keeps the links in it alone, in the order of the bytes.
+    pub(crate) fn links(&mut self) -> Result<Vec<Cid>, DecodeError> {
+        let mut found = Vec::new();
+        self.admit(1, self.at)?;
+        self.links_at(0, &mut found)?;
+        Ok(found)
+    }
+
+    fn links_at(&mut self, depth: usize, found: &mut Vec<Cid>) -> Result<(), DecodeError> {
+        let head = self.head()?;
+        match head.major {
+            BYTES => {
+                self.range(&head)?;
+            }
+            TEXT => {
+                self.text_after(&head)?;
+            }
+            LIST => {
+                for _ in 0..self.count(&head, depth, 1)? {
+                    self.links_at(depth + 1, found)?;
+                }
+            }
+            MAP => {
+                let mut entries = Entries { left: self.count(&head, depth, 2)?, previous: None };
+                while entries.next(self)?.is_some() {
+                    self.links_at(depth + 1, found)?;
+                }
+            }
+            _ => {
+                if let Ipld::Link(cid) = self.scalar(&head)? {
+                    found.push(cid);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is neither a string nor a list nor a map.
+    fn scalar(&mut self, head: &Head) -> Result<Ipld, DecodeError> {
+        let error = |kind| Err(DecodeError { offset: head.offset, kind });
+        match head.major {
+            UNSIGNED => Ok(Ipld::Integer(i128::from(head.argument))),
+            NEGATIVE => Ok(Ipld::Integer(-1 - i128::from(head.argument))),
             TAG if head.argument == 42 => {
                 let range = self.bytes("a byte string under tag 42")?;
                 match self.bytes[range].split_first() {
