@@ -1,18 +1,25 @@
 //! Turns at a limited number of slots.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Lets as many in as there are slots.
 #[derive(Debug)]
 pub(super) struct Gate {
     slots: u32,
-    free: Mutex<u32>,
+    state: Mutex<State>,
     freed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    free: u32,
+    /// How many wait. To wake nobody takes a system call, too.
+    waiting: u32,
 }
 
 impl Gate {
     pub(super) fn new(slots: u32) -> Self {
-        Self { slots, free: Mutex::new(slots), freed: Condvar::new() }
+        Self { slots, state: Mutex::new(State { free: slots, waiting: 0 }), freed: Condvar::new() }
     }
 
     pub(super) fn slots(&self) -> u32 {
@@ -22,10 +29,19 @@ impl Gate {
     /// Waits until `wanted` slots are free, and takes them until the pass is dropped. No one can take more than all.
     pub(super) fn enter(&self, wanted: u32) -> Pass<'_> {
         let taken = wanted.min(self.slots);
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.freed.wait_while(free, |free| *free < taken).unwrap_or_else(PoisonError::into_inner);
-        *free -= taken;
+        let mut state = self.lock();
+        if state.free < taken {
+            state.waiting += 1;
+            let freed = self.freed.wait_while(state, |state| state.free < taken);
+            state = freed.unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+        state.free -= taken;
         Pass { gate: self, taken }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -36,9 +52,12 @@ pub(super) struct Pass<'a> {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        *self.gate.free.lock().unwrap_or_else(PoisonError::into_inner) += self.taken;
-        // All, since who waits for many must not keep out who waits for one.
-        self.gate.freed.notify_all();
+        let mut state = self.gate.lock();
+        state.free += self.taken;
+        if state.waiting > 0 {
+            // All, since who waits for many must not keep out who waits for one.
+            self.gate.freed.notify_all();
+        }
     }
 }
 
@@ -63,6 +82,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(*gate.free.lock().unwrap(), 3);
+        let state = gate.lock();
+        assert_eq!((state.free, state.waiting), (3, 0));
     }
 }
