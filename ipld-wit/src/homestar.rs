@@ -31,14 +31,22 @@ use crate::{Signature, Type};
 /// it is, to be refused with a reason.
 #[must_use]
 pub fn arguments(params: Ipld, signature: &Signature) -> Ipld {
+    known_arguments(params, signature, &|_| false)
+}
+
+/// The same for arguments of which some are not known yet: those for which `open` says so stay as they are, and can then be checked
+/// with [`Signature::check_known`].
+#[must_use]
+pub fn known_arguments(params: Ipld, signature: &Signature, open: &dyn Fn(&Ipld) -> bool) -> Ipld {
+    let known = |item: Ipld, ty: Option<&Type>| if open(&item) { item } else { optional(item, ty) };
     match params {
         Ipld::List(items) => {
             let types = signature.params.iter().map(|(_, ty)| Some(ty)).chain(std::iter::repeat(None));
-            Ipld::List(items.into_iter().zip(types).map(|(item, ty)| optional(item, ty)).collect())
+            Ipld::List(items.into_iter().zip(types).map(|(item, ty)| known(item, ty)).collect())
         }
         Ipld::Map(map) => {
             let ty = |name: &str| signature.params.iter().find(|(param, _)| param == name).map(|(_, ty)| ty);
-            Ipld::Map(map.into_iter().map(|(name, item)| (name.clone(), optional(item, ty(&name)))).collect())
+            Ipld::Map(map.into_iter().map(|(name, item)| (name.clone(), known(item, ty(&name)))).collect())
         }
         other => other,
     }
@@ -321,6 +329,20 @@ mod tests {
         let add = Signature { params: vec![("a".to_owned(), Type::String)], result: None };
         assert_eq!(arguments(list([Ipld::Null, ONE]), &add), list([text("null"), ONE]));
         assert_eq!(arguments(map([("a", Ipld::Null), ("b", ONE)]), &add), map([("a", text("null")), ("b", ONE)]));
+    }
+
+    #[test]
+    fn what_is_not_known_yet_stays_as_it_is() {
+        let pairs = || Type::list(Type::tuple([Type::String, Type::U8]));
+        let signature = Signature { params: vec![("a".to_owned(), pairs()), ("b".to_owned(), pairs())], result: None };
+        let (known, open) = (map([("x", ONE)]), map([("later", ONE)]));
+        let is_open = |item: &Ipld| *item == open;
+        let rewritten = list([list([text("x"), ONE])]);
+        let params = known_arguments(list([known.clone(), open.clone()]), &signature, &is_open);
+        assert_eq!(params, list([rewritten.clone(), open.clone()]));
+        assert_eq!(signature.check_known(&params, &is_open), Ok(()));
+        let params = known_arguments(map([("a", open.clone()), ("b", known)]), &signature, &is_open);
+        assert_eq!(params, map([("a", open.clone()), ("b", rewritten)]));
     }
 
     #[test]

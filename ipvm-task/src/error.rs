@@ -190,7 +190,7 @@ pub enum CallError {
         /// The limit.
         limit: Duration,
     },
-    /// The output is too large.
+    /// The output is too large, or what was handed to the host in one call on the way.
     #[error("the output is too large: {}the limit is {limit} bytes", amount.map_or_else(String::new, |it| format!("{it} bytes, ")))]
     OutputLimit {
         /// The limit, in bytes of canonical DAG-CBOR.

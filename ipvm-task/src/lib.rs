@@ -22,7 +22,9 @@ pub use execution::{Executed, Execution, Inputs, Params, Seed};
 pub use handler::{WASM_RUN_COMMAND, WasmHandler};
 pub use ipld_wit::{ArgumentError, ConvertError, Signature, Type, Unsupported};
 pub use limits::{Bounds, Limits};
-pub use machine::{Artifacts, ArtifactsError, Compat, RuntimeError, Stats, WasmtimeOptions, WasmtimeRuntime};
+pub use machine::{
+    Artifacts, ArtifactsError, Compat, RuntimeError, Stats, UnknownCompat, WasmtimeOptions, WasmtimeRuntime,
+};
 pub use profile::{DeterminismProfile, ProfileError};
 pub use runtime::{Completion, Component, Runtime};
 pub use trace::{Trace, TraceLine};

@@ -11,7 +11,7 @@ pub struct Limits {
     /// Units of fuel for the call: about one for each WebAssembly instruction, one for each byte of bulk copies.
     /// Instantiation, which costs most guests nothing or little, is metered apart under the same bound.
     pub fuel: u64,
-    /// Bytes that all memories and tables of a guest may take together.
+    /// Bytes that all memories and tables of a guest may take together, with what the host keeps for it.
     pub memory: u64,
     /// Wall-clock time, a safety net: it ends a run some hundredths of a second late, never early.
     pub time: Duration,

@@ -19,14 +19,14 @@ pub struct Trace {
     dropped: u64,
 }
 
-/// One line.
+/// One log message, or one thing that was printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceLine {
     /// Where it was said: `stdout`, `stderr`, or the level of a log message.
     pub to: &'static str,
     /// What a log message says of its context; empty for others.
     pub context: String,
-    /// The text, without the end of the line.
+    /// The text.
     pub text: String,
 }
 

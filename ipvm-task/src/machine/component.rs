@@ -46,16 +46,15 @@ impl WasmtimeComponent {
     pub(super) fn compile(engines: &Arc<Engines>, wasm: &[u8]) -> Result<Self, PrepareError> {
         recognise(wasm)?;
         let wasm = componentize::component(wasm)?;
-        let offered = |name: &str| host::is_offered(name, engines.compat);
-        scan(&wasm, &offered)?;
+        scan(&wasm, engines.compat)?;
         let component = engines.compile(&wasm).map_err(refusal)?;
         Self::of(engines, component)
     }
 
     /// A component whose bytes were found to be acceptable, compiled.
     pub(super) fn of(engines: &Arc<Engines>, component: component::Component) -> Result<Self, PrepareError> {
-        let offered = |name: &str| host::is_offered(name, engines.compat);
-        let imports = imports(&component, &offered)?;
+        let imports = imports(&component);
+        host::check(imports.iter().map(String::as_str), engines.compat)?;
         let instance = engines.link(&component).map_err(refusal)?;
         let mut budget = Budget::new(FUNCTIONS);
         let functions = functions(&component, &mut budget)?;
@@ -80,7 +79,11 @@ impl WasmtimeComponent {
     }
 
     fn function(&self, name: &str) -> Result<&Function, ExportError> {
-        match self.functions.get(name) {
+        let spelt = match self.engines.compat {
+            None => None,
+            Some(Compat::Homestar) => homestar::function(name, self.functions.keys().map(String::as_str)),
+        };
+        match self.functions.get(spelt.unwrap_or(name)) {
             Some(Ok(function)) => Ok(function),
             Some(Err(reason)) => Err(ExportError::Unsupported { name: name.to_owned(), reason: reason.clone() }),
             None => Err(ExportError::NoSuchExport {
@@ -110,53 +113,46 @@ impl Component for WasmtimeComponent {
     }
 
     fn check(&self, fun: &str, params: &Ipld, open: &dyn Fn(&Ipld) -> bool) -> Result<(), CallError> {
-        let Some(Compat::Homestar) = self.engines.compat else {
-            return Ok(self.signature(fun)?.check_known(params, open)?);
-        };
-        let signature = &self.function(self.loose_name(fun))?.signature;
-        // What is not known yet cannot be told from a form that is looser than ours.
-        if params.iter().any(open) {
-            return Ok(());
+        let signature = &self.function(fun)?.signature;
+        match self.engines.compat {
+            None => signature.check_known(params, open)?,
+            Some(Compat::Homestar) => {
+                let params = homestar::known_arguments(params.clone(), signature, open);
+                signature.check_known(&params, open)?;
+            }
         }
-        Ok(signature.check(&homestar::arguments(params.clone(), signature))?)
+        Ok(())
     }
 
     fn execute(&self, execution: &Execution<'_>) -> Executed {
         match (self.engines.compat, execution.params) {
-            (None, _) => self.execute_strictly(execution).unwrap_or_else(Executed::from),
+            (None, given) => self.execute_strictly(execution, given),
             (Some(Compat::Homestar), Params::Ipld(params)) => self.execute_loosely(execution, params.clone()),
-            (Some(Compat::Homestar), Params::DagCbor(bytes)) => match dagcbor::decode(bytes) {
+            (Some(Compat::Homestar), given @ Params::DagCbor(bytes)) => match dagcbor::decode(bytes) {
                 Ok(params) => self.execute_loosely(execution, params),
-                // What decodes nothing is refused in the usual words.
-                Err(_) => self.execute_strictly(execution).unwrap_or_else(Executed::from),
+                // What cannot be read is refused in the usual words.
+                Err(_) => self.execute_strictly(execution, given),
             },
         }
+        .unwrap_or_else(Executed::from)
     }
 }
 
 impl WasmtimeComponent {
-    /// The function that a name stands for in homestar's spellings, or the name itself.
-    fn loose_name<'a>(&'a self, fun: &'a str) -> &'a str {
-        homestar::function(fun, self.functions.keys().map(String::as_str)).unwrap_or(fun)
-    }
-
-    /// In homestar's forms and spellings.
-    fn execute_loosely(&self, execution: &Execution<'_>, params: Ipld) -> Executed {
-        let fun = self.loose_name(execution.fun);
-        let signature = match self.function(fun) {
-            Ok(function) => &function.signature,
-            Err(error) => return CallError::from(error).into(),
-        };
+    /// In homestar's forms.
+    fn execute_loosely(&self, execution: &Execution<'_>, params: Ipld) -> Result<Executed, CallError> {
+        let signature = &self.function(execution.fun)?.signature;
         let params = homestar::arguments(params, signature);
-        let strict = Execution { fun, params: Params::Ipld(&params), ..execution.clone() };
-        let mut executed = self.execute_strictly(&strict).unwrap_or_else(Executed::from);
+        let strict = Execution { params: Params::Ipld(&params), ..execution.clone() };
+        let mut executed = self.execute_strictly(&strict, execution.params)?;
         if let (Ok(completion), Some(ty)) = (&mut executed.result, &signature.result) {
             completion.output = homestar::result(std::mem::replace(&mut completion.output, Ipld::Null), ty);
         }
-        executed
+        Ok(executed)
     }
 
-    fn execute_strictly(&self, execution: &Execution<'_>) -> Result<Executed, CallError> {
+    /// In the strict forms. The blocks that can be read are those to which the arguments link as they were `given`.
+    fn execute_strictly(&self, execution: &Execution<'_>, given: Params<'_>) -> Result<Executed, CallError> {
         let function = self.function(execution.fun)?;
         let signature = &function.signature;
         let within = ipld_wit::Limits::default();
@@ -172,22 +168,18 @@ impl WasmtimeComponent {
             Params::Ipld(params) => signature.arguments(params)?,
             Params::DagCbor(bytes) => signature.arguments_from_dag_cbor(bytes, &within)?,
         };
-        let mut run = Run::new(self, signature, execution)?;
+        let blocks = self.blocks(execution, given);
+        let mut run = Run::new(self, signature, execution, blocks)?;
         let result = run.call(&self.instance, function, &arguments);
         let (trace, reads) = run.store.into_data().into_observed();
         Ok(Executed { result, trace, reads })
     }
 
     /// The blocks that a call may read, which matters to a component that asks for blocks at all.
-    fn blocks(&self, execution: &Execution<'_>) -> Blocks {
-        if !self.imports.iter().any(|import| import == host::BLOCKS) {
-            return Blocks::default();
-        }
-        let inputs = execution.inputs.clone();
-        match execution.params {
-            Params::Ipld(params) => Blocks::new(inputs, params),
-            // They were decoded before, within the same limits.
-            Params::DagCbor(bytes) => Blocks::new(inputs, &dagcbor::decode(bytes).unwrap_or(Ipld::Null)),
+    fn blocks(&self, execution: &Execution<'_>, given: Params<'_>) -> Blocks {
+        match self.imports.iter().any(|import| import == host::BLOCKS) {
+            true => Blocks::new(execution.inputs.clone(), given),
+            false => Blocks::default(),
         }
     }
 }
@@ -208,9 +200,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(component: &WasmtimeComponent, signature: &Signature, execution: &Execution<'a>) -> Result<Self, CallError> {
+    fn new(
+        component: &WasmtimeComponent,
+        signature: &Signature,
+        execution: &Execution<'a>,
+        blocks: Blocks,
+    ) -> Result<Self, CallError> {
         let limits = execution.limits;
-        let mut store = Store::new(component.instance.engine(), Host::new(execution, component.blocks(execution)));
+        let mut store = Store::new(component.instance.engine(), Host::new(execution, blocks));
         store.limiter(|host| &mut host.limiter);
         let mut allowance = lift::allowance(signature, limits.output);
         if !component.imports.is_empty() {
@@ -342,15 +339,11 @@ fn refusal(error: wasmtime::Error) -> PrepareError {
 
 /// What must be given by a host. It was seen beforehand except for resources by other names. Types may be imported as they
 /// are: they are names for what the component holds.
-fn imports(component: &component::Component, offered: &dyn Fn(&str) -> bool) -> Result<Vec<String>, PrepareError> {
+fn imports(component: &component::Component) -> Vec<String> {
     let engine = component.engine();
     let ty = component.component_type();
     let asked = ty.imports(engine).filter(|(_, import)| !is_only_types(&import.ty, engine));
-    let (imports, forbidden): (Vec<&str>, Vec<&str>) = asked.map(|(name, _)| name).partition(|name| offered(name));
-    match forbidden.as_slice() {
-        [] => Ok(imports.into_iter().map(str::to_owned).collect()),
-        [name, rest @ ..] => Err(PrepareError::forbidden_import(name, rest.len())),
-    }
+    asked.map(|(name, _)| name.to_owned()).collect()
 }
 
 fn is_only_types(item: &ComponentItem, engine: &Engine) -> bool {

@@ -203,7 +203,7 @@ fn description(compat: Option<Compat>) -> BTreeMap<String, Ipld> {
     let mut features: Vec<String> =
         FEATURES.iter_names().map(|(name, _)| name.to_lowercase().replace('_', "-")).collect();
     features.sort_unstable();
-    let compatible = compat.map(|Compat::Homestar| ("compat", text("homestar")));
+    let compatible = compat.map(|compat| ("compat", text(compat.name())));
     let entries = vec![
         ("abi", text("ipld-wit 1")),
         ("runtime", text("wasmtime")),

@@ -13,7 +13,7 @@ const MAX_MEMORIES: usize = 64;
 /// What the 32-bit addresses of a memory reach.
 const ADDRESSABLE: usize = 1 << 32;
 
-/// Counts what the memories and tables of one store take, and ends the run when it is too much.
+/// Counts what the memories and tables of one store take, with what the host keeps for its guest, and ends the run when it is too much.
 ///
 /// A growth that the module's own types rule out fails as the specification says, and the guest sees it: that is the
 /// same everywhere. A growth that this limit or the host rules out traps, so that no guest can see the difference.
@@ -37,6 +37,11 @@ pub(super) enum Ended {
 impl MemoryLimiter {
     pub(super) fn new(limit: u64) -> Self {
         Self { limit, taken: 0, ended: None }
+    }
+
+    /// Counts what the host keeps for the guest beside its memories and tables.
+    pub(super) fn hold(&mut self, bytes: u64) -> wasmtime::Result<()> {
+        self.take(usize::try_from(bytes).unwrap_or(usize::MAX)).map(|_| ())
     }
 
     fn take(&mut self, more: usize) -> wasmtime::Result<bool> {

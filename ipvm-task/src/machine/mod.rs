@@ -13,9 +13,11 @@ mod scan;
 mod ticker;
 mod trusted;
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ipld_wit::text::shorten;
 use ucan_core::{Cid, block};
 
 use crate::{Component, DeterminismProfile, PrepareError, Runtime};
@@ -51,6 +53,32 @@ pub enum Compat {
     /// clock stands still.
     Homestar,
 }
+
+impl Compat {
+    /// Its name: `homestar`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Homestar => "homestar",
+        }
+    }
+}
+
+impl FromStr for Compat {
+    type Err = UnknownCompat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownCompat> {
+        match name {
+            "homestar" => Ok(Self::Homestar),
+            _ => Err(UnknownCompat(shorten(name, 80))),
+        }
+    }
+}
+
+/// There is no compatibility mode of this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no guests are taken on the terms of {0:?}, only on those of \"homestar\"")]
+pub struct UnknownCompat(String);
 
 impl Default for WasmtimeOptions {
     /// 32 calls, 256 components, 1 GiB of code, components of up to 64 MiB.

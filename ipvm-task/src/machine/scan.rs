@@ -9,7 +9,8 @@ use wasmparser::{
 };
 
 use super::engine::FEATURES;
-use crate::PrepareError;
+use super::host;
+use crate::{Compat, PrepareError};
 
 /// How many instances there may be, of modules and components together, in one instance of a component. A guest in
 /// Python, which is made of some dozens of modules, is far below that.
@@ -27,9 +28,9 @@ const MAX_TYPE_DEPTH: u64 = 500;
 const MAX_DEPTH: usize = 100;
 const MAX_NAMED: usize = 1_000;
 
-/// Refuses a component that asks the host for anything but what is `offered`, or would grow beyond bounds. What passes may
+/// Refuses a component that asks the host for anything but what it answers, or would grow beyond bounds. What passes may
 /// still be invalid.
-pub(super) fn scan(wasm: &[u8], offered: &dyn Fn(&str) -> bool) -> Result<(), PrepareError> {
+pub(super) fn scan(wasm: &[u8], compat: Option<Compat>) -> Result<(), PrepareError> {
     let mut parser = Parser::new(0);
     parser.set_features(FEATURES);
     let mut scan = Scan { frames: vec![Frame::default()], largest_module: 0, types: vec![], asked: vec![] };
@@ -47,10 +48,7 @@ pub(super) fn scan(wasm: &[u8], offered: &dyn Fn(&str) -> bool) -> Result<(), Pr
         }
         scan.refuse_wide()?;
     }
-    let mut forbidden = scan.asked.iter().filter(|name| !offered(name));
-    if let Some(first) = forbidden.next() {
-        return Err(PrepareError::forbidden_import(first, forbidden.count()));
-    }
+    host::check(scan.asked.iter().copied(), compat)?;
     let Cost { instances, parts, unknown_modules } = scan.frames.first().map_or(Cost::default(), |root| root.cost);
     refuse_beyond(instances, "instances", MAX_INSTANCES)?;
     let parts = parts.saturating_add(unknown_modules.saturating_mul(scan.largest_module));

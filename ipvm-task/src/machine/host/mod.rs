@@ -13,7 +13,7 @@ use wasmtime::{Engine, StoreContextMut, Trap};
 
 use super::limiter::MemoryLimiter;
 use crate::trace::Trace;
-use crate::{Compat, Execution, Seed};
+use crate::{Compat, Execution, PrepareError, Seed};
 use wasi::Wasi;
 
 pub(super) use blocks::{Blocks, INTERFACE as BLOCKS};
@@ -104,10 +104,19 @@ pub(super) fn offered(compat: Option<Compat>) -> Vec<String> {
 }
 
 /// Whether a host answers what is imported by this name.
-pub(super) fn is_offered(name: &str, compat: Option<Compat>) -> bool {
+fn is_offered(name: &str, compat: Option<Compat>) -> bool {
     name == blocks::INTERFACE
         || wasi::version(name).is_some()
         || (compat == Some(Compat::Homestar) && homestar::INTERFACES.contains(&name))
+}
+
+/// Refuses what is imported by other names than a host answers.
+pub(super) fn check<'a>(imports: impl Iterator<Item = &'a str>, compat: Option<Compat>) -> Result<(), PrepareError> {
+    let mut forbidden = imports.filter(|name| !is_offered(name, compat));
+    match forbidden.next() {
+        None => Ok(()),
+        Some(name) => Err(PrepareError::forbidden_import(name, forbidden.count())),
+    }
 }
 
 /// Gives a component what it imports, all of which is offered.
