@@ -79,7 +79,7 @@ fn main() {
     drop((component, runtime));
 
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let node = Node::open(&NodeOptions { state: folder.path().join("state"), output: None }).unwrap();
+    let node = Node::open(&NodeOptions::new(folder.path().join("state"))).unwrap();
     tokio.block_on(node.put(&block::raw_cid(GUEST), Bytes::from_static(GUEST))).unwrap();
     let documents: Vec<Document> = (0..5).map(workflow).collect();
     let run = |round: usize| -> RunReport {

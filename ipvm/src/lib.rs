@@ -9,6 +9,7 @@ mod node;
 mod source;
 mod state;
 
+pub use ipvm_task::Compat;
 pub use keyring::Keyring;
 pub use node::{Node, NodeError, NodeOptions, OUTPUT, SystemEntropy};
 pub use source::{Source, SourceError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ipvm_files::{Folder, FolderError, WRITE_COMMAND, WriteHandler};
 use ipvm_fjall::{FjallStore, OpenError};
-use ipvm_task::{RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
+use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
     BindError, Bindings, Document, Engine, Entropy, Event, Parts, RUN_COMMAND, RunError, RunReport, RunRequest, Trust,
     Workflow,
@@ -35,13 +35,24 @@ pub struct Node {
     output: PathBuf,
 }
 
-/// Where a node keeps what it needs.
+/// Where a node keeps what it needs, and which guests it takes.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
     /// The state folder.
     pub state: PathBuf,
     /// The folder in which results are written; `output` in the state folder, unless set.
     pub output: Option<PathBuf>,
+    /// Whose guests are run on their own terms, beside those that keep to ours; nobody's, unless set. What is computed so is no
+    /// answer for anybody who asks without it, and the other way round.
+    pub compat: Option<Compat>,
+}
+
+impl NodeOptions {
+    /// A node in this state folder, everything else as it is unless set.
+    #[must_use]
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        Self { state: state.into(), output: None, compat: None }
+    }
 }
 
 /// Why a node cannot be opened, or does not take a run.
@@ -126,7 +137,8 @@ impl Node {
         let output = options.output.clone().unwrap_or_else(|| state.output_folder());
         let files = WriteHandler::new(state.owner.did().clone(), Folder::open(&output)?);
         let artifacts = state.artifacts(&mut |buffer| SystemEntropy.fill(buffer))?;
-        let runtime = WasmtimeRuntime::new(&WasmtimeOptions::default())?.with_artifacts(artifacts);
+        let machine = WasmtimeOptions { compat: options.compat, ..WasmtimeOptions::default() };
+        let runtime = WasmtimeRuntime::new(&machine)?.with_artifacts(artifacts);
         let wasm = WasmHandler::new(Arc::new(runtime), store.clone());
         let mut router = Router::default();
         router.insert(state.owner.did().clone(), Command::parse(WRITE_COMMAND)?, Arc::new(files));

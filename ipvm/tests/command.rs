@@ -365,6 +365,32 @@ fn a_task_that_fails_is_reported_and_nothing_is_written() {
     assert_eq!(shell.words().code, Some(0));
 }
 
+#[test]
+fn documents_of_another_runtime_are_run_on_its_terms_and_verified_so() {
+    let shell = Shell::new();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/guests/words.wasm"), shell.path("words.wasm"))
+        .unwrap();
+    let guest = ucan_core::block::raw_cid(&fs::read(shell.path("words.wasm")).unwrap());
+    let call = |params: &str| {
+        format!(
+            r#"{{"cmd": "/wasm/run", "args": {{"mod": {{"/": "{guest}"}}, "fun": "HEADING", "params": {params}}}}}"#
+        )
+    };
+    let (first, then) = (call(r#"[["title"]]"#), call(r#"[{"await/ok": "first"}]"#));
+    let document = format!(
+        r#"{{"v": "1.0.0", "meta": {{"blocks": ["words.wasm"]}}, "tasks": {{"first": {first}, "then": {then}}}}}"#
+    );
+    let refused = shell.refused_document(&document);
+    assert!(refused.contains("NoSuchExport") && refused.contains("HEADING"), "{refused}");
+
+    let run = Run::new(shell.ipvm(&["--json", "run", "bad.json", "--compat", "homestar"]));
+    assert_eq!((run.code, run.statuses()["then"]), (Some(0), "ran"), "{}", run.errors);
+    let receipt = run.receipt("then");
+    assert_eq!(shell.ipvm(&["verify", &receipt, "--compat", "homestar"]).status.code(), Some(0));
+    assert!(shell.refused(&["verify", &receipt]).contains("another determinism profile"));
+    assert!(shell.refused(&["run", "bad.json", "--compat", "other"]).contains("homestar"));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_whose_report_is_lost_goes_on_and_says_so() {

@@ -67,6 +67,17 @@ fn functions_are_called_with_wave_or_with_dag_json() {
 }
 
 #[test]
+fn functions_are_called_in_the_forms_of_another_runtime_where_it_is_asked_for() {
+    let shell = Shell::new();
+    let shape = guest("shape.wasm");
+    let loose = ["wasm", "call", &shape, "MEASURE", "--params", r#"[["a b"]]"#];
+    assert!(shell.refused(&loose).contains("there is no export `MEASURE`"));
+    let said = shell.ok(&[&loose[..], &["--compat", "homestar"]].concat());
+    assert_eq!(said.trim_end(), r#"{"bytes":3,"chars":3,"lines":1,"longest-line":3,"words":2}"#);
+    assert!(shell.refused(&[&loose[..], &["--compat", "other"]].concat()).contains("homestar"));
+}
+
+#[test]
 fn what_is_wrong_is_said_before_anything_runs() {
     let shell = Shell::new();
     let shape = guest("shape.wasm");

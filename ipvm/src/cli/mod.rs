@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ipvm::{Node, NodeError, NodeOptions, SystemEntropy};
+use ipvm::{Compat, Node, NodeError, NodeOptions, SystemEntropy};
 use ipvm_workflow::{Entropy, RunError};
 use tracing_subscriber::filter::LevelFilter;
 use ucan_core::Cid;
@@ -41,6 +41,9 @@ pub(crate) struct Arguments {
     /// What to log on standard error: off, error, warn, info, debug or trace.
     #[arg(long, global = true, env = "IPVM_LOG", default_value = "error", value_name = "LEVEL")]
     log: LevelFilter,
+    /// Runs guests that were made for another runtime on its terms: homestar.
+    #[arg(long, global = true, value_name = "RUNTIME")]
+    compat: Option<Compat>,
     #[command(subcommand)]
     command: Command,
 }
@@ -116,8 +119,8 @@ fn was_cut_off(error: &(dyn Error + 'static)) -> bool {
 }
 
 async fn carry_out(arguments: Arguments) -> Outcome {
-    let Arguments { state, json, command, log: _ } = arguments;
-    let open = |output| Node::open(&NodeOptions { state: state.clone(), output });
+    let Arguments { state, json, compat, command, log: _ } = arguments;
+    let open = |output| Node::open(&NodeOptions { output, compat, ..NodeOptions::new(&state) });
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
         Command::Task(task) => task.carry_out(open, json).await,
@@ -127,7 +130,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::Delegate(delegate) => delegate.carry_out(&state, json),
         Command::Inspect(inspect) => inspect.carry_out(json),
         Command::Guest(guest) => guest.carry_out(json),
-        Command::Wasm(wasm) => wasm.carry_out(json),
+        Command::Wasm(wasm) => wasm.carry_out(compat, json),
         Command::Conformance(conformance) => conformance.carry_out(),
     }
 }

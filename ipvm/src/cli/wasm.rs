@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use ipld_wit::{Signature, Type, from_wave, homestar, to_wave, wit_text};
+use ipld_wit::{Signature, Type, from_wave, to_wave, wit_text};
 use ipvm::file;
 use ipvm_task::{
     CallError, Compat, Component, Executed, Execution, Inputs, Limits, Params, Runtime, WasmtimeOptions,
@@ -37,8 +37,6 @@ struct Inspect {
     /// Shows the values of the functions as a schema in the place of WIT.
     #[arg(long, value_enum, value_name = "KIND")]
     schema: Option<Schema>,
-    #[command(flatten)]
-    machine: Machine,
 }
 
 #[derive(Debug, Args)]
@@ -65,15 +63,6 @@ struct Call {
     /// The most time that it may take, in seconds.
     #[arg(long, default_value_t = Limits::STANDARD.time.as_secs(), value_name = "SECONDS")]
     time: u64,
-    #[command(flatten)]
-    machine: Machine,
-}
-
-#[derive(Debug, Args)]
-struct Machine {
-    /// Serves guests that were made for another runtime on their own terms.
-    #[arg(long, value_enum, value_name = "RUNTIME")]
-    compat: Option<Other>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -84,11 +73,6 @@ enum Schema {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Other {
-    Homestar,
-}
-
 /// A component that was read from a file.
 struct Read {
     component: Arc<dyn Component>,
@@ -97,9 +81,8 @@ struct Read {
     size: usize,
 }
 
-impl Machine {
-    fn read(&self, path: &Path) -> Result<Read, Refused> {
-        let compat = self.compat.map(|Other::Homestar| Compat::Homestar);
+impl Read {
+    fn file(path: &Path, compat: Option<Compat>) -> Result<Self, Refused> {
         let runtime = WasmtimeRuntime::new(&WasmtimeOptions { compat, ..WasmtimeOptions::default() })?;
         let wasm = file::read_bounded(path, file::LARGEST).map_err(|error| format!("{}: {error}", path.display()))?;
         let cid = block::raw_cid(&wasm);
@@ -107,22 +90,22 @@ impl Machine {
             let hint = error.hint().map_or_else(String::new, |hint| format!("\n  {hint}"));
             format!("{}: {error}{hint}", path.display())
         })?;
-        Ok(Read { component, runtime, cid, size: wasm.len() })
+        Ok(Self { component, runtime, cid, size: wasm.len() })
     }
 }
 
 impl Wasm {
-    pub(super) fn carry_out(self, json: bool) -> Outcome {
+    pub(super) fn carry_out(self, compat: Option<Compat>, json: bool) -> Outcome {
         match self.command {
-            Verb::Inspect(inspect) => inspect.carry_out(json),
-            Verb::Call(call) => call.carry_out(json),
+            Verb::Inspect(inspect) => inspect.carry_out(compat, json),
+            Verb::Call(call) => call.carry_out(compat, json),
         }
     }
 }
 
 impl Inspect {
-    fn carry_out(self, json: bool) -> Outcome {
-        let Read { component, runtime, cid, size } = self.machine.read(&self.file)?;
+    fn carry_out(self, compat: Option<Compat>, json: bool) -> Outcome {
+        let Read { component, runtime, cid, size } = Read::file(&self.file, compat)?;
         let exports = component.exports();
         let (imports, refused) = (component.imports(), component.uncallable());
         if json {
@@ -189,23 +172,18 @@ fn schema_json(signature: &Signature) -> serde_json::Value {
 }
 
 impl Call {
-    fn carry_out(self, json: bool) -> Outcome {
-        let Read { component, .. } = self.machine.read(&self.file)?;
+    fn carry_out(self, compat: Option<Compat>, json: bool) -> Outcome {
+        let Read { component, .. } = Read::file(&self.file, compat)?;
         let limits =
             Limits { fuel: self.fuel, memory: self.memory, time: Duration::from_secs(self.time), ..Limits::STANDARD };
-        let fun = match self.machine.compat {
-            Some(Other::Homestar) => homestar::function(&self.fun, component.exports().iter().map(|(name, _)| *name))
-                .unwrap_or(&self.fun)
-                .to_owned(),
-            None => self.fun.clone(),
-        };
-        let signature = component.signature(&fun).map_err(|error| hinted(&CallError::from(error)))?;
+        let fun = &self.fun;
+        let signature = component.signature(fun).map_err(|error| hinted(&CallError::from(error)))?;
         let params = match &self.params {
             Some(params) => dagjson::decode(params.as_bytes()).map_err(|error| format!("--params: {error}"))?,
-            None => Ipld::List(read_args(&self.args, &fun, signature)?),
+            None => Ipld::List(read_args(&self.args, fun, signature)?),
         };
         let inputs = Files::read(&self.blocks)?;
-        let execution = Execution::new(&fun, Params::Ipld(&params), &limits).with_inputs(Arc::new(inputs));
+        let execution = Execution::new(fun, Params::Ipld(&params), &limits).with_inputs(Arc::new(inputs));
         let Executed { result, trace, reads } = component.execute(&execution);
         if !json {
             for line in trace.lines() {
@@ -242,7 +220,7 @@ impl Call {
             });
             say_json(&done.to_string())?;
         } else {
-            let wave = signature.result.as_ref().filter(|_| self.params.is_none() && self.machine.compat.is_none());
+            let wave = signature.result.as_ref().filter(|_| self.params.is_none() && compat.is_none());
             match wave {
                 Some(ty) => say(&to_wave(output, ty)?)?,
                 None if signature.result.is_none() => {}

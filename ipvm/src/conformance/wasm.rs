@@ -1,6 +1,7 @@
 //! Calls of components.
 
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::LazyLock;
 
 use ipvm_task::{CallError, Compat, Limits, PrepareError, Runtime, RuntimeError, WasmtimeOptions, WasmtimeRuntime};
@@ -23,10 +24,10 @@ pub(super) fn wasm(request: &Request<'_>) -> Answer {
         memory: request.amount("memory")?.unwrap_or(Limits::STANDARD.memory),
         ..Limits::STANDARD
     };
-    let runtime = match request.optional_text("compat")?.as_deref() {
+    let runtime = match request.optional_text("compat")?.as_deref().map(Compat::from_str) {
         None => &*STRICT,
-        Some("homestar") => &*HOMESTAR,
-        Some(_) => return Err(Failure::request("`compat` is \"homestar\", or left out")),
+        Some(Ok(_)) => &*HOMESTAR,
+        Some(Err(error)) => return Err(Failure::request(format!("`compat`: {error}"))),
     };
     let wasm = read_file(Path::new(&path), LARGEST)
         .map_err(|error| Failure::new("HostFailure", format!("the component cannot be read: {error}")))?;
