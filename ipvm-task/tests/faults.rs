@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{GUEST, LIMITS, ints, prepare, runtime};
+use common::{LIMITS, ints, prepare, runtime};
 use ipvm_task::{
     CallError, Compat, Execution, Inputs, Limits, Params, PrepareError, Runtime, WasmtimeOptions, WasmtimeRuntime,
 };
@@ -134,28 +134,4 @@ fn a_log_without_end_is_cut_off_and_paid_for() {
     assert!(matches!(executed.result, Err(CallError::OutOfFuel { .. })));
     // What it had said is not lost: it may say why.
     assert_eq!(executed.trace.lines().len(), 1_000);
-}
-
-#[test]
-fn a_hundred_thousand_runs_of_all_kinds_leave_nothing_behind() {
-    let component = prepare(&runtime(), GUEST).unwrap();
-    let small = Limits { fuel: 20_000, memory: 1 << 20, ..LIMITS };
-    let run = |round: usize| match round % 5 {
-        0 => assert!(component.call("nop", &ints([]), &small).is_ok()),
-        1 => assert!(component.call("boom", &ints([]), &small).is_err()),
-        2 => assert!(component.call("spin", &ints([]), &small).is_err()),
-        3 => assert!(component.call("eat", &ints([]), &small).is_err()),
-        _ => assert!(component.call("deep", &ints([0]), &small).is_err()),
-    };
-    (0..2_000).for_each(run);
-    let before = resident();
-    (0..100_000).for_each(run);
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 16 << 20, "{grown} bytes more");
-    assert!(component.call("nop", &ints([]), &LIMITS).is_ok());
-}
-
-fn resident() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
