@@ -166,8 +166,12 @@ fn nothing_can_be_read_that_no_argument_leads_to() {
     assert_eq!(executed.result.unwrap_err(), CallError::Trap { message });
     assert_eq!((executed.reads, inputs.asked.lock().unwrap().len()), (vec![], 0));
 
-    let executed = execute(&*component, "size", &[Ipld::Bytes(b"no CID".to_vec())], &inputs);
-    assert!(matches!(executed.result, Err(CallError::Trap { .. })));
+    let longer = [cid.to_bytes(), vec![0]].concat();
+    for name in [b"no CID".to_vec(), vec![], longer] {
+        let executed = execute(&*component, "size", &[Ipld::Bytes(name)], &inputs);
+        let message = "ipvm:ipld/blocks@1.0.0: not exactly one CID".to_owned();
+        assert_eq!(executed.result.unwrap_err(), CallError::Trap { message });
+    }
 }
 
 /// A block of the codec dag-cbor.

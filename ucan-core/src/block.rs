@@ -55,8 +55,9 @@ fn sha2_256(bytes: &[u8]) -> Multihash<64> {
     Multihash::wrap(SHA2_256, &Sha256::digest(bytes)).expect("a digest of 32 bytes fits")
 }
 
-/// Reads the binary form of a CID, which must be all of `bytes`.
-pub(crate) fn cid_from_bytes(bytes: &[u8]) -> Option<Cid> {
+/// Reads the binary form of a CID, which must be all of `bytes`, in its shortest form.
+#[must_use]
+pub fn cid_from_bytes(bytes: &[u8]) -> Option<Cid> {
     let cid = Cid::read_bytes(bytes).ok()?;
     // The reader stops at the end of the CID and forgives long varints: what it reads must be what was written.
     (cid.encoded_len() == bytes.len() && cid.to_bytes() == bytes).then_some(cid)

@@ -75,7 +75,7 @@ impl Blocks {
 
     /// The block by this name, if it is one that may be read.
     fn named(&self, name: &[u8]) -> Result<Cid, Stop> {
-        let cid = Cid::try_from(name).map_err(|error| trap(&format!("not a CID: {error}")))?;
+        let cid = block::cid_from_bytes(name).ok_or_else(|| trap("not exactly one CID"))?;
         match self.reached.get(&cid) {
             Some(false) if self.read.len() == MOST_BLOCKS => Err(trap(&format!("more than {MOST_BLOCKS} blocks"))),
             Some(_) => Ok(cid),
