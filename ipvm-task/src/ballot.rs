@@ -15,7 +15,9 @@ use crate::Verification;
 /// failure says is not compared. Each principal has one voice, however many receipts it signed and however its signatures are
 /// spelled; one that states two things has none. A verdict that is final stays, whatever is heard later.
 ///
-/// It waits for nothing and asks nobody: whoever has a ballot hands receipts in and is told whose are still wanted.
+/// It waits for nothing and asks nobody: whoever has a ballot hands receipts in and is told whose are still wanted. Where a strategy
+/// does not name those whose statements count (`none`, `attestation`, and `optimistic` but for its referee), everybody who is
+/// heard counts: hand in the receipts of executors alone that you trust, or strangers confirm their own lies.
 #[derive(Clone, Debug)]
 pub struct Ballot {
     strategy: Verification,
@@ -217,23 +219,17 @@ impl Ballot {
         self.decided = match &self.strategy {
             Verification::Consensus { executors, agree } => self.counted(executors, agree.get()),
             Verification::Optimistic { confirmations, referee, window } => {
-                let by_referee: Vec<Cid> = self.statements(referee).into_iter().copied().collect();
-                match by_referee.as_slice() {
-                    // Its word decides, whether somebody asked for it or not.
-                    [word] if *word == first => self.accepted(&first, None),
-                    [_] => {
-                        let word = self.heard.iter().find(|heard| heard.receipt.issuer().same_principal(referee));
-                        word.map(|heard| Verdict::Overturned { receipt: Box::new(heard.receipt.clone()) })
-                    }
-                    [] if self.challenged => None,
-                    [] => {
-                        // The first one does not confirm itself.
-                        let confirmed = self.supporters(&first).len().saturating_sub(1);
-                        let early = *confirmations > 0 && confirmed >= *confirmations as usize;
-                        if early || now > after(since, *window) { self.accepted(&first, None) } else { None }
-                    }
-                    // A referee that contradicts itself decides nothing.
-                    _ => Some(Verdict::Disagreement),
+                // Its first word decides, whether somebody asked for it or not.
+                let word = self.heard.iter().find(|heard| heard.receipt.issuer().same_principal(referee));
+                // The first one does not confirm itself.
+                let confirmed = self.supporters(&first).len().saturating_sub(1);
+                let early = *confirmations > 0 && confirmed >= *confirmations as usize;
+                match word {
+                    Some(word) if word.statement == first => self.accepted(&first, None),
+                    Some(word) => Some(Verdict::Overturned { receipt: Box::new(word.receipt.clone()) }),
+                    None if self.challenged => None,
+                    None if early || now > after(since, *window) => self.accepted(&first, None),
+                    None => None,
                 }
             }
             _ => self.accepted(&first, None),

@@ -289,14 +289,13 @@ fn an_optimistic_result_stands_until_somebody_says_otherwise_in_time() {
 }
 
 #[test]
-fn a_referee_that_contradicts_itself_before_it_is_believed_decides_nothing() {
+fn the_first_word_of_a_referee_is_final() {
     let mut ballot = ballot(optimistic(0));
     hear(&mut ballot, 1, honest(1), 0).unwrap();
     hear(&mut ballot, 2, lie(2, Lie::Output(7)), 0).unwrap();
     hear(&mut ballot, 9, lie(9, Lie::Output(8)), 0).unwrap();
     assert!(matches!(ballot.verdict(at(0)), Verdict::Overturned { .. }));
     hear(&mut ballot, 9, honest(9), 0).unwrap();
-    // The first word of the referee was final.
     assert!(matches!(ballot.verdict(at(0)), Verdict::Overturned { receipt } if value(&receipt) == 8));
 }
 

@@ -288,30 +288,3 @@ fn a_start_function_is_held_to_the_limits() {
     assert!(done.instantiation_fuel > 0);
     assert_eq!(done.fuel, call("nop", &ints([]), &LIMITS).unwrap().fuel);
 }
-
-#[test]
-fn ten_thousand_runs_leave_nothing_behind() {
-    let guest = guest();
-    let run = |times: u32| {
-        for n in 0..times {
-            let (fun, params) = match n % 4 {
-                0 => ("echo", Ipld::List(vec![Ipld::Bytes(vec![1; 4_000])])),
-                1 => ("boom", ints([])),
-                2 => ("grow", ints([1 << 12])),
-                _ => ("count", ints([10])),
-            };
-            let _ = guest.call(fun, &params, &LIMITS);
-        }
-    };
-    run(2_000);
-    let before = resident();
-    run(10_000);
-    let after = resident();
-    assert!(after < before + (16 << 20), "{before} bytes resident before, {after} after");
-}
-
-/// Resident bytes of this process; nothing where that is not told.
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
-}

@@ -228,7 +228,7 @@ impl Shared {
         Err(RunError::AlreadyRun { receipt })
     }
 
-    async fn workflow(&self, cid: &Cid) -> Result<Workflow, RunError> {
+    pub(crate) async fn workflow(&self, cid: &Cid) -> Result<Workflow, RunError> {
         let bytes = self.parts.blocks.get(cid).await?.ok_or(RunError::NoWorkflow(*cid))?;
         Workflow::from_block(&bytes).map_err(|error| RunError::Workflow { cid: *cid, error })
     }

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use ucan_core::{Cid, Did, Ipld, StoreError};
+use ucan_core::{Did, Ipld, StoreError};
 use ucan_invocation::{Cursor, Listing, Outcome, Receipt, ReceiptId, Task};
 
-use crate::{Engine, RUN_COMMAND, Verification, VerifyError, Workflow};
+use crate::{Engine, RUN_COMMAND, RunError, Verification, VerifyError, Workflow};
 
 /// How many receipts there are of which what holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,10 +126,11 @@ impl Engine {
             Some(Ipld::Link(cid)) if request.command().as_str() == RUN_COMMAND => *cid,
             _ => return Err(VerifyError::NotARun),
         };
-        let missing = |cid: Cid| VerifyError::MissingWorkflow { cid };
-        let bytes = self.parts().blocks.get(&cid).await?.ok_or_else(|| missing(cid))?;
-        // What its hash names is what it was when it was run.
-        Workflow::from_block(&bytes).map_err(|_| missing(cid))
+        self.shared.workflow(&cid).await.map_err(|error| match error {
+            RunError::Store(error) => error.into(),
+            // What its hash names is what it was when it was run.
+            _ => VerifyError::MissingWorkflow { cid },
+        })
     }
 }
 

@@ -215,20 +215,20 @@ impl State {
     /// [`StateError`] where the folder or the key cannot be made, or others can use them.
     pub fn artifacts(&self, random: &mut dyn FnMut(&mut [u8])) -> Result<Artifacts, StateError> {
         let path = self.folder.join("artifacts.key");
-        let mut key = Zeroizing::new([0; 32]);
-        random(&mut *key);
-        match write_new(&path, &*key, true) {
-            Ok(()) => {}
-            Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                let unusable = |problem: String| StateError::Key { path: path.clone(), problem };
-                refuse_shared(&path).map_err(unusable)?;
-                let kept =
-                    file::read_file(&path, 32).map(Zeroizing::new).map_err(|error| unusable(error.to_string()))?;
-                let wrong = |_| unusable("it is not 32 bytes; delete it, and another is made".to_owned());
-                *key = kept.as_slice().try_into().map_err(wrong)?;
+        if !path.exists() {
+            let mut key = Zeroizing::new([0; 32]);
+            random(&mut *key);
+            match write_new(&path, &*key, true) {
+                // Another process was faster, and its key is the one.
+                Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+                written => written?,
             }
-            Err(error) => return Err(error),
         }
+        let unusable = |problem: String| StateError::Key { path: path.clone(), problem };
+        refuse_shared(&path).map_err(unusable)?;
+        let kept = file::read_file(&path, 32).map(Zeroizing::new).map_err(|error| unusable(error.to_string()))?;
+        let wrong = |_| unusable("it is not 32 bytes; delete it, and another is made".to_owned());
+        let key: Zeroizing<[u8; 32]> = Zeroizing::new(kept.as_slice().try_into().map_err(wrong)?);
         Ok(Artifacts::open(&self.folder.join("artifacts"), *key)?)
     }
 

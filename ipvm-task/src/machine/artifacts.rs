@@ -18,8 +18,9 @@ use super::trusted::{Authentic, seal};
 
 /// How many bytes of artifacts are kept unless it is said otherwise.
 const MAX_BYTES: u64 = 4 << 30;
-/// How files are named that are artifacts, after the hash of what they are for.
+/// How files are named that are artifacts, after the hash of what they are for; and those that are being written.
 const EXTENSION: &str = "artifact";
+const TEMPORARY: &str = "artifact-new";
 
 /// A folder of compiled components, each authenticated with a key before it is used.
 ///
@@ -120,7 +121,7 @@ impl Artifacts {
     fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.folder.join(format!("{}-{count}.tmp", std::process::id()));
+        let temporary = self.folder.join(format!("{}-{count}.{TEMPORARY}", std::process::id()));
         let written = create(&temporary).and_then(|mut file| {
             file.write_all(content)?;
             // Else a crash could leave a file of the right name without its content, to be compiled again and again.
@@ -141,6 +142,10 @@ impl Artifacts {
         let mut files: Vec<(SystemTime, PathBuf, u64)> = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
+            // Whatever else somebody has put there is not ours to delete.
+            if !path.extension().is_some_and(|it| it == EXTENSION || it == TEMPORARY) {
+                continue;
+            }
             // Another process may have removed it meanwhile.
             let Ok(about) = fs::metadata(&path) else { continue };
             if about.is_file() {

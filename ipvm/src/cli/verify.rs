@@ -6,7 +6,6 @@ use clap::Args;
 use indicatif::ProgressBar;
 use ipvm::{Node, file};
 use ipvm_workflow::{Tally, Verification, VerifyError};
-use ucan_core::Did;
 use ucan_invocation::{Receipt, ReceiptId};
 
 use super::print::{Unprinted, plain_lines, say, say_json, say_styled};
@@ -16,24 +15,21 @@ use super::{FAILED, Outcome, Refused, UNKNOWN, cid, stored};
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     /// The receipt of a task or of a whole run: its CID, or a file that holds its token; - is standard input.
-    #[arg(required_unless_present_any = ["all", "issuer"])]
+    #[arg(required_unless_present = "all")]
     receipt: Option<String>,
     /// Checks all receipts in the store that this node has signed.
-    #[arg(long, conflicts_with_all = ["receipt", "issuer"])]
+    #[arg(long, conflicts_with = "receipt")]
     all: bool,
-    /// Checks all receipts in the store that somebody else has signed.
-    #[arg(long, value_name = "DID", conflicts_with = "receipt")]
-    issuer: Option<Did>,
 }
 
 impl Verify {
     pub(super) async fn carry_out(self, node: &Node, json: bool) -> Outcome {
-        let Some(name) = &self.receipt else { return self.whole_store(node, json).await };
+        let Some(name) = &self.receipt else { return whole_store(node, json).await };
         let bytes = read(name, node).await?;
         let problem = match Receipt::decode(bytes) {
             Err(error) => error.to_string(),
             Ok(receipt) => match node.engine().verify(receipt.clone()).await {
-                Ok(Verification::Run) => return self.whole_run(node, name, receipt, json).await,
+                Ok(Verification::Run) => return whole_run(node, name, receipt, json).await,
                 Ok(verification) => {
                     report(json, name, true, &describe(&verification))?;
                     return Ok(ExitCode::SUCCESS);
@@ -45,56 +41,56 @@ impl Verify {
         report(json, name, false, &problem)?;
         Ok(ExitCode::from(FAILED))
     }
+}
 
-    /// Checks the receipts of all tasks of a run.
-    async fn whole_run(&self, node: &Node, receipt_name: &str, receipt: Receipt, json: bool) -> Outcome {
-        let unprinted = Mutex::new(None);
-        let observe = |label: &str, step: &Result<Verification, VerifyError>| {
-            let said = match step {
-                Ok(verification) => step_report(json, label, "holds", &describe(verification)),
-                Err(error) if error.refutes() => step_report(json, label, "does not hold", &error.to_string()),
-                Err(error) => step_report(json, label, "cannot be told", &error.to_string()),
-            };
-            if let (Err(error), Ok(mut unprinted)) = (said, unprinted.lock()) {
-                unprinted.get_or_insert(error);
-            }
+/// Checks the receipts of all tasks of a run.
+async fn whole_run(node: &Node, receipt_name: &str, receipt: Receipt, json: bool) -> Outcome {
+    let unprinted = Mutex::new(None);
+    let observe = |label: &str, step: &Result<Verification, VerifyError>| {
+        let said = match step {
+            Ok(verification) => step_report(json, label, "holds", &describe(verification)),
+            Err(error) if error.refutes() => step_report(json, label, "does not hold", &error.to_string()),
+            Err(error) => step_report(json, label, "cannot be told", &error.to_string()),
         };
-        let verified = match node.engine().verify_run(receipt, &observe).await {
-            Ok(verified) => verified,
-            Err(error) if error.refutes() => {
-                report(json, receipt_name, false, &error.to_string())?;
-                return Ok(ExitCode::from(FAILED));
-            }
-            Err(error) => return Err(format!("cannot tell whether the run holds: {error}").into()),
-        };
-        if let Some(error) = unprinted.into_inner().unwrap_or_default() {
-            return Err(error.into());
+        if let (Err(error), Ok(mut unprinted)) = (said, unprinted.lock()) {
+            unprinted.get_or_insert(error);
         }
-        conclude(json, receipt_name, &verified.tally())
+    };
+    let verified = match node.engine().verify_run(receipt, &observe).await {
+        Ok(verified) => verified,
+        Err(error) if error.refutes() => {
+            report(json, receipt_name, false, &error.to_string())?;
+            return Ok(ExitCode::from(FAILED));
+        }
+        Err(error) => return Err(format!("cannot tell whether the run holds: {error}").into()),
+    };
+    if let Some(error) = unprinted.into_inner().unwrap_or_default() {
+        return Err(error.into());
     }
+    conclude(json, receipt_name, &verified.tally())
+}
 
-    /// Checks all receipts that somebody signed, saying only of what does not hold.
-    async fn whole_store(&self, node: &Node, json: bool) -> Outcome {
-        let issuer = self.issuer.as_ref().unwrap_or(node.state().node.did());
-        let progress = if json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-        let unprinted = Mutex::new(None);
-        let observe = |id: &ReceiptId, verified: &Result<Verification, VerifyError>| {
-            progress.inc(1);
-            progress.set_message(format!("{} receipts checked", progress.position()));
-            let Err(error) = verified else { return };
-            let verdict = if error.refutes() { "does not hold" } else { "cannot be told" };
-            let said = progress.suspend(|| step_report(json, &id.to_string(), verdict, &error.to_string()));
-            if let (Err(error), Ok(mut unprinted)) = (said, unprinted.lock()) {
-                unprinted.get_or_insert(error);
-            }
-        };
-        let tally = node.engine().verify_issued(issuer, &observe).await;
-        progress.finish_and_clear();
-        if let Some(error) = unprinted.into_inner().unwrap_or_default() {
-            return Err(error.into());
+/// Checks all receipts that the node signed, saying only of what does not hold.
+async fn whole_store(node: &Node, json: bool) -> Outcome {
+    let issuer = node.state().node.did();
+    let progress = if json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let unprinted = Mutex::new(None);
+    let observe = |id: &ReceiptId, verified: &Result<Verification, VerifyError>| {
+        progress.inc(1);
+        progress.set_message(format!("{} receipts checked", progress.position()));
+        let Err(error) = verified else { return };
+        let verdict = if error.refutes() { "does not hold" } else { "cannot be told" };
+        let said = progress.suspend(|| step_report(json, &id.to_string(), verdict, &error.to_string()));
+        if let (Err(error), Ok(mut unprinted)) = (said, unprinted.lock()) {
+            unprinted.get_or_insert(error);
         }
-        conclude(json, issuer.as_ref(), &tally?)
+    };
+    let tally = node.engine().verify_issued(issuer, &observe).await;
+    progress.finish_and_clear();
+    if let Some(error) = unprinted.into_inner().unwrap_or_default() {
+        return Err(error.into());
     }
+    conclude(json, issuer.as_ref(), &tally?)
 }
 
 async fn read(name: &str, node: &Node) -> Result<Vec<u8>, Refused> {
@@ -114,14 +110,16 @@ fn conclude(json: bool, what: &str, tally: &Tally) -> Outcome {
          hold, and of {untold} it cannot be told",
         tally.all()
     );
-    match (refuted, untold) {
-        (0, 0) => report(json, what, true, &detail).map(|()| Ok(ExitCode::SUCCESS))?,
+    let status = match (refuted, untold) {
+        (0, 0) => ExitCode::SUCCESS,
         (0, _) => {
             step_report(json, what, "cannot be told", &detail)?;
-            Ok(ExitCode::from(UNKNOWN))
+            return Ok(ExitCode::from(UNKNOWN));
         }
-        _ => report(json, what, false, &detail).map(|()| Ok(ExitCode::from(FAILED)))?,
-    }
+        _ => ExitCode::from(FAILED),
+    };
+    report(json, what, *refuted == 0, &detail)?;
+    Ok(status)
 }
 
 fn report(json: bool, receipt: &str, holds: bool, detail: &str) -> Result<(), Unprinted> {

@@ -113,7 +113,7 @@ impl Inspect {
                 serde_json::json!({
                     "name": name,
                     "type": signature.to_string(),
-                    "schema": schema_json(signature),
+                    "schema": ipld_json(&signature.json_schema()),
                     "ipldSchema": signature.ipld_schema(&type_name(name)),
                 })
             });
@@ -164,11 +164,6 @@ impl Inspect {
 fn type_name(function: &str) -> String {
     let words = function.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect()
-}
-
-fn schema_json(signature: &Signature) -> serde_json::Value {
-    // What is written as DAG-JSON is JSON.
-    serde_json::from_str(&dagjson::encode(&signature.json_schema())).unwrap_or_default()
 }
 
 impl Call {
@@ -259,6 +254,7 @@ fn hinted(error: &CallError) -> String {
 }
 
 fn ipld_json(ipld: &Ipld) -> serde_json::Value {
+    // What is written as DAG-JSON is JSON.
     serde_json::from_str(&dagjson::encode(ipld)).unwrap_or_default()
 }
 
