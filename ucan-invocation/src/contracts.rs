@@ -99,6 +99,8 @@ pub async fn receipts(store: &dyn ReceiptStore) {
     outputs(store).await;
     pages(store).await;
 
+    taken_out(store).await;
+
     // Under nothing at all, and large.
     let large = receipt(9, 0, Ipld::Bytes(noise(9, 300_000)));
     store.file(&large, &nothing()).await.unwrap();
@@ -117,6 +119,48 @@ async fn outputs(store: &dyn ReceiptStore) {
     assert_eq!(all(store, &Listing::Output(cid("given")), 10).await, [linking.id(), failed.id()]);
     assert_eq!(all(store, &Listing::Output(whole), 10).await, [linking.id()], "the result itself");
     assert!(all(store, &Listing::Input(cid("given")), 10).await.is_empty(), "a result is no input");
+}
+
+/// What was taken out of its lists is there by its id alone, until it is filed again.
+async fn taken_out(store: &dyn ReceiptStore) {
+    let filing = |inputs: &[&str]| Filing {
+        tasks: vec![task("of some")],
+        memo: Some(instruction("of some")),
+        inputs: inputs.iter().map(|name| cid(name)).collect(),
+        durability: Durability::Buffered,
+    };
+    let receipts: Vec<Receipt> = (200..203).map(|number| receipt(number, 2, Ipld::Link(cid("out")))).collect();
+    for receipt in &receipts {
+        store.file(receipt, &filing(&["one"])).await.unwrap();
+        store.file(receipt, &filing(&["other"])).await.unwrap();
+    }
+    let [a, b, c] = [receipts[0].id(), receipts[1].id(), receipts[2].id()];
+    let lists = [
+        Listing::Task(task("of some")),
+        Listing::Instruction(instruction("of some")),
+        Listing::Input(cid("one")),
+        Listing::Input(cid("other")),
+        Listing::Output(cid("out")),
+        Listing::issuer(receipts[0].issuer()),
+    ];
+    // Going on after something that is taken out meanwhile.
+    let first = store.list(&lists[0], Cursor::START, 2).await.unwrap();
+    assert_eq!(first.receipts, [a, b]);
+    for _ in 0..2 {
+        store.unlist(&b).await.unwrap();
+        for list in &lists {
+            assert_eq!(all(store, list, 1).await, [a, c], "{list:?}");
+        }
+        assert_eq!(ids(&store.by_task(&task("of some")).await.unwrap()), [a, c]);
+        assert_eq!(ids(&store.by_instruction(&instruction("of some")).await.unwrap()), [a, c]);
+        assert_eq!(store.get(&b).await.unwrap().unwrap().bytes(), receipts[1].bytes(), "it is kept");
+    }
+    let rest = store.list(&lists[0], first.next.unwrap(), 2).await.unwrap();
+    assert_eq!(rest, Page { receipts: vec![c], next: None });
+    store.file(&receipts[1], &filing(&["one"])).await.unwrap();
+    assert_eq!(all(store, &lists[0], 1).await, [a, c, b], "filed again");
+    assert_eq!(all(store, &lists[3], 1).await, [a, c], "under what it was filed again under, and no more");
+    store.unlist(&ReceiptId::new(cid("no receipt at all"))).await.unwrap();
 }
 
 async fn pages(store: &dyn ReceiptStore) {
@@ -148,7 +192,7 @@ async fn pages(store: &dyn ReceiptStore) {
     assert_eq!(past, Page::default(), "past the end");
 }
 
-/// Files `count` receipts at random, many of them again and under something else, and compares every list with what a
+/// Files `count` receipts at random, many of them again and under something else, takes some out of their lists, and compares every list with what a
 /// naive model has; `seed` decides all of it, also the names. What was compared is the same for every page size.
 pub async fn filings(store: &dyn ReceiptStore, seed: u64, count: usize) {
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
@@ -176,6 +220,11 @@ pub async fn filings(store: &dyn ReceiptStore, seed: u64, count: usize) {
         };
         store.file(&receipt, &filing).await.unwrap();
         model.0.push((receipt, filing));
+        if random.below(8) == 0 {
+            let id = model.0[random.below(model.0.len() as u64) as usize].0.id();
+            store.unlist(&id).await.unwrap();
+            model.0.retain(|(receipt, _)| receipt.id() != id);
+        }
     }
     for number in 0..4 {
         let cid = name("cid", number);

@@ -31,7 +31,9 @@ pub struct MemoryReceipts(Mutex<Receipts>);
 #[derive(Debug, Default)]
 struct Receipts {
     by_id: HashMap<ReceiptId, Kept>,
-    lists: HashMap<Listing, Vec<ReceiptId>>,
+    /// Each entry with its number, which grows with every filing.
+    lists: HashMap<Listing, Vec<(u64, ReceiptId)>>,
+    filed: u64,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,7 @@ struct Kept {
 impl Receipts {
     fn all(&self, listing: &Listing) -> Vec<Receipt> {
         let ids = self.lists.get(listing).into_iter().flatten();
-        ids.filter_map(|id| self.by_id.get(id)).map(|kept| kept.receipt.clone()).collect()
+        ids.filter_map(|(_, id)| self.by_id.get(id)).map(|kept| kept.receipt.clone()).collect()
     }
 }
 
@@ -54,12 +56,13 @@ impl ReceiptStore for MemoryReceipts {
         // Before the lock: it may have to hash a large result.
         let listings = filing.listings(receipt);
         let mut receipts = lock(&self.0);
-        let Receipts { by_id, lists } = &mut *receipts;
+        let Receipts { by_id, lists, filed } = &mut *receipts;
+        *filed += 1;
         let new = || Kept { receipt: receipt.clone(), listings: BTreeSet::new() };
         let kept = by_id.entry(id).or_insert_with(new);
         for listing in listings {
             if kept.listings.insert(listing.clone()) {
-                lists.entry(listing).or_default().push(id);
+                lists.entry(listing).or_default().push((*filed, id));
             }
         }
         Ok(())
@@ -77,15 +80,25 @@ impl ReceiptStore for MemoryReceipts {
         Ok(lock(&self.0).all(&Listing::Instruction(*id)))
     }
 
+    async fn unlist(&self, id: &ReceiptId) -> Result<(), StoreError> {
+        let mut receipts = lock(&self.0);
+        let Receipts { by_id, lists, .. } = &mut *receipts;
+        let listings = by_id.get_mut(id).map(|kept| std::mem::take(&mut kept.listings)).unwrap_or_default();
+        for listing in listings {
+            if let Some(list) = lists.get_mut(&listing) {
+                list.retain(|(_, listed)| listed != id);
+            }
+        }
+        Ok(())
+    }
+
     async fn list(&self, listing: &Listing, after: Cursor, limit: usize) -> Result<Page, StoreError> {
         let receipts = lock(&self.0);
         let list = receipts.lists.get(listing).map_or(&[][..], Vec::as_slice);
-        // An entry's number is how many there are up to it.
-        let from = usize::try_from(after.number()).unwrap_or(usize::MAX).min(list.len());
-        let rest = list.get(from..).unwrap_or_default();
+        let rest = list.get(list.partition_point(|(number, _)| *number <= after.number())..).unwrap_or_default();
         let page = rest.get(..Page::limit(limit)).unwrap_or(rest);
-        let next = (page.len() < rest.len()).then(|| Cursor::after((from + page.len()) as u64));
-        Ok(Page { receipts: page.to_vec(), next })
+        let next = page.last().filter(|_| page.len() < rest.len()).map(|(number, _)| Cursor::after(*number));
+        Ok(Page { receipts: page.iter().map(|(_, id)| *id).collect(), next })
     }
 }
 

@@ -46,7 +46,7 @@ pub struct Filing {
     /// The input address, where the result is to be reused for equal instructions.
     pub memo: Option<InstructionId>,
     /// What the arguments of the task link to ([`Task::links`](crate::Task::links)), as it was invoked and as it was
-    /// resolved.
+    /// resolved; and the receipt that this one repeats, where it does.
     pub inputs: Vec<Cid>,
     /// When it has to be durable.
     pub durability: Durability,
@@ -84,8 +84,16 @@ pub trait ReceiptStore: fmt::Debug + Send + Sync {
     /// As [`ReceiptStore::get`].
     async fn by_instruction(&self, id: &InstructionId) -> Result<Vec<Receipt>, StoreError>;
 
+    /// Takes a receipt out of all lists, durably: it is found by its own id alone from then on, as evidence. Filing it again lists
+    /// it again, at the end of each list. Nothing happens where there is no such receipt.
+    ///
+    /// # Errors
+    /// [`StoreError`] where that cannot be written.
+    async fn unlist(&self, id: &ReceiptId) -> Result<(), StoreError>;
+
     /// The receipts in `listing` after a place in it, at most [`Page::limit`] of `limit`. What is filed meanwhile comes
-    /// at the end of a list, so that going on from page to page misses nothing and repeats nothing.
+    /// at the end of a list, so that going on from page to page misses nothing and repeats nothing, also where what was read is
+    /// taken out.
     ///
     /// # Errors
     /// As [`ReceiptStore::get`].

@@ -162,6 +162,13 @@ impl Committer {
         record: Record,
         block: Option<Vec<u8>>,
     ) -> Result<(), StoreError> {
+        let record = match record {
+            Record::Unlisted { receipt, .. } => match self.unlist(rows, receipt)? {
+                Some(record) => record,
+                None => return Ok(()),
+            },
+            record => record,
+        };
         let missing = |key: &Vec<u8>| Ok::<_, StoreError>(!rows.has(key) && !self.db.contains("an index", key)?);
         let block = match record.block().map(rows::block).zip(block) {
             Some((key, value)) if missing(&key)? => Some((key, value)),
@@ -173,11 +180,12 @@ impl Committer {
             Record::Waits { .. } => record,
             Record::Answered(request) if !self.waits(rows, &request)? => return Ok(()),
             Record::Answered(_) => record,
+            Record::Unlisted { .. } => record,
             Record::Block(_) if block.is_none() => return Ok(()),
             // A receipt that is filed again is recorded with what is new about it.
             Record::Receipt { id, mut lists } => {
-                let known = if block.is_none() { self.lists(rows, &id)? } else { BTreeSet::new() };
-                lists.retain(|list| !known.contains(list));
+                let known = if block.is_none() { self.filings(rows, &id)? } else { Vec::new() };
+                lists.retain(|list| !known.iter().any(|(_, record)| is_listed(record, list)));
                 if block.is_none() && lists.is_empty() {
                     return Ok(());
                 }
@@ -230,26 +238,45 @@ impl Committer {
         }
     }
 
-    /// The lists that the receipt `id` is in, by what its records say, written and about to be.
-    fn lists(&self, rows: &Rows, id: &Cid) -> Result<BTreeSet<List>, StoreError> {
+    /// Adds to the batch that the rows of `receipt` are deleted. None where it has none.
+    fn unlist(&self, rows: &mut Rows, receipt: Cid) -> Result<Option<Record>, StoreError> {
+        let filings = self.filings(rows, &receipt)?;
+        let records: Vec<u64> = filings.iter().map(|(number, _)| *number).collect();
+        for (number, record) in filings {
+            rows.0.extend(rows::indexes(&record, number).into_iter().map(|key| (key, None)));
+        }
+        Ok((!records.is_empty()).then_some(Record::Unlisted { receipt, records }))
+    }
+
+    /// The records by which the receipt `id` is listed, written and about to be.
+    fn filings(&self, rows: &Rows, id: &Cid) -> Result<Vec<(u64, Record)>, StoreError> {
         let what = "the records of a receipt";
         let malformed = || StoreError::corrupt(format!("{what} {id}"), "a row is missing or malformed");
         let prefix = rows::filed(id);
         let written = self.db.prefix(what, &prefix)?;
-        let written = written.iter().map(|(key, _)| key.to_vec());
-        let waiting = rows.0.range(prefix.clone()..).map(|(key, _)| key).take_while(|key| key.starts_with(&prefix));
-        let mut lists = BTreeSet::new();
-        for key in written.chain(waiting.cloned()) {
-            let log = rows::log(key.get(prefix.len()..).and_then(rows::number).ok_or_else(malformed)?);
+        let waiting = rows.0.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        let mut keys: BTreeSet<Vec<u8>> = written.iter().map(|(key, _)| key.to_vec()).collect();
+        for (key, value) in waiting {
+            // What an earlier request of this batch deletes is there no longer.
+            if value.is_some() {
+                keys.insert(key.clone())
+            } else {
+                keys.remove(key)
+            };
+        }
+        let mut filings = Vec::with_capacity(keys.len());
+        for key in keys {
+            let number = key.get(prefix.len()..).and_then(rows::number).ok_or_else(malformed)?;
+            let log = rows::log(number);
             let stored = match rows.0.get(&log) {
                 Some(waiting) => waiting.clone(),
                 None => self.db.get(what, &log)?.map(|row| row.to_vec()),
             };
             let record = stored.as_deref().and_then(rows::split_log_value).and_then(|(_, bytes)| Record::decode(bytes));
-            let Some(Record::Receipt { lists: listed, .. }) = record else { return Err(malformed()) };
-            lists.extend(listed);
+            let record = record.filter(|record| matches!(record, Record::Receipt { .. })).ok_or_else(malformed)?;
+            filings.push((number, record));
         }
-        Ok(lists)
+        Ok(filings)
     }
 
     /// Writes the batch; with `sync`, all that was written so far is durable and claimed by `HEAD` on return.
@@ -328,6 +355,10 @@ impl Rows {
     fn has(&self, key: &[u8]) -> bool {
         self.0.contains_key(key)
     }
+}
+
+fn is_listed(record: &Record, list: &List) -> bool {
+    matches!(record, Record::Receipt { lists, .. } if lists.contains(list))
 }
 
 #[cfg(test)]

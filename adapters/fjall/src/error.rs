@@ -149,6 +149,14 @@ pub enum Damage {
         /// How many there should be.
         listed: u64,
     },
+    /// A receipt is listed although the log says that it was taken out of its lists.
+    #[error("the receipt {receipt} is listed, and record {sequence} took it out of its lists")]
+    StillListed {
+        /// The record's place in the log.
+        sequence: u64,
+        /// The receipt.
+        receipt: String,
+    },
     /// Something is stored that the log says is over, or not yet there.
     #[error("the index of open runs disagrees with the log about {run}")]
     OpenRun {

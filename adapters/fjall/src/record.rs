@@ -54,6 +54,8 @@ pub(crate) enum Record {
     Waits { request: Cid, until: u64 },
     /// A request waits no longer.
     Answered(Cid),
+    /// A receipt was taken out of the lists in which the records of these numbers had put it.
+    Unlisted { receipt: Cid, records: Vec<u64> },
 }
 
 const BLOCK: u8 = 1;
@@ -66,6 +68,7 @@ const REVOCATION: u8 = 7;
 const CLAIM: u8 = 8;
 const WAITS: u8 = 9;
 const ANSWERED: u8 = 10;
+const UNLISTED: u8 = 11;
 
 impl Record {
     /// The block that the write keeps, where it keeps one.
@@ -74,7 +77,7 @@ impl Record {
             Self::Block(id) | Self::Receipt { id, .. } | Self::Delegation { id, .. } => Some(id),
             Self::Waits { request, .. } => Some(request),
             Self::Started { .. } | Self::Intent { .. } | Self::Finished { .. } => None,
-            Self::Revocation { .. } | Self::Claim(_) | Self::Answered(_) => None,
+            Self::Revocation { .. } | Self::Claim(_) | Self::Answered(_) | Self::Unlisted { .. } => None,
         }
     }
 
@@ -91,6 +94,7 @@ impl Record {
             Self::Claim(task) => (CLAIM, vec![task]),
             Self::Waits { request, .. } => (WAITS, vec![request]),
             Self::Answered(request) => (ANSWERED, vec![request]),
+            Self::Unlisted { receipt, .. } => (UNLISTED, vec![receipt]),
         };
         let mut bytes = vec![kind];
         for cid in cids {
@@ -102,6 +106,7 @@ impl Record {
             Self::Delegation { audience, subject, .. } => bytes.extend(format!("{audience} {subject}").as_bytes()),
             Self::Revocation { by, .. } => bytes.extend(by.as_bytes()),
             Self::Waits { until, .. } => bytes.extend(until.to_be_bytes()),
+            Self::Unlisted { records, .. } => records.iter().for_each(|number| bytes.extend(number.to_be_bytes())),
             _ => {}
         }
         bytes
@@ -138,6 +143,12 @@ impl Record {
                 Self::Waits { request, until: u64::from_be_bytes(std::mem::take(&mut rest).try_into().ok()?) }
             }
             ANSWERED => Self::Answered(cid(&mut rest)?),
+            UNLISTED => {
+                let receipt = cid(&mut rest)?;
+                let (numbers, left) = std::mem::take(&mut rest).as_chunks();
+                rest = left;
+                Self::Unlisted { receipt, records: numbers.iter().map(|number| u64::from_be_bytes(*number)).collect() }
+            }
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -179,6 +190,7 @@ mod tests {
             Record::Claim(c),
             Record::Waits { request: a, until: 7 },
             Record::Answered(b),
+            Record::Unlisted { receipt: a, records: vec![3, u64::MAX] },
         ] {
             let bytes = record.encode();
             assert_eq!(Record::decode(&bytes), Some(record.clone()));

@@ -191,8 +191,8 @@ pub(crate) fn last_cid(key: &[u8], before: usize) -> Option<Cid> {
 }
 
 /// The index rows that `record`, being the record `number`, asks for, apart from those of open runs and requests that wait, which
-/// come and go.
-/// Each is written once, by the first record that asks for it, and never altered.
+/// come and go. Each is written once, by the first record that asks for it, and never altered; those of a receipt are deleted when
+/// it is taken out of its lists.
 pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
     match record {
         Record::Receipt { id, lists } => {
@@ -208,7 +208,7 @@ pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
         }
         Record::Claim(task) => vec![claim(task)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
-        Record::Waits { .. } | Record::Answered(_) => Vec::new(),
+        Record::Waits { .. } | Record::Answered(_) | Record::Unlisted { .. } => Vec::new(),
     }
 }
 

@@ -53,6 +53,11 @@ impl ReceiptStore for FjallStore {
         self.receipts(&Listing::Instruction(*id)).await
     }
 
+    async fn unlist(&self, id: &ReceiptId) -> Result<(), StoreError> {
+        // Which records list it is for the committer to say, who knows those that are about to be written.
+        self.write(Record::Unlisted { receipt: (*id).into(), records: Vec::new() }, None, true).await
+    }
+
     async fn list(&self, listing: &Listing, after: Cursor, limit: usize) -> Result<Page, StoreError> {
         let limit = Page::limit(limit);
         // One more says whether there is more.

@@ -26,6 +26,8 @@ pub struct Report {
     pub blocks: u64,
     /// Records of receipts that were filed; a receipt that was filed again under something new has more than one.
     pub receipts: u64,
+    /// Records of receipts that were taken out of their lists.
+    pub unlisted: u64,
     /// Records of delegations.
     pub delegations: u64,
     /// Journal entries.
@@ -36,7 +38,7 @@ pub struct Report {
     pub claims: u64,
     /// Records of requests that wait for others, and of those that wait no longer.
     pub requests: u64,
-    /// What is wrong, in the order of the log, the first 1,000 findings. Empty for a sound store.
+    /// What is wrong, the first 1,000 findings. Empty for a sound store.
     pub damage: Vec<Damage>,
 }
 
@@ -59,6 +61,7 @@ impl Report {
             Record::Revocation { .. } => self.revocations += 1,
             Record::Claim(_) => self.claims += 1,
             Record::Waits { .. } | Record::Answered(_) => self.requests += 1,
+            Record::Unlisted { .. } => self.unlisted += 1,
         }
     }
 
@@ -81,6 +84,7 @@ pub(crate) fn verify(view: &View, blocks: &Blocks, claim: &Claim, from: Head, de
         runs: BTreeMap::new(),
         requests: BTreeMap::new(),
         listed: 0,
+        absent: BTreeMap::new(),
         report: Report::default(),
     };
     // Nothing after a break in the chain can be told from what somebody else put there: the walk ends.
@@ -105,6 +109,8 @@ struct Walk<'a> {
     requests: BTreeMap<Cid, bool>,
     /// How many rows of receipts the log has asked for.
     listed: u64,
+    /// Index rows that are not there, with the record that asks for each: a later one may have had them deleted.
+    absent: BTreeMap<Vec<u8>, u64>,
     report: Report,
 }
 
@@ -131,6 +137,9 @@ impl Walk<'_> {
         }
         if self.head.sequence < claim.head.sequence {
             return Err(Damage::Lost { claimed: claim.head.sequence, held: self.head.sequence });
+        }
+        for sequence in std::mem::take(&mut self.absent).into_values() {
+            self.report.add(Damage::Missing { sequence, what: "an index row".to_owned() });
         }
         if from.sequence == 0 && self.depth == Depth::Read {
             self.receipts()?;
@@ -198,7 +207,7 @@ impl Walk<'_> {
         }
         for key in indexes {
             if !self.has("an index", &key)? {
-                self.report.add(Damage::Missing { sequence, what: "an index row".to_owned() });
+                self.absent.insert(key, sequence);
             }
         }
         match record {
@@ -206,7 +215,29 @@ impl Walk<'_> {
             Record::Finished { run, .. } => drop(self.runs.insert(*run, false)),
             Record::Waits { request, .. } => drop(self.requests.insert(*request, true)),
             Record::Answered(request) => drop(self.requests.insert(*request, false)),
+            Record::Unlisted { receipt, records } => self.unlisted(receipt, records)?,
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// Looks that the rows of a receipt which these records had asked for are gone.
+    fn unlisted(&mut self, receipt: &Cid, records: &[u64]) -> Result<(), Damage> {
+        let sequence = self.head.sequence;
+        for number in records {
+            let row = self.read(*number, 1)?.into_iter().next().filter(|row| row.sequence == *number);
+            let record = row.and_then(|row| Record::decode(&row.record));
+            let filed = record.filter(|record| matches!(record, Record::Receipt { id, .. } if id == receipt));
+            let filed = filed.ok_or(Damage::Gap { sequence: *number })?;
+            let indexes = rows::indexes(&filed, *number);
+            // Those from before the walk were not counted.
+            self.listed = self.listed.saturating_sub(indexes.len() as u64);
+            for key in indexes {
+                if self.has("an index", &key)? {
+                    self.report.add(Damage::StillListed { sequence, receipt: receipt.to_string() });
+                }
+                self.absent.remove(&key);
+            }
         }
         Ok(())
     }

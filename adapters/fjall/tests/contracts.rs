@@ -358,3 +358,23 @@ async fn putting_a_block_again_mends_its_file() {
     BlockStore::put(&store, &cid, bytes.clone()).await.unwrap();
     assert_eq!(BlockStore::get(&store, &cid).await.unwrap(), Some(bytes));
 }
+
+/// That a receipt was taken out of its lists is in the log like all else.
+#[tokio::test]
+async fn what_was_taken_out_stays_out_after_reopening() {
+    let (folder, store) = opened();
+    let [out, back] = [receipt(1), receipt(2)];
+    for receipt in [&out, &back] {
+        store.file(receipt, &filing(&[task("t")], None, Durability::Buffered)).await.unwrap();
+        store.unlist(&receipt.id()).await.unwrap();
+    }
+    store.file(&back, &filing(&[task("t")], None, Durability::Buffered)).await.unwrap();
+    drop(store);
+    let store = FjallStore::open(&folder.path().join("store")).unwrap();
+    let listed = store.by_task(&task("t")).await.unwrap();
+    assert_eq!(listed.iter().map(|receipt| receipt.id()).collect::<Vec<_>>(), [back.id()]);
+    assert_eq!(ReceiptStore::get(&store, &out.id()).await.unwrap().unwrap().bytes(), out.bytes());
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound(), "{report:?}");
+    assert_eq!((report.receipts, report.unlisted), (3, 2));
+}
