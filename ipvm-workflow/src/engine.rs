@@ -11,6 +11,7 @@ use ucan_invocation::{
 };
 use ucan_pipeline::{Bounds, resolve_args};
 
+use crate::doubt::Doubts;
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
 use crate::step::{Work, is_unrepresentable};
@@ -61,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) flights: Flights,
     pub(crate) permits: Semaphore,
+    pub(crate) doubts: Doubts,
 }
 
 /// A request to run a workflow: the signed invocation of [`RUN_COMMAND`], and the delegations that it names.
@@ -100,7 +102,7 @@ impl Engine {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let permits = Semaphore::new(parts.parallelism.max(1));
-        Self { shared: Arc::new(Shared { parts, flights: Flights::default(), permits }) }
+        Self { shared: Arc::new(Shared { parts, flights: Flights::default(), permits, doubts: Doubts::default() }) }
     }
 
     /// The parts that it was made of.
@@ -344,7 +346,7 @@ impl Shared {
             let Some(handler) = self.parts.router.find(step.task.subject(), step.task.command()) else { continue };
             let args = resolve_args(step.task.args(), &Bounds::default(), &|id| known.get(id));
             if let Ok(args) = args
-                && let Some(receipt) = self.known_result(&step.task.with_args(args), &**handler).await?
+                && let Some(receipt) = self.known_result(&step.task.with_args(args), &step.config, &**handler).await?
             {
                 known.insert(step.id, receipt.outcome().clone());
                 continue;

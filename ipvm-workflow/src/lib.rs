@@ -2,10 +2,12 @@
 
 mod bind;
 mod document;
+mod doubt;
 mod engine;
 mod error;
 mod event;
 mod flight;
+mod forget;
 mod journal;
 mod plan;
 mod planner;
@@ -16,9 +18,11 @@ mod verify_run;
 
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
 pub use document::{Document, DocumentError, TaskDocument, VERSION};
+pub use doubt::Refuted;
 pub use engine::{Engine, Parts, RUN_COMMAND, RunRequest};
 pub use error::{BadTask, Missing, RunError, Unauthorized};
 pub use event::{Event, How, RunReport, StepReport};
+pub use forget::Forgotten;
 pub use journal::{Entry, Journal, MemoryJournal};
 pub use plan::{Plan, PlanError, Step};
 pub use planner::Planner;

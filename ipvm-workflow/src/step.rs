@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ucan_core::{Ipld, SignError, Token, Verified, block, verify};
+use ucan_core::{Cid, Ipld, SignError, Token, Verified, block, verify};
 use ucan_invocation::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
-    Call, Completion, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Memo, Outcome, Receipt,
+    Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Memo, Outcome, Receipt,
     ReceiptBuilder, Task, TaskId, Terms,
 };
 use ucan_pipeline::ResolveError;
@@ -69,10 +69,13 @@ impl Work {
             return self.fail(failure).await;
         }
         let known = match instruction {
-            Some(_) => shared.known_result(&task, &**handler).await?,
+            Some(_) => shared.known_result(&task, &self.step.config, &**handler).await?,
             None => self.done_before(&resolved).await?,
         };
         if let Some(known) = known {
+            if instruction.is_some() {
+                shared.sample(&known);
+            }
             return self.reuse(&task, &resolved, known).await;
         }
         let _permit = shared.permits.acquire().await;
@@ -263,6 +266,7 @@ impl Work {
                 tasks.push(*resolved);
                 inputs.extend(task.links());
             }
+            inputs.extend(receipt.cause().map(Cid::from));
         }
         let durability = if self.step.class.is_mutation() { Durability::Synced } else { Durability::Buffered };
         Ok(self.shared.parts.receipts.file(receipt, &Filing { tasks, memo, inputs, durability }).await?)
@@ -282,21 +286,27 @@ impl Shared {
     }
 
     /// A trusted receipt that answers the deterministic `task` under the profile of its handler.
-    pub(crate) async fn known_result(&self, task: &Task, handler: &dyn Handler) -> Result<Option<Receipt>, RunError> {
+    pub(crate) async fn known_result(
+        &self,
+        task: &Task,
+        config: &Config,
+        handler: &dyn Handler,
+    ) -> Result<Option<Receipt>, RunError> {
         if handler.effect_class() != EffectClass::Deterministic || task.is_pending() {
             return Ok(None);
         }
         let (parts, profile) = (&self.parts, handler.profile());
         let terms = Terms { own: parts.executor.did(), now: parts.clock.now(), profile: profile.as_ref() };
         let memo = Memo::new(&*parts.receipts, &*parts.blocks, &*parts.keys);
-        Ok(memo.known(task, &parts.trust, &terms).await?.map(Verified::into_inner))
+        let known = memo.known(task, &self.trust(), &terms).await?.map(Verified::into_inner);
+        Ok(known.filter(|known| handler.accepts(known, config)))
     }
 
     /// Whether `receipt` is signed by somebody whose word is enough for this engine, and still stands.
     pub(crate) fn trusts(&self, receipt: &Receipt) -> bool {
         let parts = &self.parts;
         receipt.expiration().is_none_or(|end| parts.clock.now() <= end)
-            && parts.trust.believes(parts.executor.did(), receipt.issuer())
+            && self.trust().believes(parts.executor.did(), receipt.issuer())
             && verify(receipt, &*parts.keys).is_ok()
     }
 }

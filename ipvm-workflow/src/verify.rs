@@ -82,7 +82,7 @@ impl Engine {
     }
 
     /// Checks that `resolved` is `promised` with what trusted receipts state in the place of each promise.
-    async fn check_inputs(&self, promised: &Task, resolved: &Task) -> Result<(), VerifyError> {
+    pub(crate) async fn check_inputs(&self, promised: &Task, resolved: &Task) -> Result<(), VerifyError> {
         let mut inputs = Vec::new();
         let same = promised.subject() == resolved.subject()
             && promised.command() == resolved.command()

@@ -1,5 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
+use tokio::task::JoinSet;
 use ucan_core::{Did, Ipld, StoreError};
 use ucan_invocation::{Cursor, Listing, Outcome, Receipt, ReceiptId, Task};
 
@@ -94,8 +95,8 @@ impl Engine {
         Ok(RunVerification { steps })
     }
 
-    /// Checks all receipts of the store that `issuer` signed, in the order of filing, each as [`Engine::verify`] does; `observe`
-    /// is told of each. What is signed meanwhile is checked, too.
+    /// Checks all receipts of the store that `issuer` signed, each as [`Engine::verify`] does, as many at once as the engine does
+    /// tasks; `observe` is told of each, in the order in which they are done. What is signed meanwhile is checked, too.
     ///
     /// # Errors
     /// [`StoreError`] where the store cannot be read.
@@ -106,19 +107,35 @@ impl Engine {
     ) -> Result<Tally, StoreError> {
         let (listing, receipts) = (Listing::issuer(issuer), &self.parts().receipts);
         let (mut tally, mut next) = (Tally::default(), Some(Cursor::START));
-        while let Some(cursor) = next {
-            let page = receipts.list(&listing, cursor, PAGE).await?;
-            for id in page.receipts {
-                let verified = match receipts.get(&id).await? {
-                    Some(receipt) => self.verify(receipt).await,
-                    None => Err(VerifyError::MissingReceipt { receipt: id }),
-                };
-                observe(&id, &verified);
-                tally.count(&verified);
+        let (mut waiting, mut under_way) = (VecDeque::new(), JoinSet::new());
+        loop {
+            if let Some(cursor) = next.filter(|_| waiting.is_empty()) {
+                let page = receipts.list(&listing, cursor, PAGE).await?;
+                (waiting, next) = (page.receipts.into(), page.next);
             }
-            next = page.next;
+            while under_way.len() < self.parts().parallelism.max(1) {
+                let Some(id) = waiting.pop_front() else { break };
+                let engine = self.clone();
+                under_way.spawn(async move {
+                    let verified = match engine.parts().receipts.get(&id).await {
+                        Ok(Some(receipt)) => engine.verify(receipt).await,
+                        Ok(None) => Err(VerifyError::MissingReceipt { receipt: id }),
+                        Err(error) => Err(error.into()),
+                    };
+                    (id, verified)
+                });
+            }
+            match under_way.join_next().await {
+                Some(Ok((_, Err(VerifyError::Store(error))))) => return Err(error),
+                Some(Ok((id, verified))) => {
+                    observe(&id, &verified);
+                    tally.count(&verified);
+                }
+                Some(Err(error)) => return Err(StoreError::io("verifying a receipt", std::io::Error::other(error))),
+                None if waiting.is_empty() && next.is_none() => return Ok(tally),
+                None => {}
+            }
         }
-        Ok(tally)
     }
 
     async fn workflow_of(&self, request: &Task) -> Result<Workflow, VerifyError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ucan_core::{Authority, Cid, Command, Context, Delegation, Did, Ipld, NoChain, Request};
 
-use crate::{Authorized, EffectClass, Effects, Failure, Outcome, Task, TaskError, TaskId};
+use crate::{Authorized, EffectClass, Effects, Failure, Outcome, Receipt, Task, TaskError, TaskId};
 
 /// How a task is asked to be run: limits and the like. Read by its handler, and never part of its identity.
 pub type Config = BTreeMap<String, Ipld>;
@@ -158,6 +158,13 @@ pub trait Handler: fmt::Debug + Send + Sync {
 
     /// Does the task.
     async fn handle(&self, call: &Call) -> Completion;
+
+    /// Whether what `known` states is enough for somebody who asks with this configuration: how a result was verified is no part
+    /// of a task's identity, and some ask for more than others. It is asked of receipts that are trusted.
+    fn accepts(&self, known: &Receipt, config: &Config) -> bool {
+        let _ = (known, config);
+        true
+    }
 
     /// The means of running a task of this command again to see whether a receipt holds. Only a deterministic command
     /// has one.

@@ -60,6 +60,19 @@ impl Trust {
         own.same_principal(issuer) || (!matches!(self, Self::Agreement { .. }) && self.covers(own, issuer))
     }
 
+    /// The same without those of whom `doubted` says so. How many have to agree stays as it is.
+    #[must_use]
+    pub fn without(&self, doubted: &dyn Fn(&Did) -> bool) -> Self {
+        let rest = |named: &BTreeSet<Did>| named.iter().filter(|named| !doubted(named)).cloned().collect();
+        match self {
+            Self::Own => Self::Own,
+            Self::Executors(named) => Self::Executors(rest(named)),
+            Self::Agreement { executors, threshold } => {
+                Self::Agreement { executors: rest(executors), threshold: *threshold }
+            }
+        }
+    }
+
     fn covers(&self, own: &Did, issuer: &Did) -> bool {
         own.same_principal(issuer)
             || match self {

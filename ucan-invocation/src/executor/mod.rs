@@ -312,7 +312,8 @@ impl Executor {
         meta.extend(work.resolved());
         let receipt = Receipt::builder(work.promised, known.outcome().clone()).meta(meta).cause(known.id());
         let receipt = self.sign(receipt)?;
-        let (tasks, inputs) = (work.ids(), work.inputs());
+        let (tasks, mut inputs) = (work.ids(), work.inputs());
+        inputs.push(known.id().into());
         let filing = Filing { tasks, memo: None, inputs, durability: Durability::Buffered };
         let file = self.parts.receipts.file(&receipt, &filing);
         try_join(self.keep(work), file.map_err(ExecuteError::from)).await?;
