@@ -180,6 +180,12 @@ impl Ballot {
         if sides.len() > 1 { sides.into_values().collect() } else { Vec::new() }
     }
 
+    /// What a principal stated first.
+    pub(crate) fn receipt_of(&self, principal: &Did) -> Option<&Receipt> {
+        let heard = self.heard.iter().find(|heard| heard.receipt.issuer().same_principal(principal))?;
+        Some(&heard.receipt)
+    }
+
     fn has_voice(&self, issuer: &Did) -> bool {
         match &self.strategy {
             Verification::Oracle(oracle) => oracle.same_principal(issuer),

@@ -8,13 +8,13 @@ use sha2::{Digest, Sha256};
 use ucan_core::{Cid, Ipld, StoreError};
 use ucan_invocation::meta::{FUEL, INSTANTIATION, READS, TRACE};
 use ucan_invocation::{
-    Await, BlockStore, Call, Completion as Done, Config, EffectClass, Failure, Handler, Outcome, Reexecutor, Task,
-    TaskError, is_pending,
+    Await, BlockStore, Call, Completion as Done, Config, EffectClass, Failure, Handler, Outcome, Receipt, Reexecutor,
+    Task, TaskError, is_pending,
 };
 
 use crate::{
     Bounds, CallError, Completion, Component, Executed, Execution, Inputs, Limits, Params, PrepareError, Runtime, Seed,
-    TaskConfig, WasmCall,
+    TaskConfig, Verification, WasmCall, Witnessing,
 };
 
 /// The command that calls a function of a Wasm component. Its arguments are `{mod, fun, params}` (see [`WasmCall`]).
@@ -29,13 +29,14 @@ pub struct WasmHandler {
     runtime: Arc<dyn Runtime>,
     blocks: Arc<dyn BlockStore>,
     bounds: Bounds,
+    witnessing: Option<Witnessing>,
 }
 
 impl WasmHandler {
     /// A handler that takes components from `blocks`, with the standard [`Bounds`].
     #[must_use]
     pub fn new(runtime: Arc<dyn Runtime>, blocks: Arc<dyn BlockStore>) -> Self {
-        Self { runtime, blocks, bounds: Bounds::default() }
+        Self { runtime, blocks, bounds: Bounds::default(), witnessing: None }
     }
 
     /// The same with other limits for those who ask for none, and other ceilings for those who ask.
@@ -45,16 +46,31 @@ impl WasmHandler {
         self
     }
 
-    fn limits(&self, config: &Config) -> Result<Limits, Failure> {
+    /// The same that asks others where a configuration wants more than the word of this executor. Without it such tasks are
+    /// refused.
+    #[must_use]
+    pub fn with_witnesses(mut self, witnessing: Witnessing) -> Self {
+        self.witnessing = Some(witnessing);
+        self
+    }
+
+    /// The limits of a task, and how it is to be verified where that takes others.
+    fn read(&self, config: &Config) -> Result<(Limits, Option<Asked<'_>>), Failure> {
         let invalid = |problem: String| Failure::new("InvalidConfig", problem);
         let config = TaskConfig::parse(&Ipld::Map(config.clone())).map_err(|error| invalid(error.to_string()))?;
-        if let Some(check) = config.check.as_ref().filter(|check| !check.is_local()) {
+        let limits = config.limits(&self.bounds).map_err(|error| invalid(error.to_string()))?;
+        let asked = match (config.check.filter(|check| !check.is_local()), &self.witnessing) {
+            (None, _) => None,
+            (Some(strategy), Some(witnessing)) => Some(Asked { strategy, witnessing }),
             // Never less than what was asked for.
-            let problem =
-                format!("check: verification by {} needs other executors, and none are asked here", check.name());
-            return Err(invalid(problem));
-        }
-        config.limits(&self.bounds).map_err(|error| invalid(error.to_string()))
+            (Some(strategy), None) => {
+                let name = strategy.name();
+                return Err(invalid(format!(
+                    "check: verification by {name} needs other executors, and none are asked here"
+                )));
+            }
+        };
+        Ok((limits, asked))
     }
 
     async fn component(&self, call: &WasmCall) -> Result<Arc<dyn Component>, Failure> {
@@ -153,15 +169,25 @@ impl Handler for WasmHandler {
     }
 
     async fn check(&self, task: &Task, config: &Config) -> Result<(), Failure> {
-        self.limits(config)?;
+        self.read(config)?;
         self.check_call(task).await
     }
 
     async fn handle(&self, call: &Call) -> Done {
-        match self.limits(call.config()) {
-            Ok(limits) => self.complete(call.task(), limits).await,
-            Err(failure) => Done { repeatable: false, ..Done::new(failure.into()) },
-        }
+        let (limits, asked) = match self.read(call.config()) {
+            Ok(read) => read,
+            Err(failure) => return Done { repeatable: false, ..Done::new(failure.into()) },
+        };
+        let run = self.complete(call.task(), limits);
+        let Some(Asked { strategy, witnessing }) = asked else { return run.await };
+        let profile = *self.runtime.profile().cid();
+        let settled = witnessing.settle(&strategy, call.task(), profile, Box::pin(run)).await;
+        settled.unwrap_or_else(|failure| Done { repeatable: false, ..Done::new(failure.into()) })
+    }
+
+    fn accepts(&self, known: &Receipt, config: &Config) -> bool {
+        // A configuration that cannot be read is refused when the task is checked.
+        self.read(config).is_ok_and(|(_, asked)| asked.is_none_or(|asked| asked.strategy.is_met_by(known)))
     }
 
     fn reexecutor(&self) -> Option<&dyn Reexecutor> {
@@ -175,6 +201,12 @@ impl Reexecutor for WasmHandler {
     async fn reexecute(&self, task: &Task) -> Done {
         self.complete(task, self.bounds.ceiling).await
     }
+}
+
+/// A way of verifying a result that takes others.
+struct Asked<'a> {
+    strategy: Verification,
+    witnessing: &'a Witnessing,
 }
 
 /// What came of a call, as its receipt has it.

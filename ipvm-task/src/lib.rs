@@ -13,6 +13,8 @@ mod runtime;
 mod trace;
 mod units;
 mod verification;
+mod witness;
+mod witnessing;
 
 pub use ballot::{Ballot, NotHeard, Verdict};
 pub use call::{ArgsError, Module, WasmCall};
@@ -29,3 +31,5 @@ pub use profile::{DeterminismProfile, ProfileError};
 pub use runtime::{Completion, Component, Runtime};
 pub use trace::{Trace, TraceLine};
 pub use verification::Verification;
+pub use witness::{Peers, Witness, WitnessError, Witnesses};
+pub use witnessing::{ChallengeError, Witnessing};

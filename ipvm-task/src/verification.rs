@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use ipld_wit::text::{describe, nearest, shorten};
 use ucan_core::{Did, Ipld};
+use ucan_invocation::Receipt;
+use ucan_invocation::meta::CHECK;
 
 use crate::{ConfigError, units};
 
@@ -64,6 +66,15 @@ impl Verification {
     #[must_use]
     pub fn is_local(&self) -> bool {
         matches!(self, Self::None | Self::Attestation)
+    }
+
+    /// Whether a receipt says that its result was verified so. It is the word of whoever signed it.
+    #[must_use]
+    pub fn is_met_by(&self, receipt: &Receipt) -> bool {
+        match receipt.meta().get(CHECK) {
+            Some(Ipld::Map(check)) => check.get("by").is_some_and(|by| Self::parse(by).as_ref() == Ok(self)),
+            _ => self.is_local(),
+        }
     }
 
     /// Reads the field `check`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use ucan_core::{Cid, Ipld, SignError, Token, Verified, block, verify};
-use ucan_invocation::meta::{ATTEMPT, FUEL, PROFILE, RESOLVED};
+use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
     Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Memo, Outcome, Receipt,
     ReceiptBuilder, Task, TaskId, Terms,
@@ -189,7 +189,7 @@ impl Work {
         let states_the_same = |receipt: &Receipt| {
             *receipt.ran() == self.step.id
                 && receipt.resolved() == *resolved
-                && receipt.meta().get(PROFILE) == known.meta().get(PROFILE)
+                && [PROFILE, CHECK].iter().all(|key| receipt.meta().get(*key) == known.meta().get(*key))
                 && receipt.outcome() == known.outcome()
         };
         if states_the_same(&known) {
@@ -200,7 +200,7 @@ impl Work {
         if let Some(receipt) = own {
             return Ok(Concluded { how, receipt });
         }
-        let meta = [FUEL, PROFILE]
+        let meta = [FUEL, PROFILE, CHECK]
             .into_iter()
             .filter_map(|key| known.meta().get(key).map(|value| (key.to_owned(), value.clone())))
             .collect();
@@ -298,8 +298,19 @@ impl Shared {
         let (parts, profile) = (&self.parts, handler.profile());
         let terms = Terms { own: parts.executor.did(), now: parts.clock.now(), profile: profile.as_ref() };
         let memo = Memo::new(&*parts.receipts, &*parts.blocks, &*parts.keys);
-        let known = memo.known(task, &self.trust(), &terms).await?.map(Verified::into_inner);
-        Ok(known.filter(|known| handler.accepts(known, config)))
+        let trust = self.trust();
+        let known = memo.known(task, &trust, &terms).await?.map(Verified::into_inner);
+        if known.as_ref().is_none_or(|known| handler.accepts(known, config)) {
+            return Ok(known);
+        }
+        // Of what was verified less, there may be another that was verified more.
+        let answers = memo.answers(&task.instruction()?.id()?).await?;
+        let enough = answers.into_iter().map(Verified::into_inner).find(|known| {
+            trust.admits(known, &terms)
+                && trust.believes(parts.executor.did(), known.issuer())
+                && handler.accepts(known, config)
+        });
+        Ok(enough)
     }
 
     /// Whether `receipt` is signed by somebody whose word is enough for this engine, and still stands.

@@ -18,3 +18,7 @@ pub const READS: &str = "reads";
 pub const ATTEMPT: &str = "attempt";
 /// The receipts on which a result rests whose task awaited others: a list of links, in the order of the promises, each once.
 pub const AWAITED: &str = "awaited";
+/// How a result was verified before it was accepted: a map of `by`, the strategy as a configuration has it, `supporters`, links to
+/// the receipts of those who state the same, and `until`, the time in seconds since 1970 until which it can be challenged, where it
+/// can.
+pub const CHECK: &str = "check";
