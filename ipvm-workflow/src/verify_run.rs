@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::AddAssign;
 
 use tokio::task::JoinSet;
 use ucan_core::{Did, Ipld, StoreError};
@@ -34,6 +35,15 @@ impl Tally {
             Err(_) => &mut self.untold,
         };
         *counter += 1;
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.reexecuted += more.reexecuted;
+        self.attested += more.attested;
+        self.refuted += more.refuted;
+        self.untold += more.untold;
     }
 }
 

@@ -11,6 +11,7 @@ use ipvm_workflow::{
     VerifyError,
 };
 use ucan_core::{Command, Delegation, Did, DidKeys, FixedClock, Ipld, Issuer, Timestamp, Token, dagjson};
+use ucan_invocation::meta::CHECK;
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, Invocation, MemoryBlocks,
     MemoryReceipts, MemoryRevocations, Outcome, Receipt, ReceiptId, ReceiptStore, Reexecutor, Router, Task,
@@ -42,7 +43,13 @@ impl Handler for Sum {
     }
 
     async fn handle(&self, call: &Call) -> Completion {
-        self.reexecute(call.task()).await
+        let mut completion = self.reexecute(call.task()).await;
+        completion.meta.extend(call.config().get(CHECK).map(|check| (CHECK.to_owned(), check.clone())));
+        completion
+    }
+
+    fn accepts(&self, known: &Receipt, config: &Config) -> bool {
+        config.get(CHECK).is_none_or(|check| known.meta().get(CHECK) == Some(check))
     }
 
     fn reexecutor(&self) -> Option<&dyn Reexecutor> {
@@ -141,9 +148,9 @@ impl World {
         Self { node, user, others, append, blocks, receipts, engine, grants, requests: AtomicU64::new(0) }
     }
 
-    async fn request(&self) -> RunRequest {
+    async fn request(&self, json: &str) -> RunRequest {
         let bindings = Bindings::new(self.node.did().clone(), self.user.did().clone());
-        let document = Document::parse(&dagjson::decode(DIAMOND.as_bytes()).unwrap()).unwrap();
+        let document = Document::parse(&dagjson::decode(json.as_bytes()).unwrap()).unwrap();
         let workflow = document.bind(&bindings).unwrap();
         self.blocks.put(workflow.cid(), workflow.bytes().to_vec().into()).await.unwrap();
         let args = RunRequest::args(&workflow, &self.grants, &[]);
@@ -156,7 +163,7 @@ impl World {
     }
 
     async fn run(&self) -> RunReport {
-        self.engine.run(self.request().await, &|_| {}).await.unwrap()
+        self.engine.run(self.request(DIAMOND).await, &|_| {}).await.unwrap()
     }
 
     async fn issuer(&self, report: &RunReport, label: &str) -> Did {
@@ -199,7 +206,7 @@ async fn all_that_rests_on_a_signer_is_forgotten_and_nothing_else() {
     let world = World::new();
     let liar = &world.others[0];
     let lie = world.state(liar, 99).await;
-    let request = world.request().await;
+    let request = world.request(DIAMOND).await;
     let believed = world.engine.run(request.clone(), &|_| {}).await.unwrap();
     assert_eq!(values(&believed)["d"], 228);
 
@@ -282,4 +289,24 @@ async fn an_engine_that_finds_its_own_word_wrong_forgets_it_and_goes_on() {
     assert_eq!(refuted.iter().map(|refuted| refuted.receipt).collect::<Vec<_>>(), [wrong]);
     assert!(world.engine.in_quarantine().is_empty());
     assert_eq!(values(&world.run().await)["d"], 36);
+}
+
+#[tokio::test]
+async fn what_was_verified_less_is_no_answer_for_whoever_asks_for_more() {
+    let world = World::new();
+    let checked = |check: &str| {
+        let config = format!(r#""config": {{"check": "{check}"}}"#);
+        format!(r#"{{"v": "1.0.0", "tasks": {{"a": {{"cmd": "/math/sum", "args": {{"of": [1, 2]}}, {config}}}}}}}"#)
+    };
+    let run = async |json: &str| {
+        let report = world.engine.run(world.request(json).await, &|_| {}).await.unwrap();
+        step(&report, "a").how
+    };
+    let plain = r#"{"v": "1.0.0", "tasks": {"a": {"cmd": "/math/sum", "args": {"of": [1, 2]}}}}"#;
+    assert_eq!(run(plain).await, How::Ran);
+    for check in ["by one", "by two"] {
+        assert_eq!(run(&checked(check)).await, How::Ran);
+        assert_eq!(run(&checked(check)).await, How::Reused);
+    }
+    assert_eq!((run(plain).await, run(&checked("by one")).await), (How::Reused, How::Reused));
 }

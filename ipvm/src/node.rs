@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use ipvm_files::{Folder, FolderError, WRITE_COMMAND, WriteHandler};
 use ipvm_fjall::{FjallStore, OpenError};
 use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
-    BindError, Bindings, Document, Engine, Entropy, Event, Parts, RUN_COMMAND, RunError, RunReport, RunRequest, Trust,
-    Workflow,
+    BindError, Bindings, Document, Engine, Entropy, Event, Parts, RUN_COMMAND, Refuted, RunError, RunReport,
+    RunRequest, Trust, Workflow,
 };
 use ucan_core::{
     CachedKeys, Cid, Clock, Command, CommandError, Context, Did, DidKeys, Ipld, NoChain, Request, SignError,
@@ -45,13 +45,15 @@ pub struct NodeOptions {
     /// Whose guests are run on their own terms, beside those that keep to ours; nobody's, unless set. What is computed so is no
     /// answer for anybody who asks without it, and the other way round.
     pub compat: Option<Compat>,
+    /// Whose receipts are reused beside the node's own, unless they are in its quarantine; nobody's, unless set.
+    pub trusted: BTreeSet<Did>,
 }
 
 impl NodeOptions {
     /// A node in this state folder, everything else as it is unless set.
     #[must_use]
     pub fn new(state: impl Into<PathBuf>) -> Self {
-        Self { state: state.into(), output: None, compat: None }
+        Self { state: state.into(), output: None, compat: None, trusted: BTreeSet::new() }
     }
 }
 
@@ -143,6 +145,12 @@ impl Node {
         let mut router = Router::default();
         router.insert(state.owner.did().clone(), Command::parse(WRITE_COMMAND)?, Arc::new(files));
         router.insert(state.node.did().clone(), Command::parse(WASM_RUN_COMMAND)?, Arc::new(wasm));
+        let quarantine = state.quarantine()?;
+        let trust = match options.trusted.is_empty() {
+            true => Trust::Own,
+            false => Trust::Executors(options.trusted.clone())
+                .without(&|did| quarantine.iter().any(|signer| signer.same_principal(did))),
+        };
         let engine = Engine::new(Parts {
             executor: state.node.clone(),
             blocks: store.clone(),
@@ -150,13 +158,26 @@ impl Node {
             revocations: store.clone(),
             journal: store.clone(),
             router,
-            trust: Trust::Own,
+            trust,
             keys: Arc::new(CachedKeys::new(DidKeys)),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         });
         Ok(Self { state, store, engine, output })
+    }
+
+    /// Waits for what [`Engine::sample`] has computed again, and keeps whom that put into quarantine there for when the node is
+    /// opened again.
+    ///
+    /// # Errors
+    /// [`StateError`] where that cannot be written.
+    pub async fn checked(&self) -> Result<Vec<Refuted>, StateError> {
+        let refuted = self.engine.checked().await;
+        for signer in self.engine.in_quarantine() {
+            self.state.put_in_quarantine(&signer)?;
+        }
+        Ok(refuted)
     }
 
     /// The engine, with which a host can do all that the node does not do for it.

@@ -3,12 +3,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ipvm_task::{Artifacts, ArtifactsError};
-use ucan_core::{Command, Delegation, Did, Issuer, Policy, TokenError};
+use ucan_core::{Command, Delegation, Did, Issuer, Policy, TokenError, block};
 use varsig::{SecretKey, SignatureAlgorithm};
 use zeroize::Zeroizing;
 
 use crate::{file, keyfile};
 
+/// How many bytes a DID in the quarantine may have.
+const LONGEST_DID: u64 = 4096;
 /// The format of the state folder that is read and written.
 const FORMAT: &str = "ipvm state 1\n";
 
@@ -230,6 +232,40 @@ impl State {
         let wrong = |_| unusable("it is not 32 bytes; delete it, and another is made".to_owned());
         let key: Zeroizing<[u8; 32]> = Zeroizing::new(kept.as_slice().try_into().map_err(wrong)?);
         Ok(Artifacts::open(&self.folder.join("artifacts"), *key)?)
+    }
+
+    /// Whom this node believes no more, whoever names them as trusted: one DID a file in the folder `quarantine`. To believe one of
+    /// them again, remove the file.
+    ///
+    /// # Errors
+    /// [`StateError`] where a file cannot be read, or does not hold a DID.
+    pub fn quarantine(&self) -> Result<Vec<Did>, StateError> {
+        let folder = self.folder.join("quarantine");
+        let failed = |path: &Path, source| StateError::Io { action: "read", path: path.to_owned(), source };
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| failed(&folder, error))?,
+        };
+        let mut dids = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| failed(&folder, error))?.path();
+            let text = file::read_file(&path, LONGEST_DID).map_err(|error| failed(&path, error))?;
+            let did = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+            let no_did = || io::Error::new(io::ErrorKind::InvalidData, "it does not hold a DID");
+            dids.push(did.ok_or_else(|| failed(&path, no_did()))?);
+        }
+        Ok(dids)
+    }
+
+    /// Believes nothing more that `signer` states, from the next time the node is opened on.
+    ///
+    /// # Errors
+    /// [`StateError`] where the file cannot be written.
+    pub fn put_in_quarantine(&self, signer: &Did) -> Result<(), StateError> {
+        let folder = self.folder.join("quarantine");
+        make_folder(&folder)?;
+        let path = folder.join(block::raw_cid(signer.principal().as_bytes()).to_string());
+        if path.exists() { Ok(()) } else { write_new(&path, signer.principal().as_bytes(), false) }
     }
 
     /// Where the delegations are, one token a file.

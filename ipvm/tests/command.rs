@@ -366,6 +366,39 @@ fn a_task_that_fails_is_reported_and_nothing_is_written() {
 }
 
 #[test]
+fn what_somebody_signed_is_forgotten_with_all_that_rests_on_it() {
+    let shell = Shell::new();
+    let first = shell.words();
+    let sampled = shell.ipvm(&[
+        "--json",
+        "run",
+        example("words.json").to_str().unwrap(),
+        "--input",
+        "text=text.txt",
+        "--sample",
+        "1",
+    ]);
+    assert!(sampled.status.success() && !String::from_utf8_lossy(&sampled.stdout).contains("refuted"), "{sampled:?}");
+    let keys = shell.ipvm(&["--json", "key", "show", "node"]);
+    let node: Value = serde_json::from_slice(&keys.stdout).unwrap();
+    let node = node["did"].as_str().unwrap();
+    let refused = shell.refused(&["forget", node, "--quarantine"]);
+    assert!(refused.contains("without --quarantine"), "{refused}");
+    let output = shell.ipvm(&["--json", "forget", node]);
+    assert!(output.status.success(), "{output:?}");
+    let forgotten: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(forgotten["receipts"].as_array().unwrap().len() >= first.statuses().len(), "{forgotten}");
+    let again = shell.words();
+    assert_eq!(again.statuses(), all("ran", "unchanged"), "it is computed again");
+    assert!(
+        shell
+            .ipvm(&["forget", "did:key:z6MkmtWtY63GQVBrpMyRJWEzsnxfsGkemu6CtMDwGTv4RYj2", "--quarantine"])
+            .status
+            .success()
+    );
+}
+
+#[test]
 fn documents_of_another_runtime_are_run_on_its_terms_and_verified_so() {
     let shell = Shell::new();
     fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/guests/words.wasm"), shell.path("words.wasm"))

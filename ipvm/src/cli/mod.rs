@@ -3,6 +3,7 @@
 mod conformance;
 mod delegate;
 mod display;
+mod forget;
 mod guest;
 mod inspect;
 mod key;
@@ -14,6 +15,7 @@ mod task;
 mod verify;
 mod wasm;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -23,7 +25,7 @@ use clap::{Parser, Subcommand};
 use ipvm::{Compat, Node, NodeError, NodeOptions, SystemEntropy};
 use ipvm_workflow::{Entropy, RunError};
 use tracing_subscriber::filter::LevelFilter;
-use ucan_core::Cid;
+use ucan_core::{Cid, Did};
 use ucan_invocation::{BlockStore, ReceiptId, ReceiptStore};
 
 use print::{Unprinted, complain, say_json};
@@ -44,6 +46,9 @@ pub(crate) struct Arguments {
     /// Runs guests that were made for another runtime on its terms: homestar.
     #[arg(long, global = true, value_name = "RUNTIME")]
     compat: Option<Compat>,
+    /// Reuses receipts of this executor too; can be given several times. Who is in the state folder's quarantine is not believed.
+    #[arg(long = "trust", global = true, value_name = "DID")]
+    trusted: Vec<Did>,
     #[command(subcommand)]
     command: Command,
 }
@@ -56,6 +61,8 @@ enum Command {
     Task(task::Task),
     /// Checks a receipt: its signature, and its result by running the task again.
     Verify(verify::Verify),
+    /// Takes out of the store what somebody signed, and all that rests on it.
+    Forget(forget::Forget),
     /// Prints a stored token, task, receipt or workflow as DAG-JSON.
     Show(show::Show),
     /// Makes, shows, imports and exports keys.
@@ -119,12 +126,15 @@ fn was_cut_off(error: &(dyn Error + 'static)) -> bool {
 }
 
 async fn carry_out(arguments: Arguments) -> Outcome {
-    let Arguments { state, json, compat, command, log: _ } = arguments;
-    let open = |output| Node::open(&NodeOptions { output, compat, ..NodeOptions::new(&state) });
+    let Arguments { state, json, compat, trusted, command, log: _ } = arguments;
+    let trusted: BTreeSet<Did> = trusted.into_iter().collect();
+    let options = |output| NodeOptions { output, compat, trusted: trusted.clone(), ..NodeOptions::new(&state) };
+    let open = |output| Node::open(&options(output));
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
         Command::Task(task) => task.carry_out(open, json).await,
-        Command::Verify(verify) => verify.carry_out(&open(None)?, json).await,
+        Command::Verify(verify) => verify.carry_out(&open(None)?, &trusted, json).await,
+        Command::Forget(forget) => forget.carry_out(&open(None)?, json).await,
         Command::Show(show) => show.carry_out(&open(None)?).await,
         Command::Key(key) => key.carry_out(&state, json),
         Command::Delegate(delegate) => delegate.carry_out(&state, json),

@@ -7,7 +7,7 @@ use ipvm::{Node, NodeError, Source, file};
 use ucan_core::{Did, Ipld, dagjson};
 
 use super::display::Display;
-use super::{FAILED, Outcome, Refused};
+use super::{FAILED, Outcome, Refused, forget};
 
 /// What `ipvm run` takes.
 #[derive(Debug, Args)]
@@ -26,6 +26,10 @@ pub(super) struct Run {
     /// Says who an alias is that the workflow uses as a subject.
     #[arg(long = "bind", value_name = "ALIAS=DID", value_parser = assignment)]
     subjects: Vec<(String, String)>,
+    /// Computes this share of the results that are reused again, from 0 to 1, and puts whoever signed one that does not hold into
+    /// quarantine.
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
+    sample: f64,
     /// The folder in which the workflow writes results [default: the folder "output" in the state folder].
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -36,6 +40,11 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1".to_owned())
 }
 
 impl Run {
@@ -51,10 +60,18 @@ impl Run {
         for (cid, bytes) in &source.blocks {
             node.put(cid, bytes.clone()).await?;
         }
+        node.engine().sample(self.sample);
         let display = Display::new(json, node.output().to_owned());
         let report = node.run(&source.document, inputs, subjects, &|event| display.show(&event)).await;
         let report = report.map_err(|error| with_unlinked(error.into(), &source.unlinked))?;
         display.end()?;
+        let refuted = node.checked().await?;
+        for refuted in &refuted {
+            forget::report_refuted(json, refuted)?;
+        }
+        if !refuted.is_empty() {
+            return Ok(ExitCode::from(FAILED));
+        }
         Ok(if report.succeeded() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
     }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -6,6 +7,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use ipvm::{Node, file};
 use ipvm_workflow::{Tally, Verification, VerifyError};
+use ucan_core::Did;
 use ucan_invocation::{Receipt, ReceiptId};
 
 use super::print::{Unprinted, plain_lines, say, say_json, say_styled};
@@ -17,14 +19,14 @@ pub(super) struct Verify {
     /// The receipt of a task or of a whole run: its CID, or a file that holds its token; - is standard input.
     #[arg(required_unless_present = "all")]
     receipt: Option<String>,
-    /// Checks all receipts in the store that this node has signed.
+    /// Checks all receipts in the store that this node has signed, and those of whom --trust names.
     #[arg(long, conflicts_with = "receipt")]
     all: bool,
 }
 
 impl Verify {
-    pub(super) async fn carry_out(self, node: &Node, json: bool) -> Outcome {
-        let Some(name) = &self.receipt else { return whole_store(node, json).await };
+    pub(super) async fn carry_out(self, node: &Node, trusted: &BTreeSet<Did>, json: bool) -> Outcome {
+        let Some(name) = &self.receipt else { return whole_store(node, trusted, json).await };
         let bytes = read(name, node).await?;
         let problem = match Receipt::decode(bytes) {
             Err(error) => error.to_string(),
@@ -70,9 +72,9 @@ async fn whole_run(node: &Node, receipt_name: &str, receipt: Receipt, json: bool
     conclude(json, receipt_name, &verified.tally())
 }
 
-/// Checks all receipts that the node signed, saying only of what does not hold.
-async fn whole_store(node: &Node, json: bool) -> Outcome {
-    let issuer = node.state().node.did();
+/// Checks all receipts that the node and those whom it trusts signed, saying only of what does not hold.
+async fn whole_store(node: &Node, trusted: &BTreeSet<Did>, json: bool) -> Outcome {
+    let own = node.state().node.did();
     let progress = if json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
     let unprinted = Mutex::new(None);
     let observe = |id: &ReceiptId, verified: &Result<Verification, VerifyError>| {
@@ -85,12 +87,19 @@ async fn whole_store(node: &Node, json: bool) -> Outcome {
             unprinted.get_or_insert(error);
         }
     };
-    let tally = node.engine().verify_issued(issuer, &observe).await;
+    let mut tally = Ok(Tally::default());
+    for issuer in [own].into_iter().chain(trusted) {
+        let Ok(sum) = &mut tally else { break };
+        match node.engine().verify_issued(issuer, &observe).await {
+            Ok(more) => *sum += more,
+            Err(error) => tally = Err(error),
+        }
+    }
     progress.finish_and_clear();
     if let Some(error) = unprinted.into_inner().unwrap_or_default() {
         return Err(error.into());
     }
-    conclude(json, issuer.as_ref(), &tally?)
+    conclude(json, own.as_ref(), &tally?)
 }
 
 async fn read(name: &str, node: &Node) -> Result<Vec<u8>, Refused> {
