@@ -26,6 +26,7 @@ pub use ipld_wit::{ArgumentError, ConvertError, Signature, Type, Unsupported};
 pub use limits::{Bounds, Limits};
 pub use machine::{
     Artifacts, ArtifactsError, Compat, RuntimeError, Stats, UnknownCompat, WasmtimeOptions, WasmtimeRuntime,
+    encode_component,
 };
 pub use profile::{DeterminismProfile, ProfileError};
 pub use runtime::{Completion, Component, Runtime};

@@ -20,7 +20,10 @@ const SECTION: &str = "component-type";
 
 /// The component that `wasm` is, or that it says how to make: a core module with embedded component types becomes one that
 /// has it inside. Anything else that begins like WebAssembly is left for others to refuse.
-pub(super) fn component(wasm: &[u8]) -> Result<Cow<'_, [u8]>, PrepareError> {
+///
+/// # Errors
+/// [`PrepareError`] where a core module says nothing of its types, or they do not go together with its functions.
+pub fn component(wasm: &[u8]) -> Result<Cow<'_, [u8]>, PrepareError> {
     if !Parser::is_core_wasm(wasm) {
         return Ok(Cow::Borrowed(wasm));
     }

@@ -26,6 +26,7 @@ use component::WasmtimeComponent;
 use engine::Engines;
 
 pub use artifacts::{Artifacts, ArtifactsError};
+pub use componentize::component as encode_component;
 pub use engine::RuntimeError;
 
 /// What a [`WasmtimeRuntime`] keeps at hand. Nothing here can influence a result.
