@@ -10,7 +10,7 @@ use ipvm_workflow::{Bindings, Document, Engine, Entropy, MemoryJournal, Parts, R
 use ucan_core::{Command, Delegation, DidKeys, Ipld, Issuer, Policy, SystemClock, dagjson};
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, EffectClass, Failure, Handler, Invocation, MemoryBlocks, MemoryReceipts,
-    MemoryRevocations, Outcome, Router, Task,
+    MemoryRevocations, Outcome, Router, Task, TokioTimer,
 };
 use varsig::ed25519::SigningKey;
 
@@ -77,6 +77,7 @@ pub(crate) async fn main() -> Result<(), Box<dyn Error>> {
         keys: Arc::new(DidKeys),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Random),
+        timer: Arc::new(TokioTimer),
         parallelism: 2,
     });
 

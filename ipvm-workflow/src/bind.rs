@@ -4,10 +4,12 @@ use ucan_core::{Cid, Did, Ipld, block, dagcbor};
 use ucan_invocation::{Await, Config, is_pending, visit};
 use ucan_pipeline::substitute;
 
-use crate::{Document, DocumentError, TaskDocument};
+use crate::{Document, DocumentError, Retry, TaskDocument};
 
 /// The key of a map that stands for a value given at run time.
 pub(crate) const INPUT: &str = "ipvm/input";
+/// How the task that handles failures is called where tasks are called by their labels.
+pub(crate) const CATCH: &str = "catch";
 /// The alias of whoever runs the workflow; the subject of tasks that name none.
 pub const EXECUTOR: &str = "executor";
 /// The alias of whoever asks for the run.
@@ -45,7 +47,9 @@ impl Document {
         }
         let mut unused: BTreeSet<&str> = bindings.inputs.keys().map(String::as_str).collect();
         let mut document = self.clone();
-        for (label, task) in &mut document.tasks {
+        let catch = document.catch.as_mut().map(|catch| (CATCH.to_owned(), catch));
+        for (label, task) in document.tasks.iter_mut().map(|(label, task)| (label.clone(), task)).chain(catch) {
+            let label = &label;
             let subject = task.subject.as_deref().unwrap_or(EXECUTOR);
             task.subject = Some(bind_subject(label, subject, bindings)?.to_string());
             let bound = substitute(&Ipld::Map(task.args.clone()), &mut |part| {
@@ -74,7 +78,7 @@ impl Document {
     #[must_use]
     pub fn inputs(&self) -> BTreeSet<&str> {
         let mut names = BTreeSet::new();
-        for value in self.tasks.values().flat_map(|task| task.args.values()) {
+        for value in self.tasks.values().chain(&self.catch).flat_map(|task| task.args.values()) {
             visit(value, &mut |part| match input(part) {
                 Some(name) => {
                     names.insert(name);
@@ -122,6 +126,8 @@ fn bind_subject(label: &str, subject: &str, bindings: &Bindings) -> Result<Did, 
 pub struct Workflow {
     document: Document,
     subjects: BTreeMap<String, Did>,
+    /// The subject of the task that handles failures.
+    catch: Option<Did>,
     cid: Cid,
     bytes: Vec<u8>,
 }
@@ -143,16 +149,18 @@ impl Workflow {
 
     fn check(document: Document, cid: Cid, bytes: Vec<u8>) -> Result<Self, DocumentError> {
         let mut subjects = BTreeMap::new();
-        for (label, task) in &document.tasks {
+        let subject = |label: &str, task: &TaskDocument| {
             let subject = task.subject.as_deref().and_then(|subject| Did::parse(subject).ok());
-            let subject =
-                subject.ok_or_else(|| DocumentError::Unbound { what: format!("the subject of task {label:?}") })?;
-            subjects.insert(label.clone(), subject);
+            subject.ok_or_else(|| DocumentError::Unbound { what: format!("the subject of task {label:?}") })
+        };
+        for (label, task) in &document.tasks {
+            subjects.insert(label.clone(), subject(label, task)?);
         }
+        let catch = document.catch.as_ref().map(|task| subject(CATCH, task)).transpose()?;
         if let Some(name) = document.inputs().first() {
             return Err(DocumentError::Unbound { what: format!("the input {name:?}") });
         }
-        Ok(Self { document, subjects, cid, bytes })
+        Ok(Self { document, subjects, catch, cid, bytes })
     }
 
     /// The id of the workflow.
@@ -174,6 +182,18 @@ impl Workflow {
             .iter()
             .zip(self.subjects.values())
             .map(|((label, task), subject)| (label.as_str(), subject, task))
+    }
+
+    /// The task that handles failures, with its subject.
+    #[must_use]
+    pub fn catch(&self) -> Option<(&Did, &TaskDocument)> {
+        self.catch.as_ref().zip(self.document.catch.as_ref())
+    }
+
+    /// How often the task is tried, where anything is said of it.
+    #[must_use]
+    pub fn retry(&self, task: &TaskDocument) -> Option<Retry> {
+        task.retry.clone().or_else(|| self.document.retry.clone())
     }
 
     /// How the task is asked to be run: its own configuration over the workflow's defaults.

@@ -1,14 +1,19 @@
 use std::collections::BTreeMap;
 
 use ucan_core::{Cid, Command, Ipld, dagcbor};
-use ucan_invocation::Config;
+use ucan_invocation::{Await, Config, visit};
 
+use crate::Retry;
 use crate::bind::INPUT;
 use crate::shape::{Shape, ShapeError};
 
 /// The version of the document format that is read and written.
 pub const VERSION: &str = "1.0.0";
 
+/// The key of the map that stands for what failed.
+pub(crate) const FAILURE: &str = "ipvm/failure";
+/// The field of a configuration that says how often a task is tried.
+const RETRY: &str = "retry";
 /// How many bytes a label may have.
 const LONGEST_LABEL: usize = 256;
 
@@ -20,7 +25,9 @@ pub struct Document {
     pub(crate) meta: BTreeMap<String, Ipld>,
     pub(crate) parent: Option<(Cid, String)>,
     pub(crate) defaults: Config,
+    pub(crate) retry: Option<Retry>,
     pub(crate) tasks: BTreeMap<String, TaskDocument>,
+    pub(crate) catch: Option<TaskDocument>,
 }
 
 /// One task of a document.
@@ -34,8 +41,12 @@ pub struct TaskDocument {
     pub args: BTreeMap<String, Ipld>,
     /// What tells repeated requests apart, where the document says so itself.
     pub nonce: Option<Vec<u8>>,
-    /// How it is asked to be run.
+    /// How it is asked to be run, without what is for the engine itself.
     pub config: Config,
+    /// How often it is tried; as often as the defaults say, where nothing is said.
+    pub retry: Option<Retry>,
+    /// The label of the task that undoes what this one did to the world.
+    pub undo: Option<String>,
     /// The labels of mutations that this task may wait for although it is no mutation itself.
     pub allow: Vec<String>,
 }
@@ -52,14 +63,13 @@ impl Document {
         if version.string()? != VERSION {
             return Err(version.error(format!("this engine reads version {VERSION:?}")).into());
         }
-        for field in ["config", "catch"] {
-            if fields.optional(field).is_some() {
-                return Err(DocumentError::Unsupported { path: root.child(field) });
-            }
+        if fields.optional("config").is_some() {
+            return Err(DocumentError::Unsupported { path: root.child("config") });
         }
         let meta = fields.optional("meta").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default();
         let parent = fields.optional("parent").map(|shape| shape.link_and_label()).transpose()?;
-        let defaults = fields.optional("defaults").map(|shape| config(&shape)).transpose()?.unwrap_or_default();
+        let (defaults, retry) = config(fields.optional("defaults"))?;
+        let catch = fields.optional("catch").map(|shape| TaskDocument::parse_catch(&shape)).transpose()?;
         let listed = fields.required("tasks")?;
         let mut tasks = BTreeMap::new();
         for (label, shape) in listed.entries()? {
@@ -71,7 +81,7 @@ impl Document {
         if tasks.is_empty() {
             return Err(listed.error("a workflow has at least one task".to_owned()).into());
         }
-        Ok(Self { meta, parent, defaults, tasks })
+        Ok(Self { meta, parent, defaults, retry, tasks, catch })
     }
 
     /// Metadata: whatever the author wants to say of the workflow.
@@ -93,7 +103,10 @@ impl Document {
         let tasks = self.tasks.iter().map(|(label, task)| (label.clone(), task.to_ipld())).collect();
         map.insert("tasks".to_owned(), Ipld::Map(tasks));
         put_map(&mut map, "meta", &self.meta);
-        put_map(&mut map, "defaults", &self.defaults);
+        put_config(&mut map, "defaults", &self.defaults, self.retry.as_ref());
+        if let Some(catch) = &self.catch {
+            map.insert("catch".to_owned(), catch.to_ipld());
+        }
         if let Some((cid, label)) = &self.parent {
             map.insert("parent".to_owned(), Ipld::List(vec![Ipld::Link(*cid), Ipld::String(label.clone())]));
         }
@@ -104,10 +117,8 @@ impl Document {
 impl TaskDocument {
     fn parse(shape: &Shape<'_>) -> Result<Self, DocumentError> {
         let fields = shape.fields(&["cmd", "args", "sub", "aud", "nonce", "config", "undo", "allow"])?;
-        for field in ["aud", "undo"] {
-            if fields.optional(field).is_some() {
-                return Err(DocumentError::Unsupported { path: shape.child(field) });
-            }
+        if fields.optional("aud").is_some() {
+            return Err(DocumentError::Unsupported { path: shape.child("aud") });
         }
         let command = fields.required("cmd")?;
         let command = Command::parse(command.string()?).map_err(|error| command.error(error.to_string()))?;
@@ -121,14 +132,38 @@ impl TaskDocument {
         if let Some(key) = stands_for_another(args.map()?) {
             return Err(args.error(format!("{key:?} cannot stand for all arguments; name them one by one")).into());
         }
+        let (config, retry) = config(fields.optional("config"))?;
         Ok(Self {
             command,
             args: args.map()?.clone(),
             subject: fields.optional("sub").map(|shape| shape.string().map(str::to_owned)).transpose()?,
             nonce: fields.optional("nonce").map(|shape| shape.bytes().map(<[u8]>::to_vec)).transpose()?,
-            config: fields.optional("config").map(|shape| config(&shape)).transpose()?.unwrap_or_default(),
+            undo: fields.optional("undo").map(|shape| shape.string().map(str::to_owned)).transpose()?,
+            config,
+            retry,
             allow,
         })
+    }
+
+    /// The task that handles failures: one without a label, whose arguments have a place for what failed.
+    fn parse_catch(shape: &Shape<'_>) -> Result<Self, DocumentError> {
+        shape.fields(&["cmd", "args", "sub", "config"])?;
+        let task = Self::parse(shape)?;
+        let (mut places, mut promises) = (0, 0);
+        for value in task.args.values() {
+            visit(value, &mut |part| {
+                places += usize::from(is_failure(part));
+                promises += usize::from(Await::recognise_label(part).is_some() || Await::recognise(part).is_some());
+                true
+            });
+        }
+        if places == 0 {
+            return Err(shape.error(format!("nothing in args takes the failure: {{{FAILURE:?}: null}}")).into());
+        }
+        if promises > 0 {
+            return Err(shape.error("a handler of failures waits for no task".to_owned()).into());
+        }
+        Ok(task)
     }
 
     fn to_ipld(&self) -> Ipld {
@@ -142,7 +177,10 @@ impl TaskDocument {
         if let Some(nonce) = &self.nonce {
             map.insert("nonce".to_owned(), Ipld::Bytes(nonce.clone()));
         }
-        put_map(&mut map, "config", &self.config);
+        put_config(&mut map, "config", &self.config, self.retry.as_ref());
+        if let Some(undo) = &self.undo {
+            map.insert("undo".to_owned(), Ipld::String(undo.clone()));
+        }
         if !self.allow.is_empty() {
             map.insert("allow".to_owned(), Ipld::List(self.allow.iter().cloned().map(Ipld::String).collect()));
         }
@@ -156,15 +194,31 @@ fn stands_for_another(map: &BTreeMap<String, Ipld>) -> Option<&str> {
     matches!(key.as_str(), "await/ok" | "await/error" | "await/*" | INPUT).then_some(key)
 }
 
-/// A configuration. Its limits are for the handlers to read; that results be kept secret is for the engine, which cannot
-/// promise it yet.
-fn config(shape: &Shape<'_>) -> Result<Config, DocumentError> {
-    let map = shape.map()?;
-    match map.get("secret") {
-        Some(Ipld::Bool(true)) => Err(DocumentError::Unsupported { path: shape.child("secret") }),
-        None | Some(Ipld::Bool(false)) => Ok(map.clone()),
-        Some(_) => Err(shape.error("the field \"secret\" is true or false".to_owned()).into()),
+/// Whether a value stands for what failed, in the arguments of the task that handles failures.
+pub(crate) fn is_failure(value: &Ipld) -> bool {
+    matches!(value, Ipld::Map(map) if map.len() == 1 && map.get(FAILURE) == Some(&Ipld::Null))
+}
+
+/// A configuration. Its limits are for the handlers to read; how often a task is tried is for the engine; and that results be kept
+/// secret is for the engine, too, which cannot promise it yet.
+fn config(shape: Option<Shape<'_>>) -> Result<(Config, Option<Retry>), DocumentError> {
+    let Some(shape) = shape else { return Ok(Default::default()) };
+    let mut config = shape.map()?.clone();
+    match config.get("secret") {
+        Some(Ipld::Bool(true)) => return Err(DocumentError::Unsupported { path: shape.child("secret") }),
+        None | Some(Ipld::Bool(false)) => {}
+        Some(_) => return Err(shape.error("the field \"secret\" is true or false".to_owned()).into()),
     }
+    let known: Vec<&str> = config.keys().map(String::as_str).collect();
+    let retry = shape.fields(&known)?.optional(RETRY).map(|retry| Retry::parse(&retry)).transpose()?;
+    config.remove(RETRY);
+    Ok((config, retry))
+}
+
+fn put_config(into: &mut BTreeMap<String, Ipld>, key: &str, config: &Config, retry: Option<&Retry>) {
+    let mut config = config.clone();
+    config.extend(retry.map(|retry| (RETRY.to_owned(), retry.to_ipld())));
+    put_map(into, key, &config);
 }
 
 fn put_map(into: &mut BTreeMap<String, Ipld>, key: &str, map: &BTreeMap<String, Ipld>) {

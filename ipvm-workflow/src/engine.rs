@@ -3,19 +3,19 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token};
 use ucan_invocation::{
     Await, BlockStore, Durability, Entropy, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore,
-    RevocationStore, Revoked, Router, Task, TaskId, Trust, authorize,
+    RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust, authorize,
 };
 use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::doubt::Doubts;
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
-use crate::step::{Work, is_unrepresentable};
-use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunReport, StepReport, Workflow};
+use crate::perform::{Beginning, Performance, Performed};
+use crate::step::is_unrepresentable;
+use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, StepReport, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
 /// self: [Command]}`: the workflow, the delegations that it may use, and the commands that it may use on the invoker's
@@ -45,6 +45,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Random bytes, for nonces.
     pub entropy: Arc<dyn Entropy>,
+    /// What lets time pass, between attempts.
+    pub timer: Arc<dyn Timer>,
     /// How many tasks may run at once.
     pub parallelism: usize,
 }
@@ -119,10 +121,23 @@ impl Engine {
     ///
     /// # Errors
     /// [`RunError`] where the run is refused; [`RunError::CutOff`] where a store or a handler fails after tasks have
-    /// started.
+    /// started; [`RunError::Paused`] where it waits for somebody.
     pub async fn run(
         &self,
         request: RunRequest,
+        observe: &(dyn Fn(Event) + Send + Sync),
+    ) -> Result<RunReport, RunError> {
+        self.run_with(request, &RunOptions::default(), observe).await
+    }
+
+    /// The same, as `options` say.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub async fn run_with(
+        &self,
+        request: RunRequest,
+        options: &RunOptions,
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, RunError> {
         let shared = &self.shared;
@@ -135,29 +150,58 @@ impl Engine {
         let workflow = shared.workflow(&request.workflow).await?;
         let plan = shared.plan(run, &workflow)?;
         shared.check_authority(&plan, &request.grants).await?;
-        let mut outcomes = shared.results_from_elsewhere(&plan, &request.grants).await?;
+        let outcomes = shared.results_from_elsewhere(&plan, &request.grants).await?;
         shared.check_tasks(&plan, &outcomes).await?;
         shared.keep(&request).await?;
 
-        shared.parts.journal.append(&Entry::Started { run, workflow: *workflow.cid() }).await?;
+        let open = shared.parts.journal.open(&run).await?;
+        if open.is_none() {
+            let started = Entry::Started { run, workflow: *workflow.cid(), request: asked.into() };
+            shared.parts.journal.append(&started).await?;
+        }
         observe(Event::Accepted {
             run,
             workflow: *workflow.cid(),
             steps: plan.steps().iter().map(|step| (step.label.clone(), step.class)).collect(),
         });
         let mut planner = Planner::new(&plan);
-        let reports = shared.perform(&plan, &mut planner, run, request.grants, &mut outcomes, observe).await;
-        let reports = reports.map_err(|error| RunError::CutOff(Box::new(error)))?;
+        let beginning = Beginning {
+            shared,
+            plan: &plan,
+            planner: &mut planner,
+            run,
+            grants: Arc::new(request.grants),
+            outcomes,
+            cancelled: open.is_some_and(|open| open.cancelled),
+            options,
+            observe,
+        };
+        let performed = Performance::new(beginning).perform().await.map_err(|error| match error {
+            RunError::Paused(_) => error,
+            error => RunError::CutOff(Box::new(error)),
+        })?;
 
         let not_started: Vec<String> = planner
             .not_started()
             .map(|position| &plan.steps()[position])
+            // Of what was cancelled before, what was done is not started again.
+            .filter(|step| !performed.cancelled || performed.reports.iter().all(|report| report.label != step.label))
             .inspect(|step| observe(Event::NotStarted { label: step.label.clone(), class: step.class }))
             .map(|step| step.label.clone())
             .collect();
-        let receipt = shared.finish(run, asked, inputs, &reports, &not_started).await;
+        let receipt = shared.finish(run, asked, inputs, &performed, &not_started).await;
         let receipt = receipt.map_err(|error| RunError::CutOff(Box::new(error)))?;
-        let report = RunReport { run, workflow: *workflow.cid(), steps: reports, not_started, receipt: receipt.id() };
+        let Performed { reports, caught, undone, cancelled } = performed;
+        let report = RunReport {
+            run,
+            workflow: *workflow.cid(),
+            steps: reports,
+            not_started,
+            caught,
+            undone,
+            cancelled,
+            receipt: receipt.id(),
+        };
         observe(Event::Done { receipt: report.receipt, succeeded: report.succeeded() });
         Ok(report)
     }
@@ -171,16 +215,6 @@ struct Request {
     invocation: Invocation,
     /// The tokens that the request rests on: its proofs, and what it grants.
     tokens: Vec<Delegation>,
-}
-
-/// The tasks under way. Dropping it does not abort them: what has begun to alter the world is to come to its receipt.
-#[derive(Default)]
-struct Running(JoinSet<(usize, Result<StepReport, RunError>)>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.detach_all();
-    }
 }
 
 impl Shared {
@@ -204,7 +238,13 @@ impl Shared {
         let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
         let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
         let executor = self.parts.executor.did();
-        let authorized = authorize(invocation, executor, &find, &self.context(&revoked.as_fn()))?;
+        let is_revoked = revoked.as_fn();
+        let mut context = self.context(&is_revoked);
+        // The expiry of a request gates its acceptance only: what was begun can be gone on with.
+        if self.parts.journal.open(&invocation.task().id()?).await?.is_some() {
+            context.now = invocation.expiration().map_or(context.now, |end| context.now.min(end));
+        }
+        let authorized = authorize(invocation, executor, &find, &context)?;
         let invocation = authorized.invocation();
         if !invocation.subject().same_principal(executor) {
             // Anybody may do anything with a subject of their own: only what the executor itself allowed counts here.
@@ -244,50 +284,6 @@ impl Shared {
         Ok(blocks.put(request.run.cid(), request.invocation.task().to_block()?.into()).await?)
     }
 
-    /// Carries out what `planner` says. After the first error nothing more is started, and what is under way is waited
-    /// for.
-    async fn perform(
-        self: &Arc<Self>,
-        plan: &Plan,
-        planner: &mut Planner,
-        run: TaskId,
-        grants: Grants,
-        outcomes: &mut HashMap<TaskId, Outcome>,
-        observe: &(dyn Fn(Event) + Send + Sync),
-    ) -> Result<Vec<StepReport>, RunError> {
-        // Resolved arguments take memory while they wait for a place to run.
-        let most = self.parts.parallelism.max(1) * 4;
-        let grants = Arc::new(grants);
-        let mut running = Running::default();
-        let mut labels = HashMap::new();
-        let (mut reports, mut failed) = (Vec::new(), None);
-        loop {
-            while failed.is_none() && running.0.len() < most {
-                let Some(position) = planner.poll() else { break };
-                let step = plan.steps()[position].clone();
-                observe(Event::Started { label: step.label.clone() });
-                let args = resolve_args(step.task.args(), &Bounds::default(), &|id| outcomes.get(id));
-                let label = step.label.clone();
-                let work = Work { step, args, run, grants: grants.clone(), shared: self.clone() };
-                let handle = running.0.spawn(async move { (position, work.perform().await) });
-                labels.insert(handle.id(), label);
-            }
-            let Some(joined) = running.0.join_next().await else { break };
-            let joined = joined
-                .map_err(|error| RunError::Panicked { label: labels.get(&error.id()).cloned().unwrap_or_default() });
-            match joined.and_then(|(position, report)| Ok((position, report?))) {
-                Ok((position, report)) => {
-                    planner.handle_finished(position, report.outcome.is_ok());
-                    outcomes.insert(report.task, report.outcome.clone());
-                    observe(Event::Finished(report.clone()));
-                    reports.push(report);
-                }
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        failed.map_or(Ok(reports), Err)
-    }
-
     pub(crate) fn plan(&self, run: TaskId, workflow: &Workflow) -> Result<Plan, PlanError> {
         let class_of = |subject: &Did, command: &Command| {
             self.parts.router.find(subject, command).map(|handler| handler.effect_class())
@@ -317,7 +313,7 @@ impl Shared {
 
     async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
         let revoked = self.revoked(&grants.delegations).await?;
-        let missing = plan.steps().iter().filter_map(|step| {
+        let missing = plan.steps().iter().chain(plan.catch()).filter_map(|step| {
             let reason = self.authority(&step.task, grants, &revoked).err()?;
             Some(Unauthorized::new(step.label.clone(), &step.task, reason))
         });
@@ -363,23 +359,33 @@ impl Shared {
         run: TaskId,
         asked: InvocationId,
         inputs: Vec<Cid>,
-        steps: &[StepReport],
+        performed: &Performed,
         not_started: &[String],
     ) -> Result<Receipt, RunError> {
-        let receipts = steps.iter().map(|step| (step.label.clone(), Ipld::Link(step.receipt.into()))).collect();
-        let receipts = Ipld::Map(receipts);
-        let failed: Vec<&str> =
-            steps.iter().filter(|step| !step.outcome.is_ok()).map(|step| step.label.as_str()).collect();
+        let receipts = |steps: &[StepReport]| {
+            let receipts = steps.iter().map(|step| (step.label.clone(), Ipld::Link(step.receipt.into())));
+            Ipld::Map(receipts.collect())
+        };
+        let failed: Vec<&str> = performed.failed().map(|step| step.label.as_str()).collect();
         let strings =
             |labels: Vec<&str>| Ipld::List(labels.into_iter().map(|label| Ipld::String(label.to_owned())).collect());
         let message = format!("{} tasks failed, and {} were not started", failed.len(), not_started.len());
-        let outcome = if failed.is_empty() && not_started.is_empty() {
-            Outcome::Ok(Ipld::Map([("tasks".to_owned(), receipts)].into()))
+        let mut told = BTreeMap::from([("tasks".to_owned(), receipts(&performed.reports))]);
+        if !performed.caught.is_empty() {
+            let caught = performed.caught.iter().map(|(label, caught)| (label.clone(), caught.to_ipld()));
+            told.insert("caught".to_owned(), Ipld::Map(caught.collect()));
+        }
+        if !performed.undone.is_empty() {
+            told.insert("undone".to_owned(), receipts(&performed.undone));
+        }
+        let outcome = if failed.is_empty() && not_started.is_empty() && !performed.cancelled {
+            Outcome::Ok(Ipld::Map(told))
         } else {
-            Failure::new("TaskFailed", message.as_str())
-                .with("tasks", receipts)
-                .with("failed", strings(failed))
-                .with("notStarted", strings(not_started.iter().map(String::as_str).collect()))
+            let name = if performed.cancelled { "Cancelled" } else { "TaskFailed" };
+            told.insert("failed".to_owned(), strings(failed));
+            told.insert("notStarted".to_owned(), strings(not_started.iter().map(String::as_str).collect()));
+            told.into_iter()
+                .fold(Failure::new(name, message.as_str()), |failure, (key, value)| failure.with(&key, value))
                 .into()
         };
         let receipt = |outcome| {
@@ -388,7 +394,8 @@ impl Shared {
         };
         let receipt = match self.sign(receipt(outcome)) {
             Err(error) if is_unrepresentable(&error) => {
-                let counts = format!("{message}; the receipts of {} tasks are too many to list", steps.len());
+                let counts =
+                    format!("{message}; the receipts of {} tasks are too many to list", performed.reports.len());
                 self.sign(receipt(Failure::new("TooManyTasks", counts).into()))?
             }
             signed => signed?,

@@ -1,5 +1,5 @@
 use ucan_core::{Cid, Did, NoChain, SignError, StoreError};
-use ucan_invocation::{Failure, InvocationError, MemoError, ReceiptId, Task, TaskError};
+use ucan_invocation::{Failure, InvocationError, MemoError, ReceiptId, Task, TaskError, TaskId};
 
 use crate::{DocumentError, PlanError};
 
@@ -57,11 +57,54 @@ pub enum RunError {
     /// come to its end; the same request can be made again, and goes on from there.
     #[error("the run was cut off after tasks had started: {0}")]
     CutOff(Box<RunError>),
+    /// The run cannot go on by itself, or is not to for now. What is under way has come to its receipts. Asking for it again, with
+    /// the same request or by [`Engine::resume`](crate::Engine::resume), goes on from there.
+    #[error("the run is paused: {0}")]
+    Paused(Paused),
+    /// There is no run of this id that was started and is not over.
+    #[error("no run {0} was started that is not over")]
+    NotOpen(TaskId),
+    /// The request of a run is not in the store.
+    #[error("the block {0} of the request to run is missing or damaged")]
+    NoRequest(Cid),
     /// A handler panicked.
     #[error("the handler of task {label:?} panicked; this is a defect of the handler")]
     Panicked {
         /// The task.
         label: String,
+    },
+}
+
+/// Why a run does not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Paused {
+    /// Somebody asked for it.
+    #[error("somebody asked for it")]
+    Asked,
+    /// A task failed as often as it may be tried.
+    #[error("task {label:?} failed {attempts} times, the last time with {failure}: {message}")]
+    Spent {
+        /// The task.
+        label: String,
+        /// How often it was tried.
+        attempts: u32,
+        /// The name of its last failure.
+        failure: String,
+        /// What that says.
+        message: String,
+        /// The receipt of the last attempt.
+        receipt: ReceiptId,
+    },
+    /// A task was begun before a crash and has no receipt, and nobody knows whether it took effect.
+    #[error(
+        "task {label:?} was begun before and has no receipt: whether it took effect is not known. Find out, and resolve {task}"
+    )]
+    Uncertain {
+        /// The task.
+        label: String,
+        /// Its id, as the run's plan has it.
+        task: TaskId,
     },
 }
 

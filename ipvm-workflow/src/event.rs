@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ucan_core::Cid;
 use ucan_invocation::{EffectClass, Outcome, ReceiptId, TaskId};
+
+use crate::Caught;
 
 /// How a step came to its receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +52,32 @@ pub enum Event {
     },
     /// A step has its receipt.
     Finished(StepReport),
-    /// A step will not be started, because pure work that mutations wait for has failed.
+    /// An attempt at a step failed, and another one is made after a pause.
+    Retrying {
+        /// Its label.
+        label: String,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// The receipt of the attempt.
+        receipt: ReceiptId,
+        /// How long the pause is.
+        pause: Duration,
+    },
+    /// The workflow's handler of failures was told of one.
+    Caught {
+        /// The label of what failed.
+        label: String,
+        /// What came of it.
+        caught: Caught,
+    },
+    /// What a step did to the world is about to be undone.
+    Undoing {
+        /// Its label.
+        label: String,
+        /// The label of what undoes it.
+        by: String,
+    },
+    /// A step will not be started, because pure work that mutations wait for has failed, or the run was cancelled.
     NotStarted {
         /// Its label.
         label: String,
@@ -97,14 +125,22 @@ pub struct RunReport {
     pub steps: Vec<StepReport>,
     /// The labels of the steps that were not started.
     pub not_started: Vec<String>,
+    /// Failures that the workflow's handler was told of, by label.
+    pub caught: BTreeMap<String, Caught>,
+    /// What was undone, in that order.
+    pub undone: Vec<StepReport>,
+    /// Whether somebody cancelled it.
+    pub cancelled: bool,
     /// The receipt of the run.
     pub receipt: ReceiptId,
 }
 
 impl RunReport {
-    /// Whether every task succeeded.
+    /// Whether every task succeeded, or came to something instead of its failure.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        self.not_started.is_empty() && self.steps.iter().all(|step| step.outcome.is_ok())
+        let made_good = |label: &str| self.caught.get(label).is_some_and(|caught| caught.instead.is_some());
+        let fine = |step: &StepReport| step.outcome.is_ok() || made_good(&step.label);
+        !self.cancelled && self.not_started.is_empty() && self.steps.iter().all(fine)
     }
 }

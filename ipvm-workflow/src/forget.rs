@@ -88,7 +88,7 @@ impl Engine {
             Ok(task) => task,
             Err(error) => return gone(error),
         };
-        self.check_inputs(&promised, &resolved).await.map_or_else(gone, |()| Ok(false))
+        self.check_inputs(candidate, &promised, &resolved).await.map_or_else(gone, |()| Ok(false))
     }
 
     /// Whether `receipt` says what this executor did to the world.

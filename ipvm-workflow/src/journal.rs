@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +15,13 @@ pub enum Entry {
         run: TaskId,
         /// The workflow that is run.
         workflow: Cid,
+        /// The invocation that asks for it, whose block is in the store with those of all delegations that it names.
+        request: Cid,
+    },
+    /// A run was cancelled: nothing of it is started any more, and what it did is undone where its workflow says how.
+    Cancelled {
+        /// The run.
+        run: TaskId,
     },
     /// A task that alters the world is about to start.
     Intent {
@@ -37,24 +44,26 @@ impl Entry {
     #[must_use]
     pub fn run(&self) -> &TaskId {
         match self {
-            Self::Started { run, .. } | Self::Intent { run, .. } | Self::Finished { run, .. } => run,
+            Self::Started { run, .. } | Self::Intent { run, .. } => run,
+            Self::Cancelled { run } | Self::Finished { run, .. } => run,
         }
     }
 
-    /// The entry as canonical DAG-CBOR: a map with the one key `started`, `intent` or `finished`.
+    /// The entry as canonical DAG-CBOR: a map with the one key `started`, `intent`, `cancelled` or `finished`.
     ///
     /// # Errors
     /// None in practice: every entry can be carried. The codec's error is passed on rather than hidden.
     pub fn encode(&self) -> Result<Vec<u8>, dagcbor::EncodeError> {
-        let (kind, key, what) = match self {
-            Self::Started { workflow, .. } => ("started", "workflow", *workflow),
-            Self::Intent { task, .. } => ("intent", "task", Cid::from(*task)),
-            Self::Finished { receipt, .. } => ("finished", "receipt", Cid::from(*receipt)),
+        let (kind, links) = match self {
+            Self::Started { workflow, request, .. } => {
+                ("started", vec![("workflow", *workflow), ("request", *request)])
+            }
+            Self::Intent { task, .. } => ("intent", vec![("task", (*task).into())]),
+            Self::Cancelled { .. } => ("cancelled", vec![]),
+            Self::Finished { receipt, .. } => ("finished", vec![("receipt", (*receipt).into())]),
         };
-        let fields = BTreeMap::from([
-            ("run".to_owned(), Ipld::Link(Cid::from(*self.run()))),
-            (key.to_owned(), Ipld::Link(what)),
-        ]);
+        let links = links.into_iter().chain([("run", (*self.run()).into())]);
+        let fields = links.map(|(key, cid)| (key.to_owned(), Ipld::Link(cid))).collect();
         dagcbor::encode(&Ipld::Map([(kind.to_owned(), Ipld::Map(fields))].into()))
     }
 
@@ -62,21 +71,20 @@ impl Entry {
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let Ipld::Map(map) = dagcbor::decode(bytes).ok()? else { return None };
-        let (kind, Ipld::Map(fields)) = map.first_key_value()? else { return None };
+        let (kind, Ipld::Map(fields)) = map.first_key_value().filter(|_| map.len() == 1)? else { return None };
         let link = |key: &str| match fields.get(key) {
             Some(Ipld::Link(cid)) => Some(*cid),
             _ => None,
         };
-        if map.len() != 1 || fields.len() != 2 {
-            return None;
-        }
         let run = TaskId::new(link("run")?);
-        match kind.as_str() {
-            "started" => Some(Self::Started { run, workflow: link("workflow")? }),
-            "intent" => Some(Self::Intent { run, task: TaskId::new(link("task")?) }),
-            "finished" => Some(Self::Finished { run, receipt: ReceiptId::new(link("receipt")?) }),
-            _ => None,
-        }
+        let (entry, has) = match kind.as_str() {
+            "started" => (Self::Started { run, workflow: link("workflow")?, request: link("request")? }, 3),
+            "intent" => (Self::Intent { run, task: TaskId::new(link("task")?) }, 2),
+            "cancelled" => (Self::Cancelled { run }, 1),
+            "finished" => (Self::Finished { run, receipt: ReceiptId::new(link("receipt")?) }, 2),
+            _ => return None,
+        };
+        (fields.len() == has).then_some(entry)
     }
 }
 
@@ -104,6 +112,23 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`] where the journal cannot be read.
     async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError>;
+
+    /// What is known of a run that was started and is not over; `None` of any other.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the journal cannot be read.
+    async fn open(&self, run: &TaskId) -> Result<Option<OpenRun>, StoreError>;
+}
+
+/// A run that was started and is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenRun {
+    /// The workflow that is run.
+    pub workflow: Cid,
+    /// The invocation that asked for it.
+    pub request: Cid,
+    /// Whether it was cancelled.
+    pub cancelled: bool,
 }
 
 /// A journal in memory: for tests, and for hosts that do not need to survive a crash.
@@ -135,9 +160,26 @@ impl Journal for MemoryJournal {
             match entry {
                 Entry::Started { run, .. } => open.insert(run),
                 Entry::Finished { run, .. } => open.remove(&run),
-                Entry::Intent { .. } => continue,
+                Entry::Intent { .. } | Entry::Cancelled { .. } => continue,
             };
         }
         Ok(open.into_iter().collect())
+    }
+
+    async fn open(&self, run: &TaskId) -> Result<Option<OpenRun>, StoreError> {
+        let mut open: Option<OpenRun> = None;
+        for entry in self.entries().into_iter().filter(|entry| entry.run() == run) {
+            match (entry, &mut open) {
+                // That it was cancelled stays, whoever starts it again.
+                (Entry::Started { workflow, request, .. }, open) => {
+                    let cancelled = open.is_some_and(|open| open.cancelled);
+                    *open = Some(OpenRun { workflow, request, cancelled });
+                }
+                (Entry::Cancelled { .. }, Some(open)) => open.cancelled = true,
+                (Entry::Finished { .. }, open) => *open = None,
+                (Entry::Intent { .. } | Entry::Cancelled { .. }, _) => {}
+            }
+        }
+        Ok(open)
     }
 }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod bind;
+mod catch;
+mod control;
 mod document;
 mod doubt;
 mod engine;
@@ -8,24 +10,31 @@ mod error;
 mod event;
 mod flight;
 mod forget;
+mod handle;
 mod journal;
+mod perform;
 mod plan;
 mod planner;
+mod retry;
 mod shape;
 mod step;
 mod verify;
 mod verify_run;
 
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
+pub use catch::Caught;
+pub use control::{Control, Resolution, RunOptions};
 pub use document::{Document, DocumentError, TaskDocument, VERSION};
 pub use doubt::Refuted;
 pub use engine::{Engine, Parts, RUN_COMMAND, RunRequest};
-pub use error::{BadTask, Missing, RunError, Unauthorized};
+pub use error::{BadTask, Missing, Paused, RunError, Unauthorized};
 pub use event::{Event, How, RunReport, StepReport};
 pub use forget::Forgotten;
-pub use journal::{Entry, Journal, MemoryJournal};
+pub use handle::RunHandle;
+pub use journal::{Entry, Journal, MemoryJournal, OpenRun};
 pub use plan::{Plan, PlanError, Step};
 pub use planner::Planner;
+pub use retry::Retry;
 pub use shape::ShapeError;
 pub use ucan_invocation::{Entropy, Trust};
 pub use verify::{Verification, VerifyError};

@@ -4,7 +4,8 @@ use ucan_core::{Cid, Command, Did, Ipld};
 use ucan_invocation::{Await, Config, EffectClass, Task, TaskError, TaskId, promises, visit};
 use ucan_pipeline::{Graph, GraphError, substitute};
 
-use crate::Workflow;
+use crate::bind::CATCH;
+use crate::{Retry, Workflow};
 
 /// What is to be done, in which order: a workflow whose labels have become task ids.
 ///
@@ -15,6 +16,7 @@ pub struct Plan {
     steps: Vec<Step>,
     graph: Graph<String>,
     index: BTreeMap<String, usize>,
+    catch: Option<Step>,
 }
 
 /// One task of a plan.
@@ -30,6 +32,12 @@ pub struct Step {
     pub class: EffectClass,
     /// How it is asked to be run.
     pub config: Config,
+    /// How often it is tried, where anything is said of it.
+    pub retry: Option<Retry>,
+    /// The label of the step that undoes it.
+    pub undo: Option<String>,
+    /// Whether it undoes another, and is done only for that.
+    pub undoes: bool,
 }
 
 impl Plan {
@@ -87,11 +95,70 @@ impl Plan {
                 return Err(PlanError::UnknownLabel { label: label.clone(), awaited: unknown.clone(), nearest });
             }
             index.insert(label.clone(), steps.len());
-            steps.push(Step { label: label.clone(), task, id, class, config: workflow.config(document) });
+            let (config, retry, undo) = (workflow.config(document), workflow.retry(document), document.undo.clone());
+            steps.push(Step { label: label.clone(), task, id, class, config, retry, undo, undoes: false });
         }
-        let plan = Self { steps, graph, index };
+        let catch = catch(workflow, class_of)?;
+        let mut plan = Self { steps, graph, index, catch };
         plan.check_own_links(workflow)?;
+        plan.check_undo()?;
         Ok(plan)
+    }
+
+    /// What undoes a mutation does that alone, and nothing waits for it.
+    fn check_undo(&mut self) -> Result<(), PlanError> {
+        for position in 0..self.steps.len() {
+            let Some(undo) = self.steps[position].undo.clone() else { continue };
+            let label = self.steps[position].label.clone();
+            let Some(at) = self.index.get(&undo).copied() else {
+                let nearest = nearest(&undo, self.index.keys().map(String::as_str));
+                return Err(PlanError::UnknownLabel { label, awaited: undo, nearest });
+            };
+            let problem = if !self.steps[position].class.is_mutation() {
+                "only what alters the world can be undone"
+            } else if at == position || self.steps[at].undo.is_some() {
+                "what undoes is not undone itself"
+            } else if self.steps[at].undoes {
+                "it undoes another already"
+            } else if self.dependents(at).next().is_some() {
+                "a task waits for it, and in the normal course of things it is not done"
+            } else {
+                self.steps[at].undoes = true;
+                continue;
+            };
+            return Err(PlanError::Undo { label, undo, problem });
+        }
+        Ok(())
+    }
+
+    /// The step that handles failures, once its arguments have one. It is none of the [`steps`](Plan::steps).
+    #[must_use]
+    pub fn catch(&self) -> Option<&Step> {
+        self.catch.as_ref()
+    }
+
+    /// The position of the step with this label, if the one at `failed` can come to the same as that.
+    pub(crate) fn rewirable(&self, failed: usize, label: &str) -> Result<usize, &'static str> {
+        let at = *self.index.get(label).ok_or("there is no such task")?;
+        if self.steps[at].class.is_mutation() {
+            return Err("it alters the world, and comes last");
+        }
+        let (mut waiting, mut seen) = (vec![at], BTreeSet::new());
+        while let Some(position) = waiting.pop() {
+            if position == failed {
+                return Err("it waits for this one");
+            }
+            if seen.insert(position) {
+                waiting.extend(self.dependencies(position));
+            }
+        }
+        Ok(at)
+    }
+
+    /// The step that undoes the one at `position`.
+    pub(crate) fn undo(&self, position: usize) -> Option<&Step> {
+        let undo = self.steps[position].undo.as_ref()?;
+        self.index.get(undo).map(|at| &self.steps[*at])
     }
 
     /// The steps, each after all that it awaits.
@@ -132,6 +199,27 @@ impl Plan {
             .filter(|(_, target)| !own.contains(target))
             .collect()
     }
+}
+
+/// The step that handles the failures of a workflow.
+fn catch(
+    workflow: &Workflow,
+    class_of: &dyn Fn(&Did, &Command) -> Option<EffectClass>,
+) -> Result<Option<Step>, PlanError> {
+    let Some((subject, document)) = workflow.catch() else { return Ok(None) };
+    let (label, command) = (CATCH.to_owned(), &document.command);
+    let class = class_of(subject, command).ok_or_else(|| PlanError::NoHandler {
+        label: label.clone(),
+        command: command.to_string(),
+        subject: subject.clone(),
+    })?;
+    if class != EffectClass::Deterministic {
+        return Err(PlanError::Catch { class });
+    }
+    let task = Task::new(subject.clone(), command.clone(), document.args.clone(), Vec::new());
+    let id = task.id().map_err(|error| PlanError::Task { label: label.clone(), error })?;
+    let config = workflow.config(document);
+    Ok(Some(Step { label, task, id, class, config, retry: None, undo: None, undoes: false }))
 }
 
 /// The labels that arguments await.
@@ -224,6 +312,22 @@ pub enum PlanError {
         class: EffectClass,
         /// The mutation that it waits for.
         mutation: String,
+    },
+    /// The handler of failures does more than compute.
+    #[error("the handler of failures (\"catch\") is to be deterministic, and its command is {class}")]
+    Catch {
+        /// What it is.
+        class: EffectClass,
+    },
+    /// A task cannot be undone by the one that it names.
+    #[error("task {label:?} cannot be undone by {undo:?}: {problem}")]
+    Undo {
+        /// The task that is to be undone.
+        label: String,
+        /// The task that is to undo it.
+        undo: String,
+        /// Why not.
+        problem: &'static str,
     },
     /// A task waits for one that is neither in the workflow nor known here.
     #[error("task {label:?} awaits {awaited}, which is not in the workflow and has no trusted receipt here")]

@@ -26,6 +26,24 @@ struct Tracked {
     waiting_for: usize,
     dependents: Vec<usize>,
     started: bool,
+    finished: bool,
+    /// Whether it is none of the planner's business: what undoes others is done when these are to be undone.
+    apart: bool,
+}
+
+impl Tracked {
+    fn apart() -> Self {
+        Self {
+            mutation: true,
+            gates: false,
+            height: 0,
+            waiting_for: 0,
+            dependents: Vec::new(),
+            started: false,
+            finished: false,
+            apart: true,
+        }
+    }
 }
 
 impl Planner {
@@ -36,6 +54,10 @@ impl Planner {
         for (position, step) in plan.steps().iter().enumerate() {
             let dependencies: Vec<usize> = plan.dependencies(position).collect();
             let mutation = step.class.is_mutation();
+            if step.undoes {
+                steps.push(Tracked::apart());
+                continue;
+            }
             // Steps come after what they await, so that what they depend on has been looked at already.
             let behind_mutation = dependencies.iter().any(|at| !steps[*at].gates);
             steps.push(Tracked {
@@ -43,8 +65,10 @@ impl Planner {
                 gates: !mutation && !behind_mutation,
                 height: 0,
                 waiting_for: dependencies.len(),
-                dependents: plan.dependents(position).collect(),
+                dependents: plan.dependents(position).filter(|at| !plan.steps()[*at].undoes).collect(),
                 started: false,
+                finished: false,
+                apart: false,
             });
         }
         for position in (0..steps.len()).rev() {
@@ -54,7 +78,7 @@ impl Planner {
         let pure_left = steps.iter().filter(|step| step.gates).count();
         let mut planner = Self { steps, ready: BinaryHeap::new(), held: Vec::new(), pure_left, pure_failed: false };
         for position in 0..planner.steps.len() {
-            if planner.steps[position].waiting_for == 0 {
+            if planner.steps[position].waiting_for == 0 && !planner.steps[position].apart {
                 planner.make_ready(position);
             }
         }
@@ -75,6 +99,7 @@ impl Planner {
 
     /// Takes note that the step at `position` has a receipt.
     pub fn handle_finished(&mut self, position: usize, succeeded: bool) {
+        self.steps[position].finished = true;
         if self.steps[position].gates {
             self.pure_left -= 1;
             self.pure_failed |= !succeeded;
@@ -87,10 +112,16 @@ impl Planner {
         }
     }
 
+    /// Whether the step at `position` has come to something.
+    #[must_use]
+    pub fn is_finished(&self, position: usize) -> bool {
+        self.steps[position].finished
+    }
+
     /// The steps that have not been started. Once nothing is running and [`poll`](Planner::poll) gives nothing, they
     /// never will be.
     pub fn not_started(&self) -> impl Iterator<Item = usize> {
-        self.steps.iter().enumerate().filter(|(_, step)| !step.started).map(|(position, _)| position)
+        self.steps.iter().enumerate().filter(|(_, step)| !step.started && !step.apart).map(|(position, _)| position)
     }
 
     fn make_ready(&mut self, position: usize) {

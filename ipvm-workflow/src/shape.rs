@@ -43,6 +43,17 @@ impl<'a> Shape<'a> {
         }
     }
 
+    pub(crate) fn value(&self) -> &'a Ipld {
+        self.value
+    }
+
+    pub(crate) fn integer(&self) -> Result<i128, ShapeError> {
+        match self.value {
+            Ipld::Integer(number) => Ok(*number),
+            _ => Err(self.expected("an integer")),
+        }
+    }
+
     pub(crate) fn bytes(&self) -> Result<&'a [u8], ShapeError> {
         match self.value {
             Ipld::Bytes(bytes) => Ok(bytes),

@@ -2,62 +2,91 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use ucan_core::{Cid, Ipld, SignError, Token, Verified, block, verify};
 use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
-    Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Memo, Outcome, Receipt,
-    ReceiptBuilder, Task, TaskId, Terms,
+    Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Memo, Outcome, Probe,
+    Receipt, ReceiptBuilder, ReceiptId, Task, TaskId, Terms,
 };
 use ucan_pipeline::ResolveError;
 
 use crate::engine::{Grants, Shared};
-use crate::{Entry, How, RunError, Step, StepReport};
+use crate::{Entry, Event, How, Paused, Resolution, RunError, RunOptions, Step, StepReport};
 
 /// The metadata field with the time that handling the task took, in microseconds.
 const TIME: &str = "time";
+/// The metadata field that says that somebody found out what came of a task, and not its handler: `true`.
+const RESOLUTION: &str = "resolution";
+/// The metadata field that links the receipts by which tasks that it awaits came to something else than their failures.
+pub(crate) const INSTEAD: &str = "instead";
+
 /// One step of a run, with all that it takes to perform it.
 pub(crate) struct Work {
     pub(crate) step: Step,
     pub(crate) args: Result<BTreeMap<String, Ipld>, ResolveError>,
     pub(crate) run: TaskId,
+    /// The receipts that state what tasks which it awaits came to instead of their failures.
+    pub(crate) instead: Vec<ReceiptId>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) options: RunOptions,
+    /// Whether it is only to be settled what came of it: the run was cancelled after it was begun.
+    pub(crate) settle: bool,
+    /// Whether the workflow has a handler of failures.
+    pub(crate) catches: bool,
+    /// Where it says what happens meanwhile.
+    pub(crate) notes: mpsc::UnboundedSender<Event>,
+}
+
+/// What a step comes to.
+pub(crate) enum Concluded {
+    /// It has its receipt.
+    Report(StepReport),
+    /// It cannot go on by itself.
+    Paused(Paused),
 }
 
 /// How a task that has its own receipt now came by it.
-struct Concluded {
+struct Stated {
     how: How,
     receipt: Receipt,
 }
 
+/// What an attempt comes to.
+enum Attempt {
+    Stated(Stated),
+    /// It may be made again.
+    Failed(Stated),
+    Paused(Paused),
+}
+
+impl From<Stated> for Attempt {
+    fn from(stated: Stated) -> Self {
+        Self::Stated(stated)
+    }
+}
+
 impl Work {
-    pub(crate) async fn perform(self) -> Result<StepReport, RunError> {
+    pub(crate) async fn perform(self) -> Result<Concluded, RunError> {
         let started = Instant::now();
-        let Concluded { how, receipt } = match &self.args {
+        let attempt = match &self.args {
             Ok(args) => self.perform_resolved(self.step.task.with_args(args.clone())).await?,
-            Err(error) => self.fail(error.into()).await?,
+            Err(error) => self.fail(error.into()).await?.into(),
         };
-        let fuel = match receipt.meta().get(FUEL) {
-            Some(Ipld::Integer(fuel)) => u64::try_from(*fuel).ok(),
-            _ => None,
+        let Stated { how, receipt } = match attempt {
+            Attempt::Stated(stated) | Attempt::Failed(stated) => stated,
+            Attempt::Paused(paused) => return Ok(Concluded::Paused(paused)),
         };
-        Ok(StepReport {
-            label: self.step.label.clone(),
-            task: self.step.id,
-            class: self.step.class,
-            how,
-            outcome: receipt.outcome().clone(),
-            fuel,
-            elapsed: started.elapsed(),
-            receipt: receipt.id(),
-        })
+        Ok(Concluded::Report(report(&self.step, how, &receipt, started.elapsed())))
     }
 
-    async fn perform_resolved(&self, task: Task) -> Result<Concluded, RunError> {
+    async fn perform_resolved(&self, task: Task) -> Result<Attempt, RunError> {
         let (shared, class) = (&self.shared, self.step.class);
         let Some(handler) = shared.parts.router.find(task.subject(), task.command()) else {
-            return self.fail(Failure::new("NoHandler", "there is no handler for this task")).await;
+            let failure = Failure::new("NoHandler", "there is no handler for this task");
+            return self.fail(failure).await.map(Into::into);
         };
         let resolved = task.id()?;
         let instruction = if class == EffectClass::Deterministic { Some(task.instruction()?.id()?) } else { None };
@@ -66,7 +95,7 @@ impl Work {
         // Authority is checked on the resolved arguments and at this time, whether the result is known or not: it is
         // handed out only to somebody who could have asked for it.
         if let Err(failure) = self.authorize(&task).await? {
-            return self.fail(failure).await;
+            return self.fail(failure).await.map(Into::into);
         }
         let known = match instruction {
             Some(_) => shared.known_result(&task, &self.step.config, &**handler).await?,
@@ -76,24 +105,107 @@ impl Work {
             if instruction.is_some() {
                 shared.sample(&known);
             }
-            return self.reuse(&task, &resolved, known).await;
+            return self.reuse(&task, &resolved, known).await.map(Into::into);
         }
+        let mut number = 1;
+        loop {
+            let attempt = self.attempt(&**handler, &task, &resolved, instruction).await?;
+            let Attempt::Failed(stated) = attempt else { return Ok(attempt) };
+            let Some(retry) = &self.step.retry else { return Ok(Attempt::Stated(stated)) };
+            let name = stated.receipt.outcome().failure_name().unwrap_or_default();
+            let mut chance = [0; 4];
+            shared.parts.entropy.fill(&mut chance);
+            let Some(pause) = retry.pause(number, name, u32::from_le_bytes(chance)) else {
+                return Ok(self.spent(stated, number));
+            };
+            // Whoever shows what happens may be gone; what happens does not depend on it.
+            let _unheard = self.notes.send(Event::Retrying {
+                label: self.step.label.clone(),
+                attempt: number,
+                receipt: stated.receipt.id(),
+                pause,
+            });
+            tokio::select! {
+                biased;
+                () = self.options.control.stopped() => return Ok(Attempt::Stated(stated)),
+                () = shared.parts.timer.sleep(pause) => number += 1,
+            }
+        }
+    }
+
+    /// What it comes to that all attempts failed. A handler of failures may know better; else a person has to.
+    fn spent(&self, stated: Stated, attempts: u32) -> Attempt {
+        if attempts == 1 || self.catches {
+            return Attempt::Stated(stated);
+        }
+        let outcome = stated.receipt.outcome();
+        Attempt::Paused(Paused::Spent {
+            label: self.step.label.clone(),
+            attempts,
+            failure: outcome.failure_name().unwrap_or("error").to_owned(),
+            message: outcome.failure_message().unwrap_or_default().to_owned(),
+            receipt: stated.receipt.id(),
+        })
+    }
+
+    /// Does the task once.
+    async fn attempt(
+        &self,
+        handler: &dyn Handler,
+        task: &Task,
+        resolved: &TaskId,
+        instruction: Option<InstructionId>,
+    ) -> Result<Attempt, RunError> {
+        let (shared, class) = (&self.shared, self.step.class);
         let _permit = shared.permits.acquire().await;
         // Waiting for a place may have taken long.
-        let call = match self.authorize(&task).await? {
+        let call = match self.authorize(task).await? {
             Ok(call) => call,
-            Err(failure) => return self.fail(failure).await,
+            Err(failure) => return self.fail(failure).await.map(Into::into),
         };
+        let mut found = None;
         if class.is_mutation() {
-            if class == EffectClass::Mutable && self.begun_before(&resolved).await? {
-                return self.fail(uncertain()).await;
+            if class == EffectClass::Mutable && self.begun_before(resolved).await? {
+                let idempotent = handler.is_idempotent(call.task().command());
+                match self.find_out(handler, &call).await {
+                    Probe::Done(completion) => found = Some(completion),
+                    Probe::NotDone if self.settle && !idempotent => {
+                        let message = "the run was cancelled, and it has not taken effect";
+                        return self.fail(Failure::new("Cancelled", message)).await.map(Into::into);
+                    }
+                    Probe::NotDone => {}
+                    Probe::Unknown => {
+                        let (label, task) = (self.step.label.clone(), self.step.id);
+                        return Ok(Attempt::Paused(Paused::Uncertain { label, task }));
+                    }
+                }
             }
             self.keep(Some(call.task())).await?;
-            self.announce(&resolved).await?;
+            self.announce(resolved).await?;
         }
         let began = Instant::now();
-        let completion = handler.handle(&call).await;
-        self.conclude(&**handler, &call, completion, instruction, began.elapsed()).await
+        let completion = match found {
+            Some(completion) => completion,
+            None => handler.handle(&call).await,
+        };
+        self.conclude(handler, &call, completion, instruction, began.elapsed()).await
+    }
+
+    /// Whether a mutable task that was begun took effect: by what somebody found out, or by what its handler does.
+    async fn find_out(&self, handler: &dyn Handler, call: &Call) -> Probe {
+        match self.options.resolutions.get(&self.step.id) {
+            Some(Resolution::Done(outcome)) => {
+                let resolved = (RESOLUTION.to_owned(), Ipld::Bool(true));
+                let completion = Completion::new(outcome.clone());
+                return Probe::Done(Completion { meta: [resolved].into(), ..completion });
+            }
+            Some(Resolution::NotDone) => return Probe::NotDone,
+            None => {}
+        }
+        if handler.is_idempotent(call.task().command()) {
+            return Probe::NotDone;
+        }
+        handler.probe(call).await
     }
 
     async fn authorize(&self, task: &Task) -> Result<Result<Call, Failure>, RunError> {
@@ -107,13 +219,10 @@ impl Work {
     /// The receipt that this effect has from before a crash. It is found under either id: what a task awaited may have
     /// come out differently the second time, and then only the id with its promises is the same.
     async fn done_before(&self, resolved: &TaskId) -> Result<Option<Receipt>, RunError> {
-        for id in [&self.step.id, resolved] {
-            let receipts = self.shared.parts.receipts.by_task(id).await?;
-            if let Some(receipt) = receipts.into_iter().find(|receipt| self.shared.trusts(receipt)) {
-                return Ok(Some(receipt));
-            }
+        match self.shared.receipt_of(&self.step.id).await? {
+            None => self.shared.receipt_of(resolved).await,
+            found => Ok(found),
         }
-        Ok(None)
     }
 
     async fn begun_before(&self, resolved: &TaskId) -> Result<bool, RunError> {
@@ -143,12 +252,15 @@ impl Work {
         completion: Completion,
         instruction: Option<InstructionId>,
         took: Duration,
-    ) -> Result<Concluded, RunError> {
+    ) -> Result<Attempt, RunError> {
         let resolved = call.id();
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
         let Completion { outcome, effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);
+        let again = handler.is_idempotent(call.task().command()) && self.step.retry.is_some();
         let final_outcome = match self.step.class {
             EffectClass::Deterministic => repeatable,
+            // What has the same effect when it is done again is not over while it is tried.
+            EffectClass::Mutable if again => outcome.is_ok(),
             EffectClass::Mutable => true,
             // What failed can be tried again without harm.
             EffectClass::Query | EffectClass::IdempotentWrite => outcome.is_ok(),
@@ -179,12 +291,17 @@ impl Work {
             let file = self.file(&receipt, resolved, call.task(), memo, final_outcome);
             tokio::try_join!(self.keep(Some(call.task())), file)?;
         }
-        Ok(Concluded { how, receipt })
+        let stated = Stated { how, receipt };
+        Ok(if final_outcome || stated.receipt.outcome().is_ok() {
+            Attempt::Stated(stated)
+        } else {
+            Attempt::Failed(stated)
+        })
     }
 
     /// Answers the task with a result that is known: by a receipt that it has already, or by one that names the receipt
     /// that it rests on.
-    async fn reuse(&self, task: &Task, resolved: &TaskId, known: Receipt) -> Result<Concluded, RunError> {
+    async fn reuse(&self, task: &Task, resolved: &TaskId, known: Receipt) -> Result<Stated, RunError> {
         let how = How::Reused;
         let states_the_same = |receipt: &Receipt| {
             *receipt.ran() == self.step.id
@@ -193,12 +310,12 @@ impl Work {
                 && receipt.outcome() == known.outcome()
         };
         if states_the_same(&known) {
-            return Ok(Concluded { how, receipt: known });
+            return Ok(Stated { how, receipt: known });
         }
         let own = self.shared.parts.receipts.by_task(&self.step.id).await?;
         let own = own.into_iter().find(|receipt| states_the_same(receipt) && self.shared.trusts(receipt));
         if let Some(receipt) = own {
-            return Ok(Concluded { how, receipt });
+            return Ok(Stated { how, receipt });
         }
         let meta = [FUEL, PROFILE, CHECK]
             .into_iter()
@@ -207,16 +324,16 @@ impl Work {
         let receipt = self.receipt(known.outcome().clone(), meta, resolved, true).cause(known.id());
         let receipt = self.shared.sign(receipt)?;
         tokio::try_join!(self.keep(Some(task)), self.file(&receipt, resolved, task, None, true))?;
-        Ok(Concluded { how, receipt })
+        Ok(Stated { how, receipt })
     }
 
     /// Signs and files the receipt of a task that was not run. That it was not is no outcome of the task, but of this
     /// request: another may have more authority, or better results to go on from.
-    async fn fail(&self, failure: Failure) -> Result<Concluded, RunError> {
+    async fn fail(&self, failure: Failure) -> Result<Stated, RunError> {
         let id = self.step.id;
         let receipt = self.shared.sign(self.receipt(failure.into(), BTreeMap::new(), &id, false))?;
         tokio::try_join!(self.keep(None), self.file(&receipt, &id, &self.step.task, None, false))?;
-        Ok(Concluded { how: How::NotRun, receipt })
+        Ok(Stated { how: How::NotRun, receipt })
     }
 
     /// Keeps the task as it stands in the workflow and, where that is another, as it was resolved: what receipts link to.
@@ -244,6 +361,10 @@ impl Work {
         }
         if !final_outcome {
             meta.insert(ATTEMPT.to_owned(), Ipld::Bool(true));
+        }
+        if !self.instead.is_empty() {
+            let links = self.instead.iter().map(|receipt| Ipld::Link((*receipt).into())).collect();
+            meta.insert(INSTEAD.to_owned(), Ipld::List(links));
         }
         Receipt::builder(self.step.id, outcome).meta(meta)
     }
@@ -273,12 +394,42 @@ impl Work {
     }
 }
 
+/// What a receipt says of a step.
+pub(crate) fn report(step: &Step, how: How, receipt: &Receipt, elapsed: Duration) -> StepReport {
+    let fuel = match receipt.meta().get(FUEL) {
+        Some(Ipld::Integer(fuel)) => u64::try_from(*fuel).ok(),
+        _ => None,
+    };
+    StepReport {
+        label: step.label.clone(),
+        task: step.id,
+        class: step.class,
+        how,
+        outcome: receipt.outcome().clone(),
+        fuel,
+        elapsed,
+        receipt: receipt.id(),
+    }
+}
+
 /// Whether a receipt was not signed because of what it was to state.
 pub(crate) fn is_unrepresentable(error: &SignError) -> bool {
     matches!(error, SignError::Encode(_) | SignError::Unreadable(_))
 }
 
 impl Shared {
+    /// The receipt of a task that is believed.
+    pub(crate) async fn receipt_of(&self, task: &TaskId) -> Result<Option<Receipt>, RunError> {
+        let receipts = self.parts.receipts.by_task(task).await?;
+        Ok(receipts.into_iter().find(|receipt| self.trusts(receipt)))
+    }
+
+    /// Keeps a receipt that answers nothing by itself.
+    pub(crate) async fn file_apart(&self, receipt: &Receipt) -> Result<(), RunError> {
+        let filing = Filing { tasks: Vec::new(), memo: None, inputs: Vec::new(), durability: Durability::Buffered };
+        Ok(self.parts.receipts.file(receipt, &filing).await?)
+    }
+
     pub(crate) fn sign(&self, receipt: ReceiptBuilder) -> Result<Receipt, SignError> {
         let mut nonce = [0; 16];
         self.parts.entropy.fill(&mut nonce);
@@ -320,12 +471,4 @@ impl Shared {
             && self.trust().believes(parts.executor.did(), receipt.issuer())
             && verify(receipt, &*parts.keys).is_ok()
     }
-}
-
-fn uncertain() -> Failure {
-    Failure::new(
-        "Uncertain",
-        "the task was started before and has no receipt: whether it took effect is not known. \
-         Find out, then ask for it as a new task if it has to be done again",
-    )
 }

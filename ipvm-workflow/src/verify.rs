@@ -2,6 +2,7 @@ use ucan_core::{Cid, Ipld, SignatureError, StoreError, Token, verify};
 use ucan_invocation::meta::{FUEL, PROFILE};
 use ucan_invocation::{Await, EffectClass, Outcome, Receipt, ReceiptId, Task, TaskError, TaskId};
 
+use crate::step::INSTEAD;
 use crate::{Engine, PlanError, RUN_COMMAND};
 
 /// That a receipt holds, and how far that was checked.
@@ -46,7 +47,7 @@ impl Engine {
             return Ok(Verification::Attempt);
         }
         let resolved = self.task(&receipt.resolved()).await?;
-        self.check_inputs(&task, &resolved).await?;
+        self.check_inputs(&receipt, &task, &resolved).await?;
         let handler = parts.router.find(task.subject(), task.command());
         let handler = handler.ok_or_else(|| VerifyError::NoHandler { command: task.command().to_string() })?;
         let Some(reexecutor) = handler.reexecutor() else {
@@ -82,7 +83,13 @@ impl Engine {
     }
 
     /// Checks that `resolved` is `promised` with what trusted receipts state in the place of each promise.
-    pub(crate) async fn check_inputs(&self, promised: &Task, resolved: &Task) -> Result<(), VerifyError> {
+    pub(crate) async fn check_inputs(
+        &self,
+        receipt: &Receipt,
+        promised: &Task,
+        resolved: &Task,
+    ) -> Result<(), VerifyError> {
+        let instead = self.instead(receipt).await?;
         let mut inputs = Vec::new();
         let same = promised.subject() == resolved.subject()
             && promised.command() == resolved.command()
@@ -93,7 +100,8 @@ impl Engine {
             return Err(VerifyError::OtherTask);
         }
         for (promise, input) in inputs {
-            let receipts = self.parts().receipts.by_task(&promise.target).await?;
+            let mut receipts = self.parts().receipts.by_task(&promise.target).await?;
+            receipts.extend(instead.iter().filter(|receipt| *receipt.ran() == promise.target).cloned());
             let mut trusted = receipts.iter().filter(|receipt| self.shared.trusts(receipt)).peekable();
             if trusted.peek().is_none() {
                 return Err(VerifyError::MissingResult { task: promise.target });
@@ -103,6 +111,20 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+impl Engine {
+    /// The receipts by which tasks that `receipt`'s task awaits came to something else than their failures.
+    async fn instead(&self, receipt: &Receipt) -> Result<Vec<Receipt>, StoreError> {
+        let Some(Ipld::List(links)) = receipt.meta().get(INSTEAD) else { return Ok(Vec::new()) };
+        let mut receipts = Vec::new();
+        for link in links {
+            if let Ipld::Link(cid) = link {
+                receipts.extend(self.parts().receipts.get(&ReceiptId::new(*cid)).await?);
+            }
+        }
+        Ok(receipts)
     }
 }
 

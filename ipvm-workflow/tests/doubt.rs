@@ -14,7 +14,7 @@ use ucan_core::{Command, Delegation, Did, DidKeys, FixedClock, Ipld, Issuer, Tim
 use ucan_invocation::meta::CHECK;
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, Invocation, MemoryBlocks,
-    MemoryReceipts, MemoryRevocations, Outcome, Receipt, ReceiptId, ReceiptStore, Reexecutor, Router, Task,
+    MemoryReceipts, MemoryRevocations, Outcome, Receipt, ReceiptId, ReceiptStore, Reexecutor, Router, Task, TokioTimer,
 };
 use varsig::ed25519::SigningKey;
 
@@ -139,6 +139,7 @@ impl World {
             keys: Arc::new(DidKeys),
             clock: Arc::new(FixedClock(Timestamp::from_secs(1_800_000_000).unwrap())),
             entropy: Arc::new(Counter::default()),
+            timer: Arc::new(TokioTimer),
             parallelism: 2,
         });
         let grant = |what| {

@@ -14,7 +14,7 @@ use ucan_core::{
     CachedKeys, Cid, Clock, Command, CommandError, Context, Did, DidKeys, Ipld, NoChain, Request, SignError,
     StoreError, SystemClock, search,
 };
-use ucan_invocation::{BlockStore, Invocation, Router};
+use ucan_invocation::{BlockStore, Invocation, Router, TokioTimer};
 
 use crate::{State, StateError};
 
@@ -162,6 +162,7 @@ impl Node {
             keys: Arc::new(CachedKeys::new(DidKeys)),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
+            timer: Arc::new(TokioTimer),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         });
         Ok(Self { state, store, engine, output })

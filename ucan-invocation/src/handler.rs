@@ -159,6 +159,19 @@ pub trait Handler: fmt::Debug + Send + Sync {
     /// Does the task.
     async fn handle(&self, call: &Call) -> Completion;
 
+    /// Whether doing a task of `command` once more, with the same id, has no further effect, because the handler hands the id on as an
+    /// idempotency key and whoever gets it honours that. Of mutable commands, only such are done again after a crash.
+    fn is_idempotent(&self, command: &Command) -> bool {
+        let _ = command;
+        false
+    }
+
+    /// Finds out whether a mutable task took effect that was begun, and of which a crash left no receipt.
+    async fn probe(&self, call: &Call) -> Probe {
+        let _ = call;
+        Probe::Unknown
+    }
+
     /// Whether what `known` states is enough for somebody who asks with this configuration: how a result was verified is no part
     /// of a task's identity, and some ask for more than others. It is asked of receipts that are trusted.
     fn accepts(&self, known: &Receipt, config: &Config) -> bool {
@@ -171,6 +184,17 @@ pub trait Handler: fmt::Debug + Send + Sync {
     fn reexecutor(&self) -> Option<&dyn Reexecutor> {
         None
     }
+}
+
+/// What can be found out of a task that was begun.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Probe {
+    /// It took effect, and this came of it.
+    Done(Completion),
+    /// It did not take effect, and will not: it can be done now.
+    NotDone,
+    /// It cannot be told.
+    Unknown,
 }
 
 /// Runs deterministic tasks again, to compare the result with a receipt. Nothing that it runs has effects, so that it

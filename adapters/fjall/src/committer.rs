@@ -191,14 +191,19 @@ impl Committer {
                 }
                 Record::Receipt { id, lists }
             }
-            Record::Block(_) | Record::Delegation { .. } | Record::Revocation { .. } | Record::Claim(_) => record,
+            Record::Block(_) | Record::Delegation { .. } | Record::Revocation { .. } => record,
+            Record::Claim(_) | Record::Cancelled(_) => record,
         };
 
         let bytes = record.encode();
         let next = head.next(&bytes);
         let mut indexes = rows::indexes(&record, next.sequence);
         // These are listed once, by the first record that asks for it. With a new block, so is its row.
-        if let Record::Delegation { .. } | Record::Intent { .. } | Record::Revocation { .. } | Record::Claim(_) = record
+        if let Record::Delegation { .. }
+        | Record::Intent { .. }
+        | Record::Revocation { .. }
+        | Record::Claim(_)
+        | Record::Cancelled(_) = record
             && block.is_none()
         {
             let mut new = Vec::with_capacity(indexes.len());

@@ -12,7 +12,7 @@ use crate::files::{sync_folder, write_atomic};
 use crate::head::HeadFile;
 
 /// The format that this version reads and writes: the whole content of `FORMAT`, but for the end of the line.
-pub(crate) const FORMAT: &str = "ipvm-fjall 3";
+pub(crate) const FORMAT: &str = "ipvm-fjall 4";
 
 const NAMES: [&str; 8] = ["FORMAT", "FORMAT.new", "LOCK", "HEAD", "HEAD.new", "fjall", "fjall.new", "blocks"];
 

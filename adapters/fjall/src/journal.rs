@@ -1,7 +1,7 @@
 //! The journal of the workflow engine.
 
 use async_trait::async_trait;
-use ipvm_workflow::{Entry, Journal};
+use ipvm_workflow::{Entry, Journal, OpenRun};
 use ucan_core::StoreError;
 use ucan_invocation::TaskId;
 
@@ -13,7 +13,10 @@ use crate::store::FjallStore;
 impl Journal for FjallStore {
     async fn append(&self, entry: &Entry) -> Result<(), StoreError> {
         let record = match entry {
-            Entry::Started { run, workflow } => Record::Started { run: (*run).into(), workflow: *workflow },
+            Entry::Started { run, workflow, request } => {
+                Record::Started { run: (*run).into(), workflow: *workflow, request: *request }
+            }
+            Entry::Cancelled { run } => Record::Cancelled((*run).into()),
             Entry::Intent { run, task } => Record::Intent { run: (*run).into(), task: (*task).into() },
             Entry::Finished { run, receipt } => Record::Finished { run: (*run).into(), receipt: (*receipt).into() },
         };
@@ -29,5 +32,17 @@ impl Journal for FjallStore {
         let run = |key: &[u8]| rows::only_cid(key).ok_or_else(|| StoreError::corrupt(WHAT, "a row is malformed"));
         let open = self.db()?.prefix(WHAT, &rows::open_runs())?;
         open.iter().map(|(key, _)| run(key).map(TaskId::new)).collect()
+    }
+
+    async fn open(&self, run: &TaskId) -> Result<Option<OpenRun>, StoreError> {
+        const WHAT: &str = "the record of an open run";
+        let malformed = || StoreError::corrupt(WHAT, "a row is missing or malformed");
+        let db = self.db()?;
+        let Some(number) = db.get(WHAT, &rows::open(run.cid()))? else { return Ok(None) };
+        let log = db.get(WHAT, &rows::log(rows::number(&number).ok_or_else(malformed)?))?.ok_or_else(malformed)?;
+        let record = rows::split_log_value(&log).and_then(|(_, record)| Record::decode(record));
+        let Some(Record::Started { workflow, request, .. }) = record else { return Err(malformed()) };
+        let cancelled = db.contains(WHAT, &rows::cancelled(run.cid()))?;
+        Ok(Some(OpenRun { workflow, request, cancelled }))
     }
 }

@@ -41,9 +41,11 @@ pub(crate) enum Record {
     /// A delegation was put. A powerline has an empty subject.
     Delegation { id: Cid, audience: String, subject: String },
     /// A run was accepted.
-    Started { run: Cid, workflow: Cid },
+    Started { run: Cid, workflow: Cid, request: Cid },
     /// A task that alters the world is about to start.
     Intent { run: Cid, task: Cid },
+    /// A run was cancelled.
+    Cancelled(Cid),
     /// A run is over.
     Finished { run: Cid, receipt: Cid },
     /// A delegation was revoked, under one of its names.
@@ -69,6 +71,7 @@ const CLAIM: u8 = 8;
 const WAITS: u8 = 9;
 const ANSWERED: u8 = 10;
 const UNLISTED: u8 = 11;
+const CANCELLED: u8 = 12;
 
 impl Record {
     /// The block that the write keeps, where it keeps one.
@@ -76,7 +79,7 @@ impl Record {
         match self {
             Self::Block(id) | Self::Receipt { id, .. } | Self::Delegation { id, .. } => Some(id),
             Self::Waits { request, .. } => Some(request),
-            Self::Started { .. } | Self::Intent { .. } | Self::Finished { .. } => None,
+            Self::Started { .. } | Self::Intent { .. } | Self::Cancelled(_) | Self::Finished { .. } => None,
             Self::Revocation { .. } | Self::Claim(_) | Self::Answered(_) | Self::Unlisted { .. } => None,
         }
     }
@@ -87,7 +90,8 @@ impl Record {
             Self::Block(id) => (BLOCK, vec![id]),
             Self::Receipt { id, .. } => (RECEIPT, vec![id]),
             Self::Delegation { id, .. } => (DELEGATION, vec![id]),
-            Self::Started { run, workflow } => (STARTED, vec![run, workflow]),
+            Self::Started { run, workflow, request } => (STARTED, vec![run, workflow, request]),
+            Self::Cancelled(run) => (CANCELLED, vec![run]),
             Self::Intent { run, task } => (INTENT, vec![run, task]),
             Self::Finished { run, receipt } => (FINISHED, vec![run, receipt]),
             Self::Revocation { name, .. } => (REVOCATION, vec![name]),
@@ -130,7 +134,8 @@ impl Record {
                 let (audience, subject) = std::str::from_utf8(std::mem::take(&mut rest)).ok()?.split_once(' ')?;
                 Self::Delegation { id, audience: audience.to_owned(), subject: subject.to_owned() }
             }
-            STARTED => Self::Started { run: cid(&mut rest)?, workflow: cid(&mut rest)? },
+            STARTED => Self::Started { run: cid(&mut rest)?, workflow: cid(&mut rest)?, request: cid(&mut rest)? },
+            CANCELLED => Self::Cancelled(cid(&mut rest)?),
             INTENT => Self::Intent { run: cid(&mut rest)?, task: cid(&mut rest)? },
             FINISHED => Self::Finished { run: cid(&mut rest)?, receipt: cid(&mut rest)? },
             REVOCATION => {
@@ -183,7 +188,8 @@ mod tests {
             Record::Receipt { id: a, lists: lists[3..].to_vec() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: "did:web:b".into() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: String::new() },
-            Record::Started { run: a, workflow: b },
+            Record::Started { run: a, workflow: b, request: c },
+            Record::Cancelled(a),
             Record::Intent { run: a, task: c },
             Record::Finished { run: a, receipt: b },
             Record::Revocation { name: a, by: "did:key:zAlice".into() },

@@ -16,6 +16,7 @@
 //! | `t` task, number, receipt | a receipt answers the task |
 //! | `v` CID, sha2-256 of the revoker | what has this CID was revoked: the number of the record, which has the revoker |
 //! | `w` request | the request waits for others: the number of the record, which has the time until which it does |
+//! | `x` run | the run was cancelled: the number of the record |
 //!
 //! The rows of receipts have no values: the number in their keys is that of the record that first listed the receipt there,
 //! so that lists are in the order of filing. CIDs are in their binary form, of which none is the beginning of another. fjall
@@ -42,6 +43,7 @@ const ISSUER: u8 = b's';
 const TASK: u8 = b't';
 const REVOKED: u8 = b'v';
 const WAITING: u8 = b'w';
+const CANCELLED: u8 = b'x';
 
 /// The kinds of rows that belong to receipts.
 pub(crate) const OF_RECEIPTS: [u8; 6] = [FILED, MEMO, INPUT, OUTPUT, ISSUER, TASK];
@@ -157,6 +159,11 @@ pub(crate) fn open(run: &Cid) -> Vec<u8> {
     key(OPEN, &run.to_bytes())
 }
 
+/// The key of the run `run`, which was cancelled.
+pub(crate) fn cancelled(run: &Cid) -> Vec<u8> {
+    key(CANCELLED, &run.to_bytes())
+}
+
 /// The beginning of the keys of all requests that wait.
 pub(crate) fn all_waiting() -> Vec<u8> {
     vec![WAITING]
@@ -207,6 +214,7 @@ pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
             vec![key]
         }
         Record::Claim(task) => vec![claim(task)],
+        Record::Cancelled(run) => vec![cancelled(run)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
         Record::Waits { .. } | Record::Answered(_) | Record::Unlisted { .. } => Vec::new(),
     }

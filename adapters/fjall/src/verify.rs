@@ -55,7 +55,7 @@ impl Report {
             Record::Block(_) => self.blocks += 1,
             Record::Receipt { .. } => self.receipts += 1,
             Record::Delegation { .. } => self.delegations += 1,
-            Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } => {
+            Record::Started { .. } | Record::Intent { .. } | Record::Cancelled(_) | Record::Finished { .. } => {
                 self.entries += 1;
             }
             Record::Revocation { .. } => self.revocations += 1,

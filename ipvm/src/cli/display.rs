@@ -78,6 +78,20 @@ impl Display {
                 let line = table.finished(step);
                 self.line(table, &line);
             }
+            Event::Retrying { label, attempt, pause, .. } => {
+                let pause = time(*pause);
+                self.line(table, &format!("{}: attempt {attempt} failed; the next one is in {pause}", plain(label)));
+            }
+            Event::Caught { label, caught } => {
+                let came = match (&caught.instead, &caught.message) {
+                    (Some(_), _) => "goes on with another result".to_owned(),
+                    (None, message) => format!("stays failed: {}", plain(message.as_deref().unwrap_or_default())),
+                };
+                self.line(table, &format!("{}: {came}, by the receipt {}", plain(label), caught.by));
+            }
+            Event::Undoing { label, by } => {
+                self.line(table, &format!("{} is undone by {}", plain(label), plain(by)));
+            }
             Event::NotStarted { label, class } => {
                 table.not_started += 1;
                 let cells =
@@ -255,6 +269,21 @@ fn as_json(event: &Event) -> Value {
             "out": serde_json::from_str::<Value>(&dagjson::encode(&step.outcome.to_ipld())).unwrap_or_default(),
             "receipt": step.receipt.to_string(),
         }),
+        Event::Retrying { label, attempt, receipt, pause } => json!({
+            "event": "retrying",
+            "label": label,
+            "attempt": attempt,
+            "receipt": receipt.to_string(),
+            "micros": u64::try_from(pause.as_micros()).unwrap_or(u64::MAX),
+        }),
+        Event::Caught { label, caught } => json!({
+            "event": "caught",
+            "label": label,
+            "by": caught.by.to_string(),
+            "instead": caught.instead.map(|receipt| receipt.to_string()),
+            "message": caught.message,
+        }),
+        Event::Undoing { label, by } => json!({"event": "undoing", "label": label, "by": by}),
         Event::NotStarted { label, class } => {
             json!({"event": "not-started", "label": label, "class": class.name()})
         }

@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use ucan_invocation::{Outcome, TaskId};
+
+/// What somebody wants of a run that is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wish {
+    #[default]
+    Go,
+    Pause,
+    Cancel,
+}
+
+/// Tells a run that is under way to stop. Clones tell the same run.
+#[derive(Clone, Debug)]
+pub struct Control(Arc<watch::Sender<Wish>>);
+
+impl Default for Control {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(Wish::Go)))
+    }
+}
+
+impl Control {
+    /// Starts nothing more. What is under way comes to its receipts; then the run ends with
+    /// [`RunError::Paused`](crate::RunError::Paused), and can be resumed.
+    pub fn pause(&self) {
+        self.wish(Wish::Pause);
+    }
+
+    /// Starts nothing more. What is under way comes to its receipts, what the run did is undone where its workflow says how, and
+    /// the run is over.
+    pub fn cancel(&self) {
+        self.wish(Wish::Cancel);
+    }
+
+    fn wish(&self, wish: Wish) {
+        // What was cancelled stays so.
+        self.0.send_if_modified(|wished| std::mem::replace(wished, wish.max(*wished)) < wish);
+    }
+
+    pub(crate) fn wished(&self) -> Wish {
+        *self.0.borrow()
+    }
+
+    /// Comes back when something else is wanted than going on.
+    pub(crate) async fn stopped(&self) {
+        let mut wishes = self.0.subscribe();
+        // The sender is here, so that there is always one.
+        let _never = wishes.wait_for(|wish| *wish > Wish::Go).await;
+    }
+}
+
+/// What somebody found out of a task of which it was uncertain whether it took effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resolution {
+    /// It did, and this came of it.
+    Done(Outcome),
+    /// It did not, and will not: it can be done now.
+    NotDone,
+}
+
+/// How a run is to be gone about.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// By what it can be told to stop.
+    pub control: Control,
+    /// What was found out of tasks that are uncertain, by their ids in the workflow's plan. It holds for this time: after another
+    /// crash it has to be found out again.
+    pub resolutions: BTreeMap<TaskId, Resolution>,
+}

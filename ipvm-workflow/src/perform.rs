@@ -1,0 +1,392 @@
+//! Carrying out a plan: the planner says what is next, and this has it done.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
+use ucan_core::Ipld;
+use ucan_invocation::{Outcome, Receipt, ReceiptId, TaskId, promises};
+use ucan_pipeline::{Bounds, resolve_args};
+
+use crate::catch::{self, Answer, Caught};
+use crate::control::Wish;
+use crate::engine::{Grants, Shared};
+use crate::step::{self, Concluded, Work};
+use crate::{Entry, Event, How, Paused, Plan, Planner, RunError, RunOptions, Step, StepReport};
+
+/// What the receipts of a substitution link to: that of the failure, and that of its handler.
+const CAUGHT: &str = "caught";
+const BY: &str = "by";
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Performed {
+    /// The steps that have receipts, in the order in which they came.
+    pub(crate) reports: Vec<StepReport>,
+    /// Failures that were handled, by label.
+    pub(crate) caught: BTreeMap<String, Caught>,
+    /// What was undone, in that order.
+    pub(crate) undone: Vec<StepReport>,
+    pub(crate) cancelled: bool,
+}
+
+impl Performed {
+    /// The steps that failed, and whose failure nobody made good.
+    pub(crate) fn failed(&self) -> impl Iterator<Item = &StepReport> {
+        self.reports.iter().filter(|report| !report.outcome.is_ok() && !self.made_good(&report.label))
+    }
+
+    fn made_good(&self, label: &str) -> bool {
+        self.caught.get(label).is_some_and(|caught| caught.instead.is_some())
+    }
+}
+
+/// Something that ended.
+enum Ended {
+    Step(usize, Result<Concluded, RunError>),
+    Catch(usize, Result<Concluded, RunError>),
+}
+
+/// The tasks under way. Dropping it does not abort them: what has begun to alter the world is to come to its receipt.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<Ended>,
+    labels: HashMap<Id, String>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.detach_all();
+    }
+}
+
+/// A plan that is being carried out.
+pub(crate) struct Performance<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) plan: &'a Plan,
+    pub(crate) planner: &'a mut Planner,
+    pub(crate) run: TaskId,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) outcomes: HashMap<TaskId, Outcome>,
+    pub(crate) options: &'a RunOptions,
+    pub(crate) observe: &'a (dyn Fn(Event) + Send + Sync),
+    performed: Performed,
+    /// The receipts that state what failed tasks came to instead.
+    instead: HashMap<TaskId, ReceiptId>,
+    /// Mutations that took effect, in the order in which they ended.
+    effects: Vec<usize>,
+    /// Failed steps that come to what another one comes to, once that has ended, with the receipts of their handlers.
+    rewired: Vec<(usize, usize, ReceiptId)>,
+    failures: HashMap<usize, StepReport>,
+    running: Running,
+    /// The first error that is no task's.
+    error: Option<RunError>,
+    paused: Option<Paused>,
+}
+
+/// What it takes to begin.
+pub(crate) struct Beginning<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) plan: &'a Plan,
+    pub(crate) planner: &'a mut Planner,
+    pub(crate) run: TaskId,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) outcomes: HashMap<TaskId, Outcome>,
+    pub(crate) cancelled: bool,
+    pub(crate) options: &'a RunOptions,
+    pub(crate) observe: &'a (dyn Fn(Event) + Send + Sync),
+}
+
+impl<'a> Performance<'a> {
+    pub(crate) fn new(beginning: Beginning<'a>) -> Self {
+        let Beginning { shared, plan, planner, run, grants, outcomes, cancelled, options, observe } = beginning;
+        Self {
+            shared,
+            plan,
+            planner,
+            run,
+            grants,
+            outcomes,
+            options,
+            observe,
+            performed: Performed { cancelled, ..Performed::default() },
+            instead: HashMap::new(),
+            effects: Vec::new(),
+            rewired: Vec::new(),
+            failures: HashMap::new(),
+            running: Running::default(),
+            error: None,
+            paused: None,
+        }
+    }
+
+    /// Carries out the plan. After the first error nothing more is started, and what is under way is waited for; so it is where
+    /// the run is paused or cancelled.
+    pub(crate) async fn perform(mut self) -> Result<Performed, RunError> {
+        // Resolved arguments take memory while they wait for a place to run.
+        let most = self.shared.parts.parallelism.max(1) * 4;
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        if self.performed.cancelled
+            && let Err(error) = self.recall(&notes).await
+        {
+            self.fail(error);
+        }
+        loop {
+            self.heed().await;
+            while self.goes_on() && self.running.tasks.len() < most {
+                let Some(position) = self.planner.poll() else { break };
+                self.start(position, notes.clone());
+            }
+            let ended = tokio::select! {
+                biased;
+                Some(event) = noted.recv() => {
+                    (self.observe)(event);
+                    continue;
+                }
+                () = self.options.control.stopped(), if self.goes_on() => continue,
+                ended = self.running.tasks.join_next_with_id() => ended,
+            };
+            match ended {
+                None => break,
+                Some(Ok((_, Ended::Step(position, concluded)))) => self.end(position, concluded, &notes).await,
+                Some(Ok((_, Ended::Catch(position, concluded)))) => self.end_catch(position, concluded).await,
+                Some(Err(error)) => {
+                    let label = self.running.labels.get(&error.id()).cloned().unwrap_or_default();
+                    self.fail(RunError::Panicked { label });
+                }
+            }
+        }
+        while let Ok(event) = noted.try_recv() {
+            (self.observe)(event);
+        }
+        if self.error.is_none() && self.paused.is_none() {
+            self.undo(&notes).await;
+        }
+        match (self.error, self.paused) {
+            (Some(error), _) => Err(error),
+            (None, Some(paused)) => Err(RunError::Paused(paused)),
+            (None, None) => Ok(self.performed),
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.error.is_none() && self.paused.is_none() && !self.performed.cancelled
+    }
+
+    fn pause(&mut self, paused: Paused) {
+        self.paused.get_or_insert(paused);
+    }
+
+    fn fail(&mut self, error: RunError) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Does what is wished of the run.
+    async fn heed(&mut self) {
+        match self.options.control.wished() {
+            Wish::Go => {}
+            Wish::Pause if self.goes_on() => self.paused = Some(Paused::Asked),
+            Wish::Cancel if self.goes_on() => {
+                let cancelled = Entry::Cancelled { run: self.run };
+                match self.shared.parts.journal.append(&cancelled).await {
+                    Ok(()) => self.performed.cancelled = true,
+                    Err(error) => self.fail(error.into()),
+                }
+            }
+            Wish::Pause | Wish::Cancel => {}
+        }
+    }
+
+    fn work(&self, step: Step, notes: mpsc::UnboundedSender<Event>) -> Work {
+        let awaited: Vec<TaskId> = step.task.args().values().flat_map(promises).map(|promise| promise.target).collect();
+        let instead = awaited.iter().filter_map(|id| self.instead.get(id).copied()).collect();
+        Work {
+            args: resolve_args(step.task.args(), &Bounds::default(), &|id| self.outcomes.get(id)),
+            step,
+            run: self.run,
+            instead,
+            grants: self.grants.clone(),
+            shared: self.shared.clone(),
+            options: self.options.clone(),
+            settle: self.performed.cancelled,
+            catches: self.plan.catch().is_some(),
+            notes,
+        }
+    }
+
+    fn start(&mut self, position: usize, notes: mpsc::UnboundedSender<Event>) {
+        let step = self.plan.steps()[position].clone();
+        (self.observe)(Event::Started { label: step.label.clone() });
+        let label = step.label.clone();
+        let work = self.work(step, notes);
+        let handle = self.running.tasks.spawn(async move { Ended::Step(position, work.perform().await) });
+        self.running.labels.insert(handle.id(), label);
+    }
+
+    /// Finds out what a run did that was cancelled before a crash or a pause.
+    async fn recall(&mut self, notes: &mpsc::UnboundedSender<Event>) -> Result<(), RunError> {
+        for (position, step) in self.plan.steps().iter().enumerate().filter(|(_, step)| !step.undoes) {
+            let report = match self.shared.receipt_of(&step.id).await? {
+                Some(receipt) => step::report(step, How::Reused, &receipt, Duration::ZERO),
+                None if step.class.is_mutation() && self.shared.parts.journal.intended(&step.id).await? => {
+                    match self.work(step.clone(), notes.clone()).perform().await? {
+                        Concluded::Report(report) => report,
+                        Concluded::Paused(paused) => {
+                            self.pause(paused);
+                            return Ok(());
+                        }
+                    }
+                }
+                None => continue,
+            };
+            if step.class.is_mutation() && report.outcome.is_ok() {
+                self.effects.push(position);
+            }
+            (self.observe)(Event::Finished(report.clone()));
+            self.outcomes.insert(report.task, report.outcome.clone());
+            self.performed.reports.push(report);
+        }
+        Ok(())
+    }
+
+    /// Takes note of what came of a step.
+    async fn end(
+        &mut self,
+        position: usize,
+        concluded: Result<Concluded, RunError>,
+        notes: &mpsc::UnboundedSender<Event>,
+    ) {
+        let report = match concluded {
+            Ok(Concluded::Report(report)) => report,
+            Ok(Concluded::Paused(paused)) => return self.pause(paused),
+            Err(error) => return self.fail(error),
+        };
+        let step = &self.plan.steps()[position];
+        if step.class.is_mutation() && report.outcome.is_ok() {
+            self.effects.push(position);
+        }
+        (self.observe)(Event::Finished(report.clone()));
+        let succeeded = report.outcome.is_ok();
+        self.outcomes.insert(report.task, report.outcome.clone());
+        self.performed.reports.push(report.clone());
+        // Nobody has to say of what waits for a failure that it fails, too.
+        let follows = report.outcome.failure_name() == Some("BranchMismatch");
+        match self.plan.catch() {
+            Some(handler) if !succeeded && !follows && self.goes_on() => match catch::step(handler, &report) {
+                Ok(step) => {
+                    let work = self.work(step, notes.clone());
+                    self.failures.insert(position, report);
+                    let handle = self.running.tasks.spawn(async move { Ended::Catch(position, work.perform().await) });
+                    self.running.labels.insert(handle.id(), crate::bind::CATCH.to_owned());
+                }
+                Err(error) => self.fail(error.into()),
+            },
+            _ => self.settle(position, succeeded).await,
+        }
+    }
+
+    /// The step at `position` has come to what it comes to.
+    async fn settle(&mut self, position: usize, succeeded: bool) {
+        self.planner.handle_finished(position, succeeded);
+        let (settled, waiting) = std::mem::take(&mut self.rewired).into_iter().partition(|(_, to, _)| *to == position);
+        self.rewired = waiting;
+        for (failed, to, by) in settled {
+            Box::pin(self.rewire(failed, to, by)).await;
+        }
+    }
+
+    /// Takes note of what the handler of the failure of a step answered.
+    async fn end_catch(&mut self, position: usize, concluded: Result<Concluded, RunError>) {
+        let report = match concluded {
+            Ok(Concluded::Report(report)) => report,
+            Ok(Concluded::Paused(paused)) => return self.pause(paused),
+            Err(error) => return self.fail(error),
+        };
+        let by = report.receipt;
+        match Answer::read(&report.outcome) {
+            Ok(Answer::Ok(value)) => self.put_instead(position, Outcome::Ok(value), by).await,
+            Ok(Answer::Message(message)) => self.stays_failed(position, by, message).await,
+            Ok(Answer::Rewire(label)) => match self.plan.rewirable(position, &label) {
+                Ok(to) if self.planner.is_finished(to) => self.rewire(position, to, by).await,
+                Ok(to) => self.rewired.push((position, to, by)),
+                Err(problem) => {
+                    self.stays_failed(position, by, format!("it cannot be {label:?} instead: {problem}")).await
+                }
+            },
+            Err(problem) => {
+                self.stays_failed(position, by, format!("the handler of failures is no help: {problem}")).await
+            }
+        }
+    }
+
+    async fn rewire(&mut self, failed: usize, to: usize, by: ReceiptId) {
+        let outcome = self.outcomes.get(&self.plan.steps()[to].id).filter(|outcome| outcome.is_ok()).cloned();
+        match outcome {
+            Some(outcome) => self.put_instead(failed, outcome, by).await,
+            None => {
+                let label = &self.plan.steps()[to].label;
+                let message = format!("it was to be what {label:?} comes to, and that failed as well");
+                self.stays_failed(failed, by, message).await;
+            }
+        }
+    }
+
+    async fn stays_failed(&mut self, position: usize, by: ReceiptId, message: String) {
+        self.caught(position, Caught { by, instead: None, message: Some(message) });
+        Box::pin(self.settle(position, false)).await;
+    }
+
+    fn caught(&mut self, position: usize, caught: Caught) {
+        let label = self.plan.steps()[position].label.clone();
+        (self.observe)(Event::Caught { label: label.clone(), caught: caught.clone() });
+        self.performed.caught.insert(label, caught);
+    }
+
+    /// Has all who wait for a failed step go on with another outcome, which has a receipt of its own.
+    async fn put_instead(&mut self, position: usize, outcome: Outcome, by: ReceiptId) {
+        let (step, outcome) = (&self.plan.steps()[position], outcome.without_promises());
+        if !outcome.is_ok() {
+            return self.stays_failed(position, by, "the answer holds the shape of a promise".to_owned()).await;
+        }
+        let Some(failed) = self.failures.remove(&position) else { return };
+        let meta = [(CAUGHT, failed.receipt), (BY, by)];
+        let meta = meta.map(|(key, receipt)| (key.to_owned(), Ipld::Link(receipt.into())));
+        let receipt = self.shared.sign(Receipt::builder(step.id, outcome.clone()).meta(meta.into()));
+        let filed = match receipt {
+            Ok(receipt) => self.shared.file_apart(&receipt).await.map(|()| receipt.id()),
+            Err(error) => Err(error.into()),
+        };
+        match filed {
+            Ok(instead) => {
+                self.instead.insert(step.id, instead);
+                self.outcomes.insert(step.id, outcome);
+                self.caught(position, Caught { by, instead: Some(instead), message: None });
+                Box::pin(self.settle(position, true)).await;
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Undoes, where the run has failed or was cancelled, what it did to the world, the last first.
+    async fn undo(&mut self, notes: &mpsc::UnboundedSender<Event>) {
+        if !self.performed.cancelled && self.performed.failed().next().is_none() {
+            return;
+        }
+        while let Some(position) = self.effects.pop() {
+            let Some(undo) = self.plan.undo(position).cloned() else { continue };
+            (self.observe)(Event::Undoing { label: self.plan.steps()[position].label.clone(), by: undo.label.clone() });
+            let undo = Work { settle: false, ..self.work(undo, notes.clone()) };
+            match undo.perform().await {
+                Ok(Concluded::Report(report)) => {
+                    (self.observe)(Event::Finished(report.clone()));
+                    self.outcomes.insert(report.task, report.outcome.clone());
+                    self.performed.undone.push(report);
+                }
+                Ok(Concluded::Paused(paused)) => return self.pause(paused),
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! A world that can be looked at: an engine on stores that crash, and handlers that do as their arguments say.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "tests, of which not each uses all of it")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ipvm_workflow::{
+    Bindings, Document, Engine, Entropy, Entry, Journal, MemoryJournal, OpenRun, Parts, RunReport, RunRequest,
+    StepReport, Trust,
+};
+use ucan_core::{Cid, Command, Delegation, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp, dagjson};
+use ucan_invocation::{
+    BlockStore, Call, Completion, Config, Cursor, EffectClass, Failure, Filing, Handler, InstructionId, Invocation,
+    Listing, MemoryBlocks, MemoryReceipts, MemoryRevocations, Outcome, Page, Probe, Receipt, ReceiptId, ReceiptStore,
+    Reexecutor, Router, Task, TaskId, Timer,
+};
+use varsig::ed25519::SigningKey;
+
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Entropy for Counter {
+    fn fill(&self, buffer: &mut [u8]) {
+        let next = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        buffer.iter_mut().zip(next.iter().cycle()).for_each(|(byte, next)| *byte = *next);
+    }
+}
+
+/// Lets no time pass, and remembers how long it was to be.
+#[derive(Debug, Default)]
+pub(crate) struct Waits(pub(crate) Mutex<Vec<Duration>>);
+
+#[async_trait]
+impl Timer for Waits {
+    async fn sleep(&self, time: Duration) {
+        self.0.lock().unwrap().push(time);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// After how many more writes the process dies; never, where it is negative. Two numbers stand for each write: it has not reached the
+/// medium, or it has, and nobody is told.
+#[derive(Debug)]
+pub(crate) struct Crash(AtomicI64);
+
+impl Crash {
+    pub(crate) fn never() -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(-1)))
+    }
+
+    pub(crate) fn after(halves: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(halves)))
+    }
+
+    /// Whether the process is dead before and after a write.
+    fn write(&self) -> (bool, bool) {
+        let left = self.0.load(Ordering::Relaxed);
+        if left >= 0 {
+            // Dead is dead.
+            self.0.store(if left >= 2 { left - 2 } else { 0 }, Ordering::Relaxed);
+        }
+        (left == 0, left == 0 || left == 1)
+    }
+}
+
+fn died() -> StoreError {
+    StoreError::io("writing", std::io::Error::other("the process died"))
+}
+
+/// A store whose process can die.
+#[derive(Debug)]
+pub(crate) struct Mortal<S>(pub(crate) Arc<S>, pub(crate) Arc<Crash>);
+
+macro_rules! mortal {
+    ($self:ident, $write:expr) => {{
+        let (before, after) = $self.1.write();
+        if before {
+            return Err(died());
+        }
+        let done = $write.await;
+        if after { Err(died()) } else { done }
+    }};
+}
+
+#[async_trait]
+impl BlockStore for Mortal<MemoryBlocks> {
+    async fn get(&self, cid: &Cid) -> Result<Option<Bytes>, StoreError> {
+        self.0.get(cid).await
+    }
+
+    async fn put(&self, cid: &Cid, bytes: Bytes) -> Result<(), StoreError> {
+        mortal!(self, self.0.put(cid, bytes))
+    }
+}
+
+#[async_trait]
+impl ReceiptStore for Mortal<MemoryReceipts> {
+    async fn file(&self, receipt: &Receipt, filing: &Filing) -> Result<(), StoreError> {
+        mortal!(self, self.0.file(receipt, filing))
+    }
+
+    async fn get(&self, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
+        ReceiptStore::get(&*self.0, id).await
+    }
+
+    async fn by_task(&self, id: &TaskId) -> Result<Vec<Receipt>, StoreError> {
+        self.0.by_task(id).await
+    }
+
+    async fn by_instruction(&self, id: &InstructionId) -> Result<Vec<Receipt>, StoreError> {
+        self.0.by_instruction(id).await
+    }
+
+    async fn unlist(&self, id: &ReceiptId) -> Result<(), StoreError> {
+        self.0.unlist(id).await
+    }
+
+    async fn list(&self, listing: &Listing, after: Cursor, limit: usize) -> Result<Page, StoreError> {
+        self.0.list(listing, after, limit).await
+    }
+}
+
+#[async_trait]
+impl Journal for Mortal<MemoryJournal> {
+    async fn append(&self, entry: &Entry) -> Result<(), StoreError> {
+        mortal!(self, self.0.append(entry))
+    }
+
+    async fn intended(&self, task: &TaskId) -> Result<bool, StoreError> {
+        self.0.intended(task).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
+        self.0.unfinished().await
+    }
+
+    async fn open(&self, run: &TaskId) -> Result<Option<OpenRun>, StoreError> {
+        self.0.open(run).await
+    }
+}
+
+/// The world outside: what was done to it, in order, each with the task that did it.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    pub(crate) done: Mutex<Vec<(String, TaskId)>>,
+    /// How often something was asked for, by its name.
+    pub(crate) asked: Mutex<HashMap<String, u32>>,
+}
+
+impl Outside {
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.done.lock().unwrap().iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn ask(&self, name: &str) -> u32 {
+        let mut asked = self.asked.lock().unwrap();
+        let times = asked.entry(name.to_owned()).or_default();
+        *times += 1;
+        *times
+    }
+}
+
+/// Whether handlers of mutations can tell afterwards what they did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Knows {
+    /// Nobody can.
+    #[default]
+    Nothing,
+    /// They can be asked.
+    Probe,
+    /// They take the id of the task for an idempotency key.
+    Key,
+}
+
+/// Does what the arguments say, as a class of effect: `name` is what is done, `fails` how often that fails first (always, where it
+/// is negative), `of` numbers that are added up.
+#[derive(Debug)]
+pub(crate) struct Doer {
+    pub(crate) class: EffectClass,
+    pub(crate) knows: Knows,
+    pub(crate) outside: Arc<Outside>,
+}
+
+fn integer(task: &Task, key: &str) -> i128 {
+    match task.args().get(key) {
+        Some(Ipld::Integer(number)) => *number,
+        _ => 0,
+    }
+}
+
+fn name(task: &Task) -> String {
+    match task.args().get("name") {
+        Some(Ipld::String(name)) => name.clone(),
+        _ => String::new(),
+    }
+}
+
+fn compute(task: &Task) -> Completion {
+    if let Some(answer) = task.args().get("answer") {
+        return Completion::new(Outcome::Ok(answer.clone()));
+    }
+    if integer(task, "fails") < 0 {
+        return Completion::new(Failure::new("Told", "to fail").into());
+    }
+    let Some(Ipld::List(items)) = task.args().get("of") else {
+        return Completion::new(Outcome::Ok(Ipld::Integer(1)));
+    };
+    let number = |item: &Ipld| if let Ipld::Integer(number) = item { *number } else { 0 };
+    Completion::new(Outcome::Ok(Ipld::Integer(items.iter().map(number).sum())))
+}
+
+#[async_trait]
+impl Handler for Doer {
+    fn effect_class(&self) -> EffectClass {
+        self.class
+    }
+
+    async fn check(&self, _: &Task, _: &Config) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn is_idempotent(&self, _: &Command) -> bool {
+        self.knows == Knows::Key
+    }
+
+    async fn probe(&self, call: &Call) -> Probe {
+        let done = self.outside.done.lock().unwrap().iter().any(|(_, task)| task == call.id());
+        match (self.knows, done) {
+            (Knows::Probe, true) => Probe::Done(compute(call.task())),
+            (Knows::Probe, false) => Probe::NotDone,
+            _ => Probe::Unknown,
+        }
+    }
+
+    async fn handle(&self, call: &Call) -> Completion {
+        tokio::task::yield_now().await;
+        let (task, name) = (call.task(), name(call.task()));
+        if self.class == EffectClass::Deterministic {
+            return compute(task);
+        }
+        let times = self.outside.ask(&name);
+        let fails = integer(task, "fails");
+        if fails < 0 || i128::from(times) <= fails {
+            return Completion::new(Failure::new("Unavailable", format!("{name} is not there")).into());
+        }
+        if self.class.is_mutation() {
+            let mut done = self.outside.done.lock().unwrap();
+            if self.knows != Knows::Key || !done.iter().any(|(_, task)| task == call.id()) {
+                done.push((name, *call.id()));
+            }
+        }
+        compute(task)
+    }
+
+    fn reexecutor(&self) -> Option<&dyn Reexecutor> {
+        (self.class == EffectClass::Deterministic).then_some(self as &dyn Reexecutor)
+    }
+}
+
+#[async_trait]
+impl Reexecutor for Doer {
+    async fn reexecute(&self, task: &Task) -> Completion {
+        compute(task)
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) node: Issuer,
+    pub(crate) user: Issuer,
+    pub(crate) outside: Arc<Outside>,
+    pub(crate) waits: Arc<Waits>,
+    pub(crate) blocks: Arc<MemoryBlocks>,
+    pub(crate) receipts: Arc<MemoryReceipts>,
+    pub(crate) journal: Arc<MemoryJournal>,
+    pub(crate) engine: Engine,
+    pub(crate) grants: Vec<Delegation>,
+    pub(crate) entropy: Arc<Counter>,
+    pub(crate) now: u64,
+    knows: Knows,
+    requests: AtomicU64,
+}
+
+fn command(text: &str) -> Command {
+    Command::parse(text).unwrap()
+}
+
+pub(crate) const COMMANDS: [(&str, EffectClass); 4] = [
+    ("/ask", EffectClass::Query),
+    ("/pure", EffectClass::Deterministic),
+    ("/put", EffectClass::IdempotentWrite),
+    ("/do", EffectClass::Mutable),
+];
+
+impl World {
+    pub(crate) fn new(knows: Knows) -> Self {
+        let key = |byte| Issuer::ed25519(SigningKey::from_seed(&[byte; 32]));
+        let (node, user) = (key(1), key(2));
+        let grant = |what: &str| {
+            Delegation::builder(user.did().clone(), Some(node.did().clone()), command(what)).sign(&node).unwrap()
+        };
+        let grants = ["/ipvm/run", "/ask", "/pure", "/put", "/do"].map(grant).into();
+        let parts = parts(&node);
+        let mut world = Self {
+            node,
+            user,
+            outside: Arc::default(),
+            waits: Arc::default(),
+            blocks: Arc::default(),
+            receipts: Arc::default(),
+            journal: Arc::default(),
+            engine: Engine::new(parts),
+            grants,
+            entropy: Arc::default(),
+            now: 1_800_000_000,
+            knows,
+            requests: AtomicU64::new(0),
+        };
+        world.open(&Crash::never());
+        world
+    }
+
+    /// Another process takes over what is on the medium; it dies as `crash` says.
+    pub(crate) fn open(&mut self, crash: &Arc<Crash>) {
+        let mut router = Router::default();
+        for (command, class) in COMMANDS {
+            let doer = Doer { class, knows: self.knows, outside: self.outside.clone() };
+            router.insert(self.node.did().clone(), self::command(command), Arc::new(doer));
+        }
+        self.engine = Engine::new(Parts {
+            blocks: Arc::new(Mortal(self.blocks.clone(), crash.clone())),
+            receipts: Arc::new(Mortal(self.receipts.clone(), crash.clone())),
+            journal: Arc::new(Mortal(self.journal.clone(), crash.clone())),
+            router,
+            clock: Arc::new(FixedClock(Timestamp::from_secs(self.now).unwrap())),
+            entropy: self.entropy.clone(),
+            timer: self.waits.clone(),
+            ..parts(&self.node)
+        });
+    }
+
+    pub(crate) async fn request(&self, json: &str) -> RunRequest {
+        let bindings = Bindings::new(self.node.did().clone(), self.user.did().clone());
+        let document = Document::parse(&dagjson::decode(json.as_bytes()).unwrap()).unwrap();
+        let workflow = document.bind(&bindings).unwrap();
+        self.blocks.put(workflow.cid(), workflow.bytes().to_vec().into()).await.unwrap();
+        let args = RunRequest::args(&workflow, &self.grants, &[]);
+        let invocation = Invocation::builder(self.node.did().clone(), command("/ipvm/run"), args)
+            .proofs(vec![*self.grants[0].cid()])
+            .nonce(self.requests.fetch_add(1, Ordering::Relaxed).to_be_bytes().to_vec())
+            .expiration(Timestamp::from_secs(self.now + 300).unwrap())
+            .sign(&self.user)
+            .unwrap();
+        RunRequest { invocation, delegations: self.grants.clone() }
+    }
+
+    pub(crate) async fn run(&self, json: &str) -> RunReport {
+        self.engine.run(self.request(json).await, &|_| {}).await.unwrap()
+    }
+
+    /// What the receipt of a run states, as JSON.
+    pub(crate) async fn stated(&self, report: &RunReport) -> Ipld {
+        let receipt = ReceiptStore::get(&*self.receipts, &report.receipt).await.unwrap().unwrap();
+        let (Outcome::Ok(value) | Outcome::Error(value)) = receipt.outcome();
+        value.clone()
+    }
+}
+
+fn parts(node: &Issuer) -> Parts {
+    Parts {
+        executor: node.clone(),
+        blocks: Arc::new(MemoryBlocks::default()),
+        receipts: Arc::new(MemoryReceipts::default()),
+        revocations: Arc::new(MemoryRevocations::default()),
+        journal: Arc::new(MemoryJournal::default()),
+        router: Router::default(),
+        trust: Trust::Own,
+        keys: Arc::new(DidKeys),
+        clock: Arc::new(FixedClock(Timestamp::EPOCH)),
+        entropy: Arc::new(Counter::default()),
+        timer: Arc::new(Waits::default()),
+        parallelism: 2,
+    }
+}
+
+pub(crate) fn step<'a>(report: &'a RunReport, label: &str) -> &'a StepReport {
+    report.steps.iter().find(|step| step.label == label).unwrap()
+}
+
+pub(crate) fn field<'a>(value: &'a Ipld, path: &str) -> &'a Ipld {
+    path.split('.').fold(value, |value, key| match value {
+        Ipld::Map(map) => map.get(key).unwrap_or_else(|| panic!("no {key:?} in {value:?}")),
+        other => panic!("{other:?}"),
+    })
+}
+
+pub(crate) fn texts(value: &Ipld) -> Vec<String> {
+    let Ipld::List(items) = value else { panic!("{value:?}") };
+    let text = |item: &Ipld| if let Ipld::String(text) = item { text.clone() } else { panic!("{item:?}") };
+    items.iter().map(text).collect()
+}
+
+pub(crate) fn by_label(reports: &[StepReport]) -> BTreeMap<&str, &Outcome> {
+    reports.iter().map(|step| (step.label.as_str(), &step.outcome)).collect()
+}
