@@ -103,7 +103,7 @@ impl Engine {
         quarantine.values().cloned().collect()
     }
 
-    async fn check(self, receipt: Receipt) -> Option<Refuted> {
+    async fn compute_again(self, receipt: Receipt) -> Option<Refuted> {
         let _turn = self.shared.doubts.turn.acquire().await;
         let (id, signer) = (receipt.id(), receipt.issuer().clone());
         let error = self.verify(receipt).await.err().filter(VerifyError::refutes)?;
@@ -145,7 +145,7 @@ impl Shared {
             checks.refuted.extend(checked.ok().flatten());
         }
         if checks.under_way.len() < WAITING {
-            checks.under_way.spawn(Engine { shared: self.clone() }.check(known.clone()));
+            checks.under_way.spawn(Engine { shared: self.clone() }.compute_again(known.clone()));
         }
     }
 }

@@ -113,6 +113,15 @@ impl Engine {
         &self.shared.parts
     }
 
+    /// Checks all that is checked before the run that `request` asks for starts, and gives its plan.
+    ///
+    /// # Errors
+    /// [`RunError`] where the run would be refused.
+    pub async fn check(&self, request: RunRequest) -> Result<Plan, RunError> {
+        let request = self.shared.check_request(request).await?;
+        Ok(self.shared.prepare(&request).await?.1)
+    }
+
     /// Runs the workflow that `request` asks for, telling `observe` what happens as it happens.
     ///
     /// Before anything starts, the request, the layout of the workflow, the authority for each task and the arguments
@@ -147,11 +156,7 @@ impl Engine {
         // The same request twice at once is one run: whoever comes second finds its receipt.
         let _alone = shared.flights.enter(*run.cid()).await;
         shared.check_not_done(&run).await?;
-        let workflow = shared.workflow(&request.workflow).await?;
-        let plan = shared.plan(run, &workflow)?;
-        shared.check_authority(&plan, &request.grants).await?;
-        let outcomes = shared.results_from_elsewhere(&plan, &request.grants).await?;
-        shared.check_tasks(&plan, &outcomes).await?;
+        let (workflow, plan, outcomes) = shared.prepare(&request).await?;
         shared.keep(&request).await?;
 
         let open = shared.parts.journal.open(&run).await?;
@@ -257,6 +262,16 @@ impl Shared {
         let grants = Grants { invoker: invocation.issuer().clone(), delegations: granted, own };
         let run = invocation.task().id()?;
         Ok(Request { run, workflow, grants, invocation: invocation.clone(), tokens })
+    }
+
+    /// The workflow and the plan of a request, and what its tasks await from elsewhere, once all of it has been checked.
+    async fn prepare(&self, request: &Request) -> Result<(Workflow, Plan, HashMap<TaskId, Outcome>), RunError> {
+        let workflow = self.workflow(&request.workflow).await?;
+        let plan = self.plan(request.run, &workflow)?;
+        self.check_authority(&plan, &request.grants).await?;
+        let outcomes = self.results_from_elsewhere(&plan, &request.grants).await?;
+        self.check_tasks(&plan, &outcomes).await?;
+        Ok((workflow, plan, outcomes))
     }
 
     async fn check_not_done(&self, run: &TaskId) -> Result<(), RunError> {

@@ -111,7 +111,8 @@ impl Work {
         loop {
             let attempt = self.attempt(&**handler, &task, &resolved, instruction).await?;
             let Attempt::Failed(stated) = attempt else { return Ok(attempt) };
-            let Some(retry) = &self.step.retry else { return Ok(Attempt::Stated(stated)) };
+            let retry = self.step.retry.as_ref().filter(|_| !self.settle);
+            let Some(retry) = retry else { return Ok(Attempt::Stated(stated)) };
             let name = stated.receipt.outcome().failure_name().unwrap_or_default();
             let mut chance = [0; 4];
             shared.parts.entropy.fill(&mut chance);

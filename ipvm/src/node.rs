@@ -3,18 +3,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ipvm_files::{Folder, FolderError, WRITE_COMMAND, WriteHandler};
+use ipvm_files::{
+    APPEND_COMMAND, AppendHandler, Folder, FolderError, READ_COMMAND, ReadHandler, WRITE_COMMAND, WriteHandler,
+};
 use ipvm_fjall::{FjallStore, OpenError};
 use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
-    BindError, Bindings, Document, Engine, Entropy, Event, Parts, RUN_COMMAND, Refuted, RunError, RunReport,
-    RunRequest, Trust, Workflow,
+    BindError, Bindings, Document, Engine, Entropy, Event, Parts, Plan, RUN_COMMAND, Refuted, RunError, RunOptions,
+    RunReport, RunRequest, Trust, Workflow,
 };
 use ucan_core::{
     CachedKeys, Cid, Clock, Command, CommandError, Context, Did, DidKeys, Ipld, NoChain, Request, SignError,
     StoreError, SystemClock, search,
 };
-use ucan_invocation::{BlockStore, Invocation, Router, TokioTimer};
+use ucan_invocation::{BlockStore, Handler, Invocation, Router, TokioTimer};
 
 use crate::{State, StateError};
 
@@ -137,13 +139,20 @@ impl Node {
         let state = State::open(&options.state, &mut |buffer| SystemEntropy.fill(buffer))?;
         let store = Arc::new(FjallStore::open(&state.store_folder())?);
         let output = options.output.clone().unwrap_or_else(|| state.output_folder());
-        let files = WriteHandler::new(state.owner.did().clone(), Folder::open(&output)?);
+        let (owner, folder) = (state.owner.did(), Folder::open(&output)?);
+        let files: [(&str, Arc<dyn Handler>); 3] = [
+            (WRITE_COMMAND, Arc::new(WriteHandler::new(owner.clone(), folder.clone()))),
+            (READ_COMMAND, Arc::new(ReadHandler::new(owner.clone(), folder.clone()))),
+            (APPEND_COMMAND, Arc::new(AppendHandler::new(owner.clone(), folder))),
+        ];
         let artifacts = state.artifacts(&mut |buffer| SystemEntropy.fill(buffer))?;
         let machine = WasmtimeOptions { compat: options.compat, ..WasmtimeOptions::default() };
         let runtime = WasmtimeRuntime::new(&machine)?.with_artifacts(artifacts);
         let wasm = WasmHandler::new(Arc::new(runtime), store.clone());
         let mut router = Router::default();
-        router.insert(state.owner.did().clone(), Command::parse(WRITE_COMMAND)?, Arc::new(files));
+        for (command, handler) in files {
+            router.insert(owner.clone(), Command::parse(command)?, handler);
+        }
         router.insert(state.node.did().clone(), Command::parse(WASM_RUN_COMMAND)?, Arc::new(wasm));
         let quarantine = state.quarantine()?;
         let trust = match options.trusted.is_empty() {
@@ -225,17 +234,60 @@ impl Node {
         subjects: BTreeMap<String, Did>,
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, NodeError> {
+        self.run_with(document, inputs, subjects, &RunOptions::default(), observe).await
+    }
+
+    /// The same, as `options` say.
+    ///
+    /// # Errors
+    /// As [`Node::run`].
+    pub async fn run_with(
+        &self,
+        document: &Document,
+        inputs: BTreeMap<String, Ipld>,
+        subjects: BTreeMap<String, Did>,
+        options: &RunOptions,
+        observe: &(dyn Fn(Event) + Send + Sync),
+    ) -> Result<RunReport, NodeError> {
+        let request = self.bind(document, inputs, subjects).await?;
+        self.engine.run_with(request, options, observe).await.map_err(|error| self.explain(error))
+    }
+
+    /// Checks all that is checked before a run starts, and gives its plan.
+    ///
+    /// # Errors
+    /// [`NodeError`] where the run would be refused.
+    pub async fn plan(
+        &self,
+        document: &Document,
+        inputs: BTreeMap<String, Ipld>,
+        subjects: BTreeMap<String, Did>,
+    ) -> Result<Plan, NodeError> {
+        let request = self.bind(document, inputs, subjects).await?;
+        self.engine.check(request).await.map_err(|error| self.explain(error))
+    }
+
+    /// Binds a document, and asks for its run as the user.
+    async fn bind(
+        &self,
+        document: &Document,
+        inputs: BTreeMap<String, Ipld>,
+        subjects: BTreeMap<String, Did>,
+    ) -> Result<RunRequest, NodeError> {
         let mut bindings = Bindings::new(self.state.node.did().clone(), self.state.user.did().clone());
         bindings.subjects.insert(OUTPUT.to_owned(), self.state.owner.did().clone());
         bindings.subjects.extend(subjects);
         bindings.inputs = inputs;
         let workflow = document.bind(&bindings)?;
         self.store.put(workflow.cid(), workflow.bytes().to_vec().into()).await?;
-        let request = self.request(&workflow)?;
-        self.engine.run(request, observe).await.map_err(|error| match error {
+        self.request(&workflow)
+    }
+
+    fn explain(&self, error: RunError) -> NodeError {
+        match error {
             RunError::NoAuthority(_) => NodeError::NoAuthority { error, folder: self.state.delegations_folder() },
             error => error.into(),
-        })
+        }
     }
 
     /// Signs, as the user, the request to run `workflow` with all delegations that the user holds.

@@ -39,6 +39,8 @@ struct Grant {
 const RUN: Grant = Grant { file: "user-may-run-workflows.ucan", command: "/ipvm/run" };
 const COMPUTE: Grant = Grant { file: "user-may-compute.ucan", command: "/wasm/run" };
 const WRITE: Grant = Grant { file: "user-may-write-output.ucan", command: "/file/write" };
+const READ: Grant = Grant { file: "user-may-read-output.ucan", command: "/file/read" };
+const APPEND: Grant = Grant { file: "user-may-append-to-output.ucan", command: "/file/append" };
 
 /// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +164,9 @@ impl State {
         if fresh {
             state.grant(&RUN, &state.node, random)?;
             state.grant(&COMPUTE, &state.node, random)?;
-            state.grant(&WRITE, &state.owner, random)?;
+            for grant in [&WRITE, &READ, &APPEND] {
+                state.grant(grant, &state.owner, random)?;
+            }
             // Written last: until it is there, setting up is begun again where it was left.
             write_new(&marker, FORMAT.as_bytes(), false)?;
         }

@@ -1,6 +1,6 @@
 use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
@@ -9,6 +9,8 @@ use cap_std::fs::{Dir, OpenOptions};
 #[derive(Clone, Debug)]
 pub struct Folder {
     dir: Arc<Dir>,
+    /// Held while something is added to a file, so that it is known where.
+    appending: Arc<Mutex<()>>,
     path: PathBuf,
 }
 
@@ -21,7 +23,7 @@ pub(crate) enum Written {
     Unchanged,
 }
 
-/// Why a file under a folder cannot be written.
+/// Why a file under a folder cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FolderError {
@@ -30,6 +32,14 @@ pub enum FolderError {
     Path {
         /// The path as given.
         path: String,
+    },
+    /// The file is too large to be read as a whole.
+    #[error("{} has more than {largest} bytes, which is the most that is read", .path.display())]
+    TooLarge {
+        /// The file, relative to the folder.
+        path: PathBuf,
+        /// The bound, in bytes.
+        largest: u64,
     },
     /// The file system refused.
     #[error("cannot {action} {}: {source}", .path.display())]
@@ -52,7 +62,7 @@ impl Folder {
         let failed = |action| move |source| FolderError::Io { action, path: path.to_owned(), source };
         std::fs::create_dir_all(path).map_err(failed("make the folder"))?;
         let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed("open the folder"))?;
-        Ok(Self { dir: Arc::new(dir), path: path.to_owned() })
+        Ok(Self { dir: Arc::new(dir), appending: Arc::default(), path: path.to_owned() })
     }
 
     /// Where the folder is.
@@ -88,6 +98,48 @@ impl Folder {
             let _gone_or_never_there = self.dir.remove_file(&temporary);
             failed("write")(source)
         })
+    }
+
+    /// What the file at `path` holds, which is at most `largest` bytes.
+    pub(crate) fn read(&self, path: &str, largest: u64) -> Result<Vec<u8>, FolderError> {
+        let relative = plain(path)?;
+        let failed = |source| FolderError::Io { action: "read", path: path.into(), source };
+        let mut content = Vec::new();
+        let file = self.dir.open(&relative).map_err(failed)?;
+        // A file that is not a plain one could wait for somebody, or never end.
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(failed(io::Error::other("it is no plain file")));
+        }
+        file.take(largest.saturating_add(1)).read_to_end(&mut content).map_err(failed)?;
+        if content.len() as u64 > largest {
+            return Err(FolderError::TooLarge { path: relative, largest });
+        }
+        Ok(content)
+    }
+
+    /// Adds `content` to the end of the file at `path`, durably, and says where. The file, and folders on the way, are made where
+    /// they are not there.
+    pub(crate) fn append(&self, path: &str, content: &[u8]) -> Result<u64, FolderError> {
+        let relative = plain(path)?;
+        let failed = |action| move |source| FolderError::Io { action, path: path.into(), source };
+        if let Some(parent) = relative.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            self.dir.create_dir_all(parent).map_err(failed("make the folder of"))?;
+        }
+        let _alone = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
+        let append = || -> io::Result<u64> {
+            let mut options = OpenOptions::new();
+            let mut file = self.dir.open_with(&relative, options.append(true).create(true))?;
+            let offset = file.metadata()?.len();
+            if let Err(error) = file.write_all(content) {
+                // Nobody is to find a beginning of it.
+                let _as_far_as_possible = file.set_len(offset);
+                return Err(error);
+            }
+            file.sync_all()?;
+            self.sync(&relative)?;
+            Ok(offset)
+        };
+        append().map_err(failed("append to"))
     }
 
     /// Makes a file durable, and each name on the way to it.
@@ -152,6 +204,37 @@ mod tests {
         assert_eq!(folder.write("deep/er/file", b"two", ".t").unwrap(), Written::Changed);
         assert_eq!(std::fs::read(folder.path().join("deep/er/file")).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(folder.path().join("deep/er")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_appended_is_read_in_order_and_within_bounds() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&root.path().join("out")).unwrap();
+        assert_eq!(folder.append("deep/log", b"one").unwrap(), 0);
+        assert_eq!(folder.append("deep/log", b"").unwrap(), 3);
+        assert_eq!(folder.append("deep/log", b"two").unwrap(), 3);
+        assert_eq!(folder.read("deep/log", 6).unwrap(), b"onetwo");
+        assert!(matches!(folder.read("deep/log", 5), Err(FolderError::TooLarge { largest: 5, .. })));
+        assert!(matches!(folder.read("deep", 5), Err(FolderError::Io { .. })), "a folder is no file");
+        assert!(matches!(folder.read("none", 5), Err(FolderError::Io { .. })));
+        assert!(matches!(folder.append("../log", b"x"), Err(FolderError::Path { .. })));
+    }
+
+    #[test]
+    fn those_who_append_at_once_do_not_overlap() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        let offsets: Vec<u64> = std::thread::scope(|scope| {
+            let append = |byte: u8| folder.append("log", &[byte; 7]).unwrap();
+            let threads: Vec<_> = (0..8).map(|byte| scope.spawn(move || append(byte))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let content = folder.read("log", 1000).unwrap();
+        assert_eq!(content.len(), 56);
+        for (byte, offset) in offsets.into_iter().enumerate() {
+            let at = usize::try_from(offset).unwrap();
+            assert_eq!(content[at..at + 7], [byte as u8; 7]);
+        }
     }
 
     #[cfg(unix)]

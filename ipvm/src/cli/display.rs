@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use ipvm_workflow::{Event, How, StepReport};
 use serde_json::{Value, json};
 use ucan_core::{Ipld, dagjson};
-use ucan_invocation::{EffectClass, Outcome};
+use ucan_invocation::{EffectClass, Outcome, TaskId};
 
 use super::print::{Unprinted, plain, say_json, say_styled};
 
@@ -27,6 +27,7 @@ pub(super) struct Display {
 
 #[derive(Default)]
 struct Table {
+    run: Option<TaskId>,
     label_width: usize,
     under_way: HashMap<String, ProgressBar>,
     ran: usize,
@@ -54,13 +55,17 @@ impl Display {
     pub(super) fn show(&self, event: &Event) {
         if self.json {
             let mut table = self.table();
+            if let Event::Accepted { run, .. } = event {
+                table.run = Some(*run);
+            }
             let printed = say_json(&as_json(event).to_string());
             return table.unprinted = table.unprinted.take().or(printed.err());
         }
         let mut table = self.table();
         let table = &mut *table;
         match event {
-            Event::Accepted { workflow, steps, .. } => {
+            Event::Accepted { run, workflow, steps } => {
+                table.run = Some(*run);
                 table.label_width = steps.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0).max(4);
                 self.line(table, &format!("workflow {workflow}"));
                 let heading = row(table.label_width, "task", "class", "status", "fuel", "time", "result", "receipt");
@@ -124,6 +129,11 @@ impl Display {
             None => say_styled(text),
         };
         table.unprinted = table.unprinted.take().or(printed.err());
+    }
+
+    /// The run, once it was accepted.
+    pub(super) fn run(&self) -> Option<TaskId> {
+        self.table().run
     }
 
     /// Says, when the run is over, why not all of it was shown.

@@ -10,6 +10,7 @@ mod key;
 mod moment;
 mod print;
 mod run;
+mod runs;
 mod show;
 mod task;
 mod verify;
@@ -57,6 +58,14 @@ pub(crate) struct Arguments {
 enum Command {
     /// Runs a workflow; what is known already is reused.
     Run(run::Run),
+    /// Checks a workflow, and says what a run of it would do.
+    Plan(run::Planned),
+    /// Lists the runs that are not over.
+    List,
+    /// Goes on with a run that is not over.
+    Resume(runs::Resume),
+    /// Cancels a run that is not over, and undoes what it did where its workflow says how.
+    Cancel(runs::Cancel),
     /// Runs single tasks.
     Task(task::Task),
     /// Checks a receipt: its signature, and its result by running the task again.
@@ -81,7 +90,7 @@ enum Command {
 
 const STATUSES: &str = "Exit status: 0 where all went well; 1 where a task failed, or a token or receipt does not hold; 2 where \
 nothing was done; 3 where something broke off what had begun: a run after tasks had started, or what is printed; 4 where it \
-cannot be told whether a token holds.";
+cannot be told whether a token holds; 5 where a run is paused, and waits for somebody.";
 
 /// What came of a command: the exit status, where it was carried out.
 type Outcome = Result<ExitCode, Refused>;
@@ -97,6 +106,8 @@ const REFUSED: u8 = 2;
 const CUT_OFF: u8 = 3;
 /// It cannot be told whether a token holds.
 const UNKNOWN: u8 = 4;
+/// A run is paused.
+const PAUSED: u8 = 5;
 
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let _already_set = tracing_subscriber::fmt()
@@ -132,6 +143,10 @@ async fn carry_out(arguments: Arguments) -> Outcome {
     let open = |output| Node::open(&options(output));
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
+        Command::Plan(plan) => plan.carry_out(open, json).await,
+        Command::List => runs::list(&open(None)?, json).await,
+        Command::Resume(resume) => resume.carry_out(open, json).await,
+        Command::Cancel(cancel) => cancel.carry_out(open, json).await,
         Command::Task(task) => task.carry_out(open, json).await,
         Command::Verify(verify) => verify.carry_out(&open(None)?, &trusted, json).await,
         Command::Forget(forget) => forget.carry_out(&open(None)?, json).await,

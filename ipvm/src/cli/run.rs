@@ -4,14 +4,36 @@ use std::process::ExitCode;
 
 use clap::Args;
 use ipvm::{Node, NodeError, Source, file};
+use ipvm_workflow::RunOptions;
 use ucan_core::{Did, Ipld, dagjson};
 
 use super::display::Display;
-use super::{FAILED, Outcome, Refused, forget};
+use super::{FAILED, Outcome, Refused, forget, runs};
 
 /// What `ipvm run` takes.
 #[derive(Debug, Args)]
 pub(super) struct Run {
+    #[command(flatten)]
+    given: Given,
+    /// Computes this share of the results that are reused again, from 0 to 1, and puts whoever signed one that does not hold into
+    /// quarantine.
+    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
+    sample: f64,
+    /// The folder in which the workflow writes results [default: the folder "output" in the state folder].
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+}
+
+/// What `ipvm plan` takes.
+#[derive(Debug, Args)]
+pub(super) struct Planned {
+    #[command(flatten)]
+    given: Given,
+}
+
+/// A workflow, and what it leaves open.
+#[derive(Debug, Args)]
+struct Given {
     /// The workflow, a DAG-JSON file.
     workflow: PathBuf,
     /// Gives an input the text of a file (UTF-8); - is standard input.
@@ -26,13 +48,6 @@ pub(super) struct Run {
     /// Says who an alias is that the workflow uses as a subject.
     #[arg(long = "bind", value_name = "ALIAS=DID", value_parser = assignment)]
     subjects: Vec<(String, String)>,
-    /// Computes this share of the results that are reused again, from 0 to 1, and puts whoever signed one that does not hold into
-    /// quarantine.
-    #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
-    sample: f64,
-    /// The folder in which the workflow writes results [default: the folder "output" in the state folder].
-    #[arg(long, value_name = "FOLDER")]
-    output: Option<PathBuf>,
 }
 
 pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
@@ -53,28 +68,45 @@ impl Run {
         open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
         json: bool,
     ) -> Outcome {
-        let source = Source::read(&self.workflow)?;
-        let inputs = self.inputs()?;
-        let subjects = self.subjects()?;
+        let source = Source::read(&self.given.workflow)?;
+        let (inputs, subjects) = (self.given.inputs()?, self.given.subjects()?);
         let node = open(self.output)?;
         for (cid, bytes) in &source.blocks {
             node.put(cid, bytes.clone()).await?;
         }
         node.engine().sample(self.sample);
         let display = Display::new(json, node.output().to_owned());
-        let report = node.run(&source.document, inputs, subjects, &|event| display.show(&event)).await;
-        let report = report.map_err(|error| with_unlinked(error.into(), &source.unlinked))?;
-        display.end()?;
+        let options = RunOptions::default();
+        let observe = |event| display.show(&event);
+        let run = node.run_with(&source.document, inputs, subjects, &options, &observe);
+        let report = runs::interruptible(&options.control, run).await;
+        let ended = runs::conclude(json, display, report.map_err(|error| with_unlinked(error, &source.unlinked)))?;
         let refuted = node.checked().await?;
         for refuted in &refuted {
             forget::report_refuted(json, refuted)?;
         }
-        if !refuted.is_empty() {
-            return Ok(ExitCode::from(FAILED));
-        }
-        Ok(if report.succeeded() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+        Ok(if refuted.is_empty() { ended } else { ExitCode::from(FAILED) })
     }
+}
 
+impl Planned {
+    pub(super) async fn carry_out(
+        self,
+        open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
+        json: bool,
+    ) -> Outcome {
+        let source = Source::read(&self.given.workflow)?;
+        let (inputs, subjects) = (self.given.inputs()?, self.given.subjects()?);
+        let node = open(None)?;
+        for (cid, bytes) in &source.blocks {
+            node.put(cid, bytes.clone()).await?;
+        }
+        let plan = node.plan(&source.document, inputs, subjects).await;
+        runs::show_plan(&plan.map_err(|error| with_unlinked(error, &source.unlinked))?, json)
+    }
+}
+
+impl Given {
     fn inputs(&self) -> Result<BTreeMap<String, Ipld>, Refused> {
         let mut inputs = BTreeMap::new();
         let mut give = |name: &String, value| match inputs.insert(name.clone(), value) {
@@ -116,8 +148,9 @@ fn read(path: &str) -> Result<Vec<u8>, Refused> {
 }
 
 /// Where a component is missing, a file beside the workflow that changed is the likely reason.
-fn with_unlinked(error: Refused, unlinked: &[(PathBuf, ucan_core::Cid)]) -> Refused {
+fn with_unlinked(error: NodeError, unlinked: &[(PathBuf, ucan_core::Cid)]) -> Refused {
     let text = error.to_string();
+    let error = error.into();
     if unlinked.is_empty() || !text.contains("MissingBlock") {
         return error;
     }

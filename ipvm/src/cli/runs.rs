@@ -1,0 +1,192 @@
+//! Runs that are planned, under way, paused or cancelled.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use ipvm::{Node, NodeError};
+use ipvm_workflow::{Control, Journal, Paused, Plan, Resolution, RunError, RunOptions, RunReport, Step};
+use ucan_core::{Cid, dagjson};
+use ucan_invocation::{EffectClass, Outcome as TaskOutcome, TaskId};
+
+use super::display::Display;
+use super::print::{mention, plain, say, say_json};
+use super::{FAILED, Outcome, PAUSED, Refused, cid};
+
+/// What `ipvm resume` takes.
+#[derive(Debug, Args)]
+pub(super) struct Resume {
+    #[command(flatten)]
+    open: Open,
+}
+
+/// What `ipvm cancel` takes.
+#[derive(Debug, Args)]
+pub(super) struct Cancel {
+    #[command(flatten)]
+    open: Open,
+}
+
+/// A run that is not over.
+#[derive(Debug, Args)]
+struct Open {
+    /// The run, as `ipvm list` has it.
+    #[arg(value_parser = cid)]
+    run: Cid,
+    /// Says of an uncertain task that it took effect, and what came of it, in DAG-JSON: `{"ok": ..}` or `{"error": ..}`.
+    #[arg(long, value_name = "TASK=JSON", value_parser = done)]
+    done: Vec<(Cid, TaskOutcome)>,
+    /// Says of an uncertain task that it did not take effect, so that it can be done now.
+    #[arg(long, value_name = "TASK", value_parser = cid)]
+    not_done: Vec<Cid>,
+    /// The folder in which the workflow writes results [default: the folder "output" in the state folder].
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+}
+
+fn done(text: &str) -> Result<(Cid, TaskOutcome), String> {
+    let (task, outcome) = text.split_once('=').ok_or("expected TASK=JSON")?;
+    let outcome = dagjson::decode(outcome.as_bytes()).map_err(|error| format!("not DAG-JSON: {error}"))?;
+    let outcome = TaskOutcome::from_ipld(&outcome).ok_or("expected {\"ok\": ..} or {\"error\": ..}")?;
+    Ok((cid(task)?, outcome))
+}
+
+impl Resume {
+    pub(super) async fn carry_out(
+        self,
+        open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
+        json: bool,
+    ) -> Outcome {
+        let (run, options) = self.open.read();
+        let node = open(self.open.output)?;
+        let display = Display::new(json, node.output().to_owned());
+        let observe = |event| display.show(&event);
+        let resumed = node.engine().resume(&run, &options, &observe);
+        let report = interruptible(&options.control, resumed).await;
+        conclude(json, display, report.map_err(|error| NodeError::from(error).into()))
+    }
+}
+
+impl Cancel {
+    pub(super) async fn carry_out(
+        self,
+        open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
+        json: bool,
+    ) -> Outcome {
+        let (run, options) = self.open.read();
+        let node = open(self.open.output)?;
+        let display = Display::new(json, node.output().to_owned());
+        let observe = |event| display.show(&event);
+        let report = node.engine().cancel(&run, &options, &observe).await;
+        conclude(json, display, report.map_err(|error| NodeError::from(error).into()))
+    }
+}
+
+impl Open {
+    fn read(&self) -> (TaskId, RunOptions) {
+        let done = self.done.iter().map(|(task, outcome)| (TaskId::new(*task), Resolution::Done(outcome.clone())));
+        let not_done = self.not_done.iter().map(|task| (TaskId::new(*task), Resolution::NotDone));
+        let resolutions: BTreeMap<TaskId, Resolution> = not_done.chain(done).collect();
+        (TaskId::new(self.run), RunOptions { resolutions, ..RunOptions::default() })
+    }
+}
+
+/// Carries out a run that an interrupt pauses, and a second one ends at once.
+pub(super) async fn interruptible<T>(control: &Control, run: impl Future<Output = T>) -> T {
+    tokio::pin!(run);
+    tokio::select! {
+        biased;
+        ended = &mut run => return ended,
+        interrupted = tokio::signal::ctrl_c() => {
+            if interrupted.is_ok() {
+                mention("what is under way is being finished; interrupt again to stop at once");
+                control.pause();
+            }
+        }
+    }
+    tokio::select! {
+        biased;
+        ended = &mut run => ended,
+        // Whatever is under way is as if the process had crashed: that is what the journal is for.
+        Ok(()) = tokio::signal::ctrl_c() => std::process::exit(130),
+        else => run.await,
+    }
+}
+
+/// Says what came of a run. That it is paused is said with how it goes on.
+pub(super) fn conclude(json: bool, display: Display, report: Result<RunReport, Refused>) -> Outcome {
+    let run = display.run();
+    display.end()?;
+    let error = match report {
+        Ok(report) if report.succeeded() => return Ok(ExitCode::SUCCESS),
+        Ok(_) => return Ok(ExitCode::from(FAILED)),
+        Err(error) => error,
+    };
+    let (Some(NodeError::Run(RunError::Paused(paused))), Some(run)) = (error.downcast_ref(), run) else {
+        return Err(error);
+    };
+    let how = match paused {
+        Paused::Uncertain { task, .. } => {
+            format!("ipvm resume {run} --done '{task}={{\"ok\": ..}}', or ipvm resume {run} --not-done {task}")
+        }
+        _ => format!("ipvm resume {run}, or ipvm cancel {run}"),
+    };
+    if json {
+        let line = serde_json::json!({
+            "event": "paused", "run": run.to_string(), "reason": paused.to_string(), "next": how,
+        });
+        say_json(&line.to_string())?;
+    } else {
+        say(&format!("the run is paused: {}", plain(&paused.to_string())))?;
+        say(&format!("to go on: {how}"))?;
+    }
+    Ok(ExitCode::from(PAUSED))
+}
+
+/// Lists the runs that are not over.
+pub(super) async fn list(node: &Node, json: bool) -> Outcome {
+    let journal = node.store();
+    for run in journal.unfinished().await? {
+        let Some(open) = journal.open(&run).await? else { continue };
+        let state = if open.cancelled { "cancelled, and not all undone yet" } else { "not over" };
+        if json {
+            let line = serde_json::json!({
+                "event": "run", "run": run.to_string(), "workflow": open.workflow.to_string(), "cancelled": open.cancelled,
+            });
+            say_json(&line.to_string())?;
+        } else {
+            say(&format!("{run}  workflow {}  {state}", open.workflow))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows what a run would do, in its three phases.
+pub(super) fn show_plan(plan: &Plan, json: bool) -> Outcome {
+    let phase = |step: &Step| match step.class {
+        _ if step.undoes => "undo",
+        EffectClass::Query => "1 query",
+        EffectClass::Deterministic => "2 compute",
+        EffectClass::IdempotentWrite | EffectClass::Mutable => "3 alter",
+    };
+    let mut steps: Vec<&Step> = plan.steps().iter().collect();
+    steps.sort_by_key(|step| phase(step));
+    for step in steps {
+        let (command, subject) = (step.task.command().as_str(), step.task.subject());
+        if json {
+            let line = serde_json::json!({
+                "event": "planned", "label": step.label, "phase": phase(step), "class": step.class.name(), "task": step.id.to_string(),
+                "command": command, "subject": subject.to_string(), "undo": step.undo,
+                "attempts": step.retry.as_ref().map_or(1, |retry| retry.attempts),
+            });
+            say_json(&line.to_string())?;
+            continue;
+        }
+        let undo = step.undo.as_ref().map_or_else(String::new, |undo| format!(", undone by {}", plain(undo)));
+        let tries = step.retry.as_ref().map_or_else(String::new, |retry| format!(", tried {} times", retry.attempts));
+        let (label, class) = (plain(&step.label), step.class.name());
+        say(&format!("{:<10} {label}: {command} ({class}{tries}{undo}) on {subject}", phase(step)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

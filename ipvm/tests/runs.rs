@@ -1,0 +1,96 @@
+//! Runs that are planned, paused, resumed and cancelled, by the command.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod shell;
+
+use std::fs;
+
+use serde_json::Value;
+use shell::Shell;
+
+/// Notes go to the end of a file; the page cannot be written while a folder has its name.
+const NOTES: &str = r#"{"v": "1.0.0", "tasks": {
+    "note": {"cmd": "/file/append", "sub": "output", "args": {"path": "notes", "content": "one\n"}, "undo": "strike"},
+    "strike": {"cmd": "/file/append", "sub": "output", "args": {"path": "notes", "content": "not one\n"}},
+    "page": {"cmd": "/file/write", "sub": "output", "args": {"path": "page", "content": {"await/ok": "told"}},
+             "config": {"retry": {"attempts": 2, "delay": [1, "milli", "seconds"]}}},
+    "told": {"cmd": "/file/read", "sub": "output", "args": {"path": "told"}}
+}}"#;
+
+struct Output {
+    code: Option<i32>,
+    events: Vec<Value>,
+}
+
+impl Output {
+    fn of(shell: &Shell, arguments: &[&str]) -> Self {
+        let output = shell.command(&[&["--json"], arguments].concat()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let events = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        Self { code: output.status.code(), events }
+    }
+
+    fn event(&self, name: &str) -> &Value {
+        self.events.iter().find(|event| event["event"] == name).unwrap_or_else(|| panic!("{name}: {:?}", self.events))
+    }
+
+    fn status(&self, label: &str) -> &str {
+        let finished = self.events.iter().filter(|event| event["event"] == "finished");
+        finished.filter(|event| event["label"] == label).next_back().unwrap()["how"].as_str().unwrap()
+    }
+}
+
+/// A run that is paused, since its page cannot be written.
+fn paused() -> (Shell, String) {
+    let shell = Shell::new();
+    shell.write("notes.json", NOTES.replace(r#"{"await/ok": "told"}"#, "\"said\""));
+    // The state folder is set up by whatever comes first.
+    assert!(shell.json(&["list"]).is_empty());
+    fs::create_dir(shell.path(".ipvm/output/page")).unwrap();
+    fs::write(shell.path(".ipvm/output/told"), "said").unwrap();
+    let run = Output::of(&shell, &["run", "notes.json"]);
+    assert_eq!(run.code, Some(5), "{:?}", run.events);
+    assert_eq!(run.event("retrying")["label"], "page");
+    let paused = run.event("paused");
+    assert!(paused["reason"].as_str().unwrap().contains("failed 2 times"), "{paused}");
+    let id = paused["run"].as_str().unwrap().to_owned();
+    let listed = shell.json(&["list"]);
+    assert_eq!((listed.len(), listed[0]["run"].as_str().unwrap()), (1, id.as_str()));
+    (shell, id)
+}
+
+#[test]
+fn a_paused_run_is_resumed_and_does_nothing_twice() {
+    let (shell, id) = paused();
+    fs::remove_dir(shell.path(".ipvm/output/page")).unwrap();
+    let resumed = Output::of(&shell, &["resume", &id]);
+    assert_eq!(resumed.code, Some(0), "{:?}", resumed.events);
+    assert_eq!((resumed.status("note"), resumed.status("page")), ("reused", "ran"));
+    assert_eq!(fs::read_to_string(shell.path(".ipvm/output/notes")).unwrap(), "one\n");
+    assert_eq!(fs::read_to_string(shell.path(".ipvm/output/page")).unwrap(), "said");
+    assert!(shell.json(&["list"]).is_empty());
+    assert!(shell.refused(&["resume", &id]).contains("that is not over"));
+}
+
+#[test]
+fn a_paused_run_is_cancelled_and_undone() {
+    let (shell, id) = paused();
+    let cancelled = Output::of(&shell, &["cancel", &id]);
+    assert_eq!(cancelled.code, Some(1), "{:?}", cancelled.events);
+    assert_eq!(cancelled.event("undoing")["by"], "strike");
+    assert_eq!(fs::read_to_string(shell.path(".ipvm/output/notes")).unwrap(), "one\nnot one\n");
+    assert!(shell.json(&["list"]).is_empty());
+}
+
+#[test]
+fn a_plan_shows_the_phases_and_what_is_refused() {
+    let shell = Shell::new();
+    shell.write("notes.json", NOTES);
+    let plan = shell.json(&["plan", "notes.json"]);
+    let phases: Vec<(&str, &str)> =
+        plan.iter().map(|step| (step["label"].as_str().unwrap(), step["phase"].as_str().unwrap())).collect();
+    assert_eq!(phases, [("told", "1 query"), ("note", "3 alter"), ("page", "3 alter"), ("strike", "undo")]);
+    assert!(shell.json(&["list"]).is_empty(), "nothing was started");
+    shell.write("bad.json", NOTES.replace("\"strike\": {", "\"strikes\": {"));
+    assert!(shell.refused(&["plan", "bad.json"]).contains("did you mean"));
+}
