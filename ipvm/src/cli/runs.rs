@@ -133,8 +133,14 @@ pub(super) fn conclude(json: bool, display: Display, report: Result<RunReport, R
         _ => format!("ipvm resume {run}, or ipvm cancel {run}"),
     };
     if json {
+        let (label, task) = match paused {
+            Paused::Spent { label, .. } => (Some(label), None),
+            Paused::Uncertain { label, task } => (Some(label), Some(task.to_string())),
+            _ => (None, None),
+        };
         let line = serde_json::json!({
-            "event": "paused", "run": run.to_string(), "reason": paused.to_string(), "next": how,
+            "event": "paused", "run": run.to_string(), "reason": paused.to_string(), "label": label, "uncertain": task,
+            "next": how,
         });
         say_json(&line.to_string())?;
     } else {
