@@ -26,7 +26,7 @@ const REQUEST_LIFETIME: u64 = 300;
 /// The alias under which documents name the owner of the output folder.
 pub const OUTPUT: &str = "output";
 
-/// An IPVM node of the default parts: keys in a folder, the embedded store, wasmtime, and files as the one effect.
+/// An IPVM node of the default parts: keys in a folder, the embedded store, wasmtime, and files as effects.
 ///
 /// It is both sides of a run: the executor, and the user who asks for it with the authority in the state folder.
 #[derive(Debug)]
