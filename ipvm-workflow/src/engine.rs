@@ -167,7 +167,12 @@ impl Engine {
         observe(Event::Accepted {
             run,
             workflow: *workflow.cid(),
-            steps: plan.steps().iter().map(|step| (step.label.clone(), step.class)).collect(),
+            steps: plan
+                .steps()
+                .iter()
+                .filter(|step| !step.undoes)
+                .map(|step| (step.label.clone(), step.class))
+                .collect(),
         });
         let mut planner = Planner::new(&plan);
         let beginning = Beginning {

@@ -80,7 +80,10 @@ impl Engine {
         observe: &(dyn Fn(&str, &Result<Verification, VerifyError>) + Send + Sync),
     ) -> Result<RunVerification, VerifyError> {
         let run = *receipt.ran();
-        let listed = tasks(receipt.outcome()).ok_or(VerifyError::NotARun)?;
+        let mut listed = links(receipt.outcome(), "tasks", None).ok_or(VerifyError::NotARun)?;
+        // What undoes another is no task of the normal course, so that no label is in both.
+        listed.extend(links(receipt.outcome(), "undone", None).unwrap_or_default());
+        let handlers = links(receipt.outcome(), "caught", Some("by")).unwrap_or_default();
         if self.verify(receipt).await? != Verification::Run {
             return Err(VerifyError::NotARun);
         }
@@ -101,6 +104,15 @@ impl Engine {
             };
             observe(&step.label, &verified);
             steps.push((step.label.clone(), verified));
+        }
+        for (label, id) in handlers {
+            let label = format!("catch of {label}");
+            let verified = match self.parts().receipts.get(&id).await? {
+                None => Err(VerifyError::MissingReceipt { receipt: id }),
+                Some(receipt) => self.verify(receipt).await,
+            };
+            observe(&label, &verified);
+            steps.push((label, verified));
         }
         Ok(RunVerification { steps })
     }
@@ -161,13 +173,18 @@ impl Engine {
     }
 }
 
-/// The receipts by label that the outcome of a run lists, whether it succeeded or failed.
-fn tasks(outcome: &Outcome) -> Option<BTreeMap<String, ReceiptId>> {
+/// The receipts by label that the outcome of a run has under `key`, whether it succeeded or failed: links, or maps that have them
+/// under the key `within`.
+fn links(outcome: &Outcome, key: &str, within: Option<&str>) -> Option<BTreeMap<String, ReceiptId>> {
     let (Outcome::Ok(Ipld::Map(map)) | Outcome::Error(Ipld::Map(map))) = outcome else { return None };
-    let Some(Ipld::Map(tasks)) = map.get("tasks") else { return None };
-    let receipt = |(label, receipt): (&String, &Ipld)| match receipt {
-        Ipld::Link(cid) => Some((label.clone(), ReceiptId::new(*cid))),
+    let Some(Ipld::Map(listed)) = map.get(key) else { return None };
+    let link = |value: &Ipld| match (value, within) {
+        (Ipld::Link(cid), None) => Some(*cid),
+        (Ipld::Map(map), Some(key)) => match map.get(key) {
+            Some(Ipld::Link(cid)) => Some(*cid),
+            _ => None,
+        },
         _ => None,
     };
-    tasks.iter().map(receipt).collect()
+    listed.iter().map(|(label, value)| Some((label.clone(), ReceiptId::new(link(value)?)))).collect()
 }

@@ -111,6 +111,9 @@ async fn what_was_done_is_undone_in_reverse_order() {
     assert_eq!(report.not_started, Vec::<String>::new());
     let stated = world.stated(&report).await;
     assert_eq!(texts(field(&stated, "failed")), ["ship"]);
+    let receipt = ReceiptStore::get(&*world.receipts, &report.receipt).await.unwrap().unwrap();
+    let verified = world.engine.verify_run(receipt, &|_, _| {}).await.unwrap();
+    assert_eq!((verified.steps.len(), verified.tally().attested), (7, 6), "with what was undone");
     let Ipld::Map(undone) = field(&stated, "undone") else { panic!("{stated:?}") };
     assert_eq!(undone.keys().collect::<Vec<_>>(), ["refund", "release"]);
 
@@ -213,6 +216,7 @@ async fn a_handler_of_failures_has_the_run_go_on() {
         for (label, verified) in &verified.steps {
             assert!(verified.is_ok(), "{label}: {verified:?}");
         }
+        assert!(verified.steps.iter().any(|(label, _)| label == "catch of bad"));
         let sum = ReceiptStore::get(&*world.receipts, &step(&report, "sum").receipt).await.unwrap().unwrap();
         assert!(matches!(world.engine.verify(sum).await, Ok(Verification::Reexecuted { .. })));
     }

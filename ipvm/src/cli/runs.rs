@@ -8,7 +8,7 @@ use clap::Args;
 use ipvm::{Node, NodeError};
 use ipvm_workflow::{Control, Journal, Paused, Plan, Resolution, RunError, RunOptions, RunReport, Step};
 use ucan_core::{Cid, dagjson};
-use ucan_invocation::{EffectClass, Outcome as TaskOutcome, TaskId};
+use ucan_invocation::{EffectClass, Outcome as TaskOutcome, ReceiptId, ReceiptStore, TaskId};
 
 use super::display::Display;
 use super::print::{mention, plain, say, say_json};
@@ -64,8 +64,25 @@ impl Resume {
         let observe = |event| display.show(&event);
         let resumed = node.engine().resume(&run, &options, &observe);
         let report = interruptible(&options.control, resumed).await;
+        // It died after it was done, and before that was written down, which it is now.
+        if let Err(RunError::AlreadyRun { receipt }) = report {
+            return already_over(&node, &receipt, json).await;
+        }
         conclude(json, display, report.map_err(|error| NodeError::from(error).into()))
     }
+}
+
+/// Says of a run what its receipt says.
+async fn already_over(node: &Node, receipt: &ReceiptId, json: bool) -> Outcome {
+    let stated = ReceiptStore::get(&**node.store(), receipt).await?;
+    let succeeded = stated.is_some_and(|stated| stated.outcome().is_ok());
+    if json {
+        let line = serde_json::json!({"event": "done", "receipt": receipt.to_string(), "succeeded": succeeded});
+        say_json(&line.to_string())?;
+    } else {
+        say(&format!("the run is over; its receipt is {receipt}"))?;
+    }
+    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
 impl Cancel {
@@ -79,6 +96,9 @@ impl Cancel {
         let display = Display::new(json, node.output().to_owned());
         let observe = |event| display.show(&event);
         let report = node.engine().cancel(&run, &options, &observe).await;
+        if let Err(RunError::AlreadyRun { receipt }) = report {
+            return already_over(&node, &receipt, json).await;
+        }
         conclude(json, display, report.map_err(|error| NodeError::from(error).into()))
     }
 }
