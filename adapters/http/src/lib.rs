@@ -2,6 +2,7 @@
 
 mod connector;
 mod endpoint;
+mod origin;
 mod patient;
 mod refusal;
 mod route;
@@ -9,6 +10,8 @@ mod server;
 mod transport;
 
 pub use endpoint::Endpoint;
+pub use hyper::header::{HeaderName, HeaderValue};
+pub use origin::{HTTP_COMMANDS, Origin, OriginError};
 pub use route::RouteError;
 pub use rustls::RootCertStore;
 pub use server::{ServerOptions, serve};

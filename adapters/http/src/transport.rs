@@ -42,8 +42,8 @@ const HEAD: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub struct TransportOptions {
     connect_timeout: Duration,
-    timeout: Duration,
-    max_answer: usize,
+    pub(crate) timeout: Duration,
+    pub(crate) max_answer: usize,
     max_idle: usize,
     idle_timeout: Duration,
     roots: RootCertStore,
@@ -120,21 +120,8 @@ impl HttpTransport {
     /// # Errors
     /// [`TlsError`] where the TLS library does not work with these options.
     pub fn new(clock: Arc<dyn Clock>, options: TransportOptions) -> Result<Self, TlsError> {
-        let provider = Arc::new(ring::default_provider());
-        let mut tls = ClientConfig::builder_with_details(provider, Arc::new(CertificateTime(clock)))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError(error.to_string()))?
-            .with_root_certificates(options.roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let connector = Connector { tls: TlsConnector::from(Arc::new(tls)), patience: options.connect_timeout };
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(options.idle_timeout)
-            .pool_max_idle_per_host(options.max_idle)
-            .http1_max_buf_size(HEAD)
-            .build(connector);
-        Ok(Self { routes: RwLock::default(), client, timeout: options.timeout, max_answer: options.max_answer })
+        let (timeout, max_answer) = (options.timeout, options.max_answer);
+        Ok(Self { routes: RwLock::default(), client: client(clock, options)?, timeout, max_answer })
     }
 
     /// Reaches a principal at a URL from now on, instead of where it was reached before.
@@ -184,6 +171,27 @@ impl HttpTransport {
     }
 }
 
+/// A client whose certificates are judged by the clock.
+pub(crate) fn client(
+    clock: Arc<dyn Clock>,
+    options: TransportOptions,
+) -> Result<Client<Connector, Full<Bytes>>, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let mut tls = ClientConfig::builder_with_details(provider, Arc::new(CertificateTime(clock)))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError(error.to_string()))?
+        .with_root_certificates(options.roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let connector = Connector { tls: TlsConnector::from(Arc::new(tls)), patience: options.connect_timeout };
+    Ok(Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(options.idle_timeout)
+        .pool_max_idle_per_host(options.max_idle)
+        .http1_max_buf_size(HEAD)
+        .build(connector))
+}
+
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, to: &Did, container: &Container) -> Result<Container, TransportError> {
@@ -202,7 +210,7 @@ impl fmt::Debug for HttpTransport {
 }
 
 /// A body of at most `most` bytes.
-async fn read(response: Response<Incoming>, most: usize) -> Result<Vec<u8>, String> {
+pub(crate) async fn read(response: Response<Incoming>, most: usize) -> Result<Vec<u8>, String> {
     let mut body = response.into_body();
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -218,7 +226,7 @@ async fn read(response: Response<Incoming>, most: usize) -> Result<Vec<u8>, Stri
 }
 
 /// An error with all its causes.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
