@@ -1,16 +1,16 @@
 use std::collections::BinaryHeap;
 
-use crate::Plan;
+use crate::{Plan, Step};
 
 /// Decides what runs next. It waits for nothing, reads no clock and does nothing itself: results go in by
 /// [`handle_finished`](Planner::handle_finished), steps to start come out by [`poll`](Planner::poll).
 ///
-/// A step may start when all that it awaits is finished, the one with the longest way still behind it first. Mutations
+/// A step may start when all that it awaits is finished, the one with the costliest way still behind it first. Mutations
 /// start only when all pure work that does not itself wait for a mutation has succeeded.
 #[derive(Clone, Debug)]
 pub struct Planner {
     steps: Vec<Tracked>,
-    ready: BinaryHeap<(usize, std::cmp::Reverse<usize>)>,
+    ready: BinaryHeap<(u64, std::cmp::Reverse<usize>)>,
     held: Vec<usize>,
     pure_left: usize,
     pure_failed: bool,
@@ -21,8 +21,8 @@ struct Tracked {
     mutation: bool,
     /// Whether mutations wait for this step.
     gates: bool,
-    /// The number of steps on the longest path from here to an end.
-    height: usize,
+    /// What the steps on the costliest path from here to an end cost together.
+    height: u64,
     waiting_for: usize,
     dependents: Vec<usize>,
     started: bool,
@@ -50,6 +50,12 @@ impl Planner {
     /// A planner for `plan`, of which nothing has started yet.
     #[must_use]
     pub fn new(plan: &Plan) -> Self {
+        Self::with_costs(plan, &|_| 1)
+    }
+
+    /// The same where steps are known to cost more or less than others, in any unit: the costliest way is gone first.
+    #[must_use]
+    pub fn with_costs(plan: &Plan, cost: &dyn Fn(&Step) -> u64) -> Self {
         let mut steps: Vec<Tracked> = Vec::with_capacity(plan.steps().len());
         for (position, step) in plan.steps().iter().enumerate() {
             let dependencies: Vec<usize> = plan.dependencies(position).collect();
@@ -73,7 +79,7 @@ impl Planner {
         }
         for position in (0..steps.len()).rev() {
             let above = steps[position].dependents.iter().map(|at| steps[*at].height).max();
-            steps[position].height = above.map_or(1, |height| height + 1);
+            steps[position].height = above.unwrap_or(0).saturating_add(cost(&plan.steps()[position]).max(1));
         }
         let pure_left = steps.iter().filter(|step| step.gates).count();
         let mut planner = Self { steps, ready: BinaryHeap::new(), held: Vec::new(), pure_left, pure_failed: false };
