@@ -169,7 +169,7 @@ impl Work {
             if class == EffectClass::Mutable && self.begun_before(resolved).await? {
                 let idempotent = handler.is_idempotent(call.task().command());
                 match self.find_out(handler, &call).await {
-                    Probe::Done(completion) => found = Some(completion),
+                    Probe::Done(completion) => found = Some(*completion),
                     Probe::NotDone if self.settle && !idempotent => {
                         let message = "the run was cancelled, and it has not taken effect";
                         return self.fail(Failure::new("Cancelled", message)).await.map(Into::into);
@@ -198,7 +198,7 @@ impl Work {
             Some(Resolution::Done(outcome)) => {
                 let resolved = (RESOLUTION.to_owned(), Ipld::Bool(true));
                 let completion = Completion::new(outcome.clone());
-                return Probe::Done(Completion { meta: [resolved].into(), ..completion });
+                return Probe::Done(Box::new(Completion { meta: [resolved].into(), ..completion }));
             }
             Some(Resolution::NotDone) => return Probe::NotDone,
             None => {}

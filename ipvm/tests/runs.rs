@@ -35,8 +35,8 @@ impl Output {
     }
 
     fn status(&self, label: &str) -> &str {
-        let finished = self.events.iter().filter(|event| event["event"] == "finished");
-        finished.filter(|event| event["label"] == label).next_back().unwrap()["how"].as_str().unwrap()
+        let mut finished = self.events.iter().filter(|event| event["event"] == "finished");
+        finished.rfind(|event| event["label"] == label).unwrap()["how"].as_str().unwrap()
     }
 }
 

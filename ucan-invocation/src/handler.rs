@@ -190,7 +190,7 @@ pub trait Handler: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Probe {
     /// It took effect, and this came of it.
-    Done(Completion),
+    Done(Box<Completion>),
     /// It did not take effect, and will not: it can be done now.
     NotDone,
     /// It cannot be told.

@@ -230,7 +230,7 @@ impl Handler for Doer {
     async fn probe(&self, call: &Call) -> Probe {
         let done = self.outside.done.lock().unwrap().iter().any(|(_, task)| task == call.id());
         match (self.knows, done) {
-            (Knows::Probe, true) => Probe::Done(compute(call.task())),
+            (Knows::Probe, true) => Probe::Done(Box::new(compute(call.task()))),
             (Knows::Probe, false) => Probe::NotDone,
             _ => Probe::Unknown,
         }
