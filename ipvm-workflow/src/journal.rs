@@ -18,7 +18,8 @@ pub enum Entry {
         /// The invocation that asks for it, whose block is in the store with those of all delegations that it names.
         request: Cid,
     },
-    /// A run was cancelled: nothing of it is started any more, and what it did is undone where its workflow says how.
+    /// A run was cancelled, or has failed and has effects to undo: nothing of it is started any more, and what it did is undone where
+    /// its workflow says how.
     Cancelled {
         /// The run.
         run: TaskId,
@@ -127,7 +128,7 @@ pub struct OpenRun {
     pub workflow: Cid,
     /// The invocation that asked for it.
     pub request: Cid,
-    /// Whether it was cancelled.
+    /// Whether it was cancelled, or is being undone.
     pub cancelled: bool,
 }
 

@@ -14,7 +14,7 @@ use crate::catch::{self, Answer, Caught};
 use crate::control::Wish;
 use crate::engine::{Grants, Shared};
 use crate::step::{self, Concluded, Work};
-use crate::{Entry, Event, How, Paused, Plan, Planner, RunError, RunOptions, Step, StepReport};
+use crate::{Entry, Event, How, Paused, Plan, Planner, Resolution, RunError, RunOptions, Step, StepReport};
 
 /// What the receipts of a substitution link to: that of the failure, and that of its handler.
 const CAUGHT: &str = "caught";
@@ -231,7 +231,21 @@ impl<'a> Performance<'a> {
             let report = match self.shared.receipt_of(&step.id).await? {
                 Some(receipt) => step::report(step, How::Reused, &receipt, Duration::ZERO),
                 None if step.class.is_mutation() && self.shared.parts.journal.intended(&step.id).await? => {
-                    match self.work(step.clone(), notes.clone()).perform().await? {
+                    let work = self.work(step.clone(), notes.clone());
+                    if work.args.is_err() {
+                        // What it went on from is not known any more, so that nobody here can find out.
+                        match self.options.resolutions.get(&step.id) {
+                            Some(Resolution::Done(outcome)) if outcome.is_ok() => self.effects.push(position),
+                            Some(_) => {}
+                            None => {
+                                let (label, task) = (step.label.clone(), step.id);
+                                self.pause(Paused::Uncertain { label, task });
+                                return Ok(());
+                            }
+                        }
+                        continue;
+                    }
+                    match work.perform().await? {
                         Concluded::Report(report) => report,
                         Concluded::Paused(paused) => {
                             self.pause(paused);
@@ -371,8 +385,15 @@ impl<'a> Performance<'a> {
 
     /// Undoes, where the run has failed or was cancelled, what it did to the world, the last first.
     async fn undo(&mut self, notes: &mpsc::UnboundedSender<Event>) {
-        if !self.performed.cancelled && self.performed.failed().next().is_none() {
-            return;
+        if !self.performed.cancelled {
+            let undoable = self.effects.iter().any(|position| self.plan.undo(*position).is_some());
+            if !undoable || self.performed.failed().next().is_none() {
+                return;
+            }
+            // After a crash, what failed might succeed: a run of which something is undone is not gone on with.
+            if let Err(error) = self.shared.parts.journal.append(&Entry::Cancelled { run: self.run }).await {
+                return self.fail(error.into());
+            }
         }
         while let Some(position) = self.effects.pop() {
             let Some(undo) = self.plan.undo(position).cloned() else { continue };

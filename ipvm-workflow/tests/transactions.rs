@@ -293,6 +293,43 @@ async fn what_cannot_be_known_is_found_out_by_whoever_can() {
     }
 }
 
+/// A page that is there the second time it is asked for, after something was charged.
+const LATER: &str = r#"{"v": "1.0.0", "tasks": {
+    "charge": {"cmd": "/do", "args": {"name": "charge"}, "undo": "refund"},
+    "page": {"cmd": "/put", "args": {"name": "page", "of": [{"await/ok": "charge"}], "fails": 1}},
+    "refund": {"cmd": "/do", "args": {"name": "refund"}}
+}}"#;
+
+#[tokio::test]
+async fn what_is_being_undone_is_not_gone_on_with() {
+    let mut outcomes = BTreeMap::new();
+    for knows in [Knows::Probe, Knows::Key] {
+        for writes in 0..120 {
+            let mut world = World::new(knows);
+            let request = world.request(LATER).await;
+            world.open(&Crash::after(writes));
+            let first = world.engine.run(request.clone(), &|_| {}).await;
+            world.open(&Crash::never());
+            let succeeded = match first {
+                Ok(report) => report.succeeded(),
+                Err(_) => match world.engine.run(request, &|_| {}).await {
+                    Ok(report) => report.succeeded(),
+                    Err(RunError::AlreadyRun { receipt }) => {
+                        ReceiptStore::get(&*world.receipts, &receipt).await.unwrap().unwrap().outcome().is_ok()
+                    }
+                    Err(error) => panic!("{error:?}"),
+                },
+            };
+            let names = world.outside.names();
+            let [charged, refunded] =
+                ["charge", "refund"].map(|name| names.iter().filter(|done| *done == name).count());
+            assert_eq!((charged, refunded), (1, usize::from(!succeeded)), "after {writes} writes: {names:?}");
+            *outcomes.entry(succeeded).or_insert(0) += 1;
+        }
+    }
+    assert!(outcomes.len() == 2, "it succeeds where it had not failed before, and only there: {outcomes:?}");
+}
+
 #[tokio::test]
 async fn a_run_again_does_what_it_does_anew_and_computes_nothing_twice() {
     let world = World::new(Knows::Nothing);
