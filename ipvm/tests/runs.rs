@@ -94,3 +94,34 @@ fn a_plan_shows_the_phases_and_what_is_refused() {
     shell.write("bad.json", NOTES.replace("\"strike\": {", "\"strikes\": {"));
     assert!(shell.refused(&["plan", "bad.json"]).contains("did you mean"));
 }
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_is_paused_and_goes_on() {
+    let shell = Shell::new();
+    assert!(shell.json(&["list"]).is_empty());
+    fs::create_dir(shell.path(".ipvm/output/page")).unwrap();
+    shell.write(
+        "page.json",
+        r#"{"v": "1.0.0", "tasks": {
+            "note": {"cmd": "/file/append", "sub": "output", "args": {"path": "notes", "content": "one"}},
+            "page": {"cmd": "/file/write", "sub": "output", "args": {"path": "page", "content": "said"},
+                     "config": {"retry": {"attempts": 9, "delay": [1, "hours"], "longest": [1, "hours"]}}}
+        }}"#,
+    );
+    let mut command = shell.command(&["--json", "run", "page.json"]);
+    let mut process = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    // It waits for an hour before it tries again: long enough to be interrupted.
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(process.stdout.take().unwrap()));
+    let retrying = lines.by_ref().map(Result::unwrap).find(|line| line.contains("retrying"));
+    assert!(retrying.is_some());
+    let interrupted = std::process::Command::new("kill").args(["-INT", &process.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(process.wait().unwrap().code(), Some(5), "{rest:?}");
+    let paused: Value = serde_json::from_str(rest.iter().find(|line| line.contains("\"paused\"")).unwrap()).unwrap();
+    fs::remove_dir(shell.path(".ipvm/output/page")).unwrap();
+    let resumed = Output::of(&shell, &["resume", paused["run"].as_str().unwrap()]);
+    assert_eq!(resumed.code, Some(0));
+    assert_eq!(fs::read_to_string(shell.path(".ipvm/output/notes")).unwrap(), "one");
+}

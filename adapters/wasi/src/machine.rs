@@ -18,6 +18,9 @@ use crate::guest::Guest;
 const KEPT: usize = 64;
 /// After how much fuel a guest lets others of its thread have their turn, so that its time limit is noticed.
 const TURN: u64 = 1_000_000;
+/// How many bytes a guest may hand over in one call of the host at least, and how many times the limit of its output.
+const AT_ONCE: usize = 16 << 20;
+const LARGER: usize = 8;
 /// What may be spent on describing one function.
 const FUNCTION: usize = 10_000;
 
@@ -95,6 +98,9 @@ impl Machine {
         };
         let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.memory);
+        // What a guest hands over takes far more room here than there.
+        let most = usize::try_from(limits.output).unwrap_or(usize::MAX).saturating_mul(LARGER).max(AT_ONCE);
+        store.set_hostcall_fuel(most);
         let set = store.set_fuel(limits.fuel).and_then(|()| store.fuel_async_yield_interval(Some(TURN)));
         if let Err(error) = set {
             return nothing(host(error));
