@@ -221,7 +221,7 @@ fn main() {
     });
     row("append 600 bytes and sync", sync, None);
     let mut number = 1_000_000;
-    for (kind, syncs) in [("/pure", 1), ("/do", 2)] {
+    for (kind, syncs) in [("/do", 2), ("/pure", 1)] {
         let singles: Vec<Workflow> = (0..50)
             .map(|_| {
                 number += 1;

@@ -283,10 +283,10 @@ fn other_formats_are_refused() {
     let (folder, store) = opened();
     let path = folder.path().join("store");
     drop(store);
-    for found in ["ipvm-fjall 1", "ipvm-fjall 2", "ipvm-fjall 4"] {
+    for found in ["ipvm-fjall 1", "ipvm-fjall 2", "ipvm-fjall 3", "ipvm-fjall 5"] {
         fs::write(path.join("FORMAT"), format!("{found}\n")).unwrap();
         let error = FjallStore::open(&path).unwrap_err();
-        let supported = "ipvm-fjall 3".into();
+        let supported = "ipvm-fjall 4".into();
         assert_eq!(error, OpenError::Format { path: path.clone(), found: found.into(), supported });
     }
 }

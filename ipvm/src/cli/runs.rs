@@ -58,17 +58,17 @@ impl Resume {
         open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
         json: bool,
     ) -> Outcome {
-        let (run, options) = self.open.read();
-        let node = open(self.open.output)?;
-        let display = Display::new(json, node.output().to_owned());
-        let observe = |event| display.show(&event);
-        let resumed = node.engine().resume(&run, &options, &observe);
-        let report = interruptible(&options.control, resumed).await;
-        // It died after it was done, and before that was written down, which it is now.
-        if let Err(RunError::AlreadyRun { receipt }) = report {
-            return already_over(&node, &receipt, json).await;
-        }
-        conclude(json, display, report.map_err(|error| NodeError::from(error).into()))
+        self.open.go_on(open, json, false).await
+    }
+}
+
+impl Cancel {
+    pub(super) async fn carry_out(
+        self,
+        open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
+        json: bool,
+    ) -> Outcome {
+        self.open.go_on(open, json, true).await
     }
 }
 
@@ -85,25 +85,29 @@ async fn already_over(node: &Node, receipt: &ReceiptId, json: bool) -> Outcome {
     Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
-impl Cancel {
-    pub(super) async fn carry_out(
+impl Open {
+    async fn go_on(
         self,
         open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
         json: bool,
+        cancel: bool,
     ) -> Outcome {
-        let (run, options) = self.open.read();
-        let node = open(self.open.output)?;
+        let (run, options) = self.read();
+        let node = open(self.output)?;
         let display = Display::new(json, node.output().to_owned());
         let observe = |event| display.show(&event);
-        let report = node.engine().cancel(&run, &options, &observe).await;
+        let engine = node.engine();
+        let report = match cancel {
+            true => engine.cancel(&run, &options, &observe).await,
+            false => interruptible(&options.control, engine.resume(&run, &options, &observe)).await,
+        };
+        // It died after it was done, and before that was written down, which it is now.
         if let Err(RunError::AlreadyRun { receipt }) = report {
             return already_over(&node, &receipt, json).await;
         }
         conclude(json, display, report.map_err(|error| NodeError::from(error).into()))
     }
-}
 
-impl Open {
     fn read(&self) -> (TaskId, RunOptions) {
         let done = self.done.iter().map(|(task, outcome)| (TaskId::new(*task), Resolution::Done(outcome.clone())));
         let not_done = self.not_done.iter().map(|task| (TaskId::new(*task), Resolution::NotDone));
