@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use crate::voucher::Voucher;
 
 /// How often a change is tried again because somebody else was faster. Each time one of the others has got on.
 const TRIES: usize = 10_000;
+/// How many channels are remembered, so that they need not be read again: some 4 MB.
+const RECENT: usize = 4_096;
 
 /// The provider's side over a store: whatever it answers is durable. Any number of them, and of callers, can share a store.
 #[derive(Clone, Debug)]
@@ -27,6 +30,7 @@ pub struct Till {
     provider: Did,
     epoch: u64,
     trust: u64,
+    recent: Arc<Recent>,
 }
 
 /// What a voucher came to.
@@ -43,7 +47,7 @@ impl Till {
     /// earlier one has set aside for tasks is free again. Nothing is done on trust.
     #[must_use]
     pub fn new(store: Arc<dyn ChannelStore>, provider: Did, epoch: u64) -> Self {
-        Self { store, provider, epoch, trust: 0 }
+        Self { store, provider, epoch, trust: 0, recent: Arc::default() }
     }
 
     /// Lets every channel run up so much beyond what was signed for: what the provider may lose by each.
@@ -172,6 +176,9 @@ impl Till {
     }
 
     /// Changes a channel, from its latest state, and makes that durable.
+    ///
+    /// What is remembered may be old. It is good enough to be changed, since the store compares versions; nobody is refused, and
+    /// nothing is answered, on the ground of it alone.
     async fn update<T>(
         &self,
         id: &Cid,
@@ -180,15 +187,44 @@ impl Till {
     where
         T: Send,
     {
+        let mut remembered = self.recent.get(id);
         for _ in 0..TRIES {
-            let (version, before) = self.read(id).await?;
+            let (is_latest, (version, before)) = match remembered.take() {
+                Some(kept) => (false, kept),
+                None => (true, self.read(id).await?),
+            };
             let mut channel = before.clone();
-            let answer = alter(&mut channel)?;
-            if channel == before || self.store.commit(vec![change(&channel, version)?]).await? == Commit::Done {
-                return Ok(answer);
+            match alter(&mut channel) {
+                Ok(answer) if channel != before => {
+                    if self.store.commit(vec![change(&channel, version)?]).await? == Commit::Done {
+                        self.recent.put(version.saturating_add(1), channel);
+                        return Ok(answer);
+                    }
+                }
+                answer if is_latest => return answer,
+                _ => {}
             }
         }
         Err(TillError::Contended)
+    }
+}
+
+/// Channels that were changed lately, as they were then.
+#[derive(Debug, Default)]
+struct Recent(Mutex<HashMap<Cid, (u64, Channel)>>);
+
+impl Recent {
+    fn get(&self, id: &Cid) -> Option<(u64, Channel)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn put(&self, version: u64, channel: Channel) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that are in use are back soon.
+        if recent.len() >= RECENT {
+            recent.clear();
+        }
+        recent.insert(*channel.terms().id(), (version, channel));
     }
 }
 
