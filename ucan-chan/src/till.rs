@@ -196,7 +196,8 @@ impl Till {
             let mut channel = before.clone();
             match alter(&mut channel) {
                 Ok(answer) if channel != before => {
-                    if self.store.commit(vec![change(&channel, version)?]).await? == Commit::Done {
+                    let commit = self.store.commit(vec![change(&channel, version)?]).await?;
+                    if commit == Commit::Done {
                         self.recent.put(version.saturating_add(1), channel);
                         return Ok(answer);
                     }

@@ -248,7 +248,7 @@ proptest! {
 fn a_forged_chain_convicts_nobody() {
     let offer = Terms::offer(provider().did(), funder().did().clone(), "gas".parse().unwrap(), 10, common::end());
     let forged = offer.unwrap().nonce(b"root channel".to_vec()).sign(&issuer(9)).unwrap();
-    assert!(Terms::read(&[forged.clone()]).is_err());
+    assert!(Terms::read(std::slice::from_ref(&forged)).is_err());
     let voucher = signed(&funder(), 3, 40);
     let proof = Proof::new(Cheating::Overdraft, vec![voucher.bytes().to_vec()]).unwrap();
     assert!(matches!(proof.check(&[forged], &DidKeys), Err(ProofError::Terms(_))));

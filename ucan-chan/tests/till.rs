@@ -11,7 +11,7 @@ use ucan_chan::{
     ChannelError, Close, DrawError, MemoryChannels, Meter, Metered, MeteredError, Open, Status, Terms, Till, TillError,
     Voucher, authorize_metered,
 };
-use ucan_core::{Cid, Context, Delegation, DidKeys, Issuer, Token};
+use ucan_core::{Cid, Context, Delegation, DidKeys, Issuer};
 use ucan_invocation::{Invocation, InvocationError};
 
 #[tokio::test]
