@@ -6,6 +6,9 @@ use crate::amount::{MAX, Unit, amount};
 pub const CHANNEL_COMMAND: &str = "/chan";
 /// How many delegations the chain of a channel may have.
 pub const DEPTH: usize = 8;
+/// Under which key of its metadata a sub-channel names the channel above: a delegation does not say by itself on which it rests, and
+/// whoever holds it could have it paid from any other channel of the same issuer.
+const ABOVE: &str = "chan/above";
 /// The fewest bytes of a nonce, which is what tells two channels apart.
 const NONCE: usize = 12;
 
@@ -58,7 +61,7 @@ impl Terms {
     }
 
     /// The delegation by which the holder of this channel gives `to` a part of it as a sub-channel. It wants a nonce and the
-    /// holder's signature.
+    /// holder's signature, and must keep its metadata, which names this channel.
     ///
     /// # Errors
     /// [`TermsError::Wider`] where the part is more than the whole; [`TermsError::Length`] where the chain is as long as it may be.
@@ -69,7 +72,8 @@ impl Terms {
         if self.proofs.len() >= DEPTH {
             return Err(TermsError::Length { length: self.proofs.len() + 1 });
         }
-        delegation(&self.provider, to, &self.unit, budget, self.expiration)
+        let meta = [(ABOVE.to_owned(), Ipld::Link(self.id))].into();
+        Ok(delegation(&self.provider, to, &self.unit, budget, self.expiration)?.meta(meta))
     }
 
     /// Reads the terms of a channel from its chain, root first.
@@ -92,6 +96,11 @@ impl Terms {
             }
             if !link.issuer().same_principal(issuer) {
                 return Err(TermsError::NotAChannel { at, what: "iss" });
+            }
+            let named = link.meta().and_then(|meta| meta.get(ABOVE));
+            let before = at.checked_sub(1).and_then(|before| chain.get(before)).map(|link| Ipld::Link(*link.cid()));
+            if named != before.as_ref() {
+                return Err(TermsError::OtherAbove { at });
             }
             if let Some((above_unit, above)) = &above {
                 if *above_unit != unit {
@@ -235,6 +244,12 @@ pub enum TermsError {
         at: usize,
         /// The field.
         what: &'static str,
+    },
+    /// It does not name the delegation before it as the channel above, or names one where there is none.
+    #[error("delegation {at} of the chain does not name the one before it as the channel above")]
+    OtherAbove {
+        /// Its place in the chain, from 0.
+        at: usize,
     },
     /// It counts something else than the channel above.
     #[error("delegation {at} of the chain has another unit than the one above it")]

@@ -125,6 +125,7 @@ fn chains_are_strict() {
     let below = |json: &str, by| {
         let link = Delegation::builder(issuer(3).did().clone(), Some(owner.did().clone()), "/chan".parse().unwrap())
             .policy(policy(json))
+            .meta([("chan/above".to_owned(), Ipld::Link(*root[0].cid()))].into())
             .nonce(vec![0; 12])
             .expiration(end())
             .sign(by)
@@ -137,6 +138,13 @@ fn chains_are_strict() {
     let other = below(r#"[["==",".unit","bytes"],["<=",".total",9]]"#, &holder);
     assert_eq!(other, Err(TermsError::OtherUnit { at: 1 }));
     assert_eq!(below(good, &issuer(9)), Err(TermsError::NotAChannel { at: 1, what: "iss" }));
+    // A part of one channel is no part of another one by the same funder, and no root.
+    let other = common::root(101);
+    let moved = part(&root, &holder, &issuer(3), 50, 7).remove(1);
+    assert_eq!(Terms::read(&[other[0].clone(), moved.clone()]), Err(TermsError::OtherAbove { at: 1 }));
+    let bare = Delegation::builder(issuer(3).did().clone(), Some(owner.did().clone()), "/chan".parse().unwrap());
+    let bare = bare.policy(policy(good)).nonce(vec![0; 12]).expiration(end()).sign(&holder).unwrap();
+    assert_eq!(Terms::read(&[root[0].clone(), bare]), Err(TermsError::OtherAbove { at: 1 }));
     let mut chain = root;
     for depth in 1..8 {
         chain = part(&chain, &issuer(1 + depth), &issuer(2 + depth), 50, depth);

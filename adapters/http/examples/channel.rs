@@ -147,7 +147,7 @@ impl Provider {
 fn collatz(mut number: u64, limit: u64) -> u64 {
     let mut steps = 0;
     while number > 1 && steps < limit {
-        number = if number % 2 == 0 { number / 2 } else { number.saturating_mul(3).saturating_add(1) };
+        number = if number.is_multiple_of(2) { number / 2 } else { number.saturating_mul(3).saturating_add(1) };
         steps += 1;
     }
     steps
