@@ -95,7 +95,7 @@ impl Bench {
             }
             parts.push(start.elapsed());
         }
-        let [draw, pair, part] = [draws, pairs, parts].map(|times| micros(times));
+        let [draw, pair, part] = [draws, pairs, parts].map(micros);
         println!(
             "{what}, {at_once:>2} at once: draw {draw:>8.1} us, verification and append {pair:>8.1} us, ratio {:.2} (decoding and \
              verification alone {part:.1} us)",
