@@ -8,6 +8,7 @@ mod closing;
 mod command;
 #[cfg(feature = "contracts")]
 pub mod contracts;
+mod ending;
 mod error;
 mod meter;
 mod metered;
