@@ -1,177 +1,364 @@
-use ucan_core::{Cid, Did, Token, Verified};
+use ucan_core::{Cid, Context, Timestamp, Token, Verified};
+use ucan_invocation::TaskId;
 
-use crate::Voucher;
+use crate::amount::{Unit, sum};
+use crate::charge::Charge;
+use crate::command::Open;
+use crate::proof::{Cheating, Proof};
+use crate::refusal::{ChannelError, DrawError};
+use crate::terms::Terms;
+use crate::voucher::Voucher;
 
-/// What the provider knows of a channel: who may spend how much, and the highest voucher. It computes only, and its size
-/// does not grow with use.
-#[derive(Clone, Debug)]
+/// How far a channel has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// It can be drawn on.
+    Open,
+    /// It was closed, and can be disputed.
+    Closing {
+        /// Until when.
+        until: Timestamp,
+        /// Who closed it; none where it expired.
+        by: Option<Side>,
+    },
+    /// It is over.
+    Settled {
+        /// What the funder owes for it, sub-channels apart.
+        due: u64,
+    },
+}
+
+/// One of the two who can close a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Whoever draws.
+    Holder,
+    /// Whose work is used up.
+    Provider,
+}
+
+/// What a provider knows of a channel. It computes only, waits for nothing, and does not grow with use.
+///
+/// Every change is one method, after whose error the channel is as it was. What has changed has to be made durable before
+/// anybody is told: [`Till`](crate::Till) does that.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
-    id: Cid,
-    spender: Did,
-    provider: Did,
-    budget: u64,
-    highest: Option<Verified<Voucher>>,
+    pub(crate) terms: Terms,
+    /// The invocation that opened it.
+    pub(crate) opened: Cid,
+    pub(crate) window: u64,
+    pub(crate) status: Status,
+    /// Of the voucher that was stated on closing.
+    pub(crate) closed_at: (u64, u64),
+    pub(crate) sequence: u64,
+    pub(crate) total: u64,
+    /// The highest voucher; empty where there is none.
+    pub(crate) voucher: Vec<u8>,
+    pub(crate) allotted: u64,
+    /// How many sub-channels are not settled.
+    pub(crate) children: u64,
+    pub(crate) charged: u64,
+    pub(crate) charges: u64,
+    pub(crate) reserved: u64,
+    /// In which epoch of its provider that was reserved.
+    pub(crate) epoch: u64,
+}
+
+/// A part of a channel's credit that is set aside for a task. [`Channel::charge`] takes it back; one that is dropped stays set
+/// aside until the provider's next epoch.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "what is reserved has to be charged or let go of"]
+pub struct Reservation {
+    pub(crate) channel: Cid,
+    pub(crate) task: TaskId,
+    pub(crate) limit: u64,
+    pub(crate) epoch: u64,
+}
+
+impl Reservation {
+    /// The channel.
+    #[must_use]
+    pub fn channel(&self) -> &Cid {
+        &self.channel
+    }
+
+    /// The task for which it is set aside.
+    #[must_use]
+    pub fn task(&self) -> &TaskId {
+        &self.task
+    }
+
+    /// The most that can be charged for the task, in the unit of the channel.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
 }
 
 impl Channel {
-    /// A channel that the delegation `id` opened, with a budget in its unit, of which nothing is used up.
-    #[must_use]
-    pub fn new(id: Cid, spender: Did, provider: Did, budget: u64) -> Self {
-        Self { id, spender, provider, budget, highest: None }
-    }
-
-    /// How much has been used up.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.highest.as_ref().map_or(0, |voucher| voucher.total())
-    }
-
-    /// How much is left.
-    #[must_use]
-    pub fn left(&self) -> u64 {
-        self.budget - self.used()
-    }
-
-    /// The voucher that states how much has been used up: all that is needed to settle.
-    #[must_use]
-    pub fn highest(&self) -> Option<&Verified<Voucher>> {
-        self.highest.as_ref()
-    }
-
-    /// Takes a voucher, and says how much more it draws. The same voucher again draws nothing.
+    /// A root channel that its holder opens. That the chain holds is for the caller to have checked:
+    /// [`Till`](crate::Till) does.
     ///
     /// # Errors
-    /// [`DrawError`] where it is not the next voucher of this channel, or asks for more than is left; the channel is as it
-    /// was. [`DrawError::Conflict`] holds the proof that the spender signed two vouchers for one place.
-    pub fn draw(&mut self, voucher: Verified<Voucher>) -> Result<u64, DrawError> {
-        if *voucher.channel() != self.id {
-            return Err(DrawError::OtherChannel { named: *voucher.channel(), own: self.id });
+    /// [`ChannelError`] where `open` does not accept exactly these terms, or they are those of a sub-channel.
+    pub fn open(terms: Terms, open: &Verified<Open>) -> Result<Self, ChannelError> {
+        if terms.parent().is_some() {
+            return Err(ChannelError::OtherParent);
         }
-        if !voucher.issuer().same_principal(&self.spender) || !voucher.provider().same_principal(&self.provider) {
+        Self::new(terms, open)
+    }
+
+    /// A sub-channel of this one, whose budget is set aside here.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`ChannelError::Exhausted`] where less than its budget is left here, and
+    /// [`ChannelError::NotOpen`].
+    pub fn open_below(&mut self, terms: Terms, open: &Verified<Open>, now: Timestamp) -> Result<Self, ChannelError> {
+        self.usable(now)?;
+        let above = terms.proofs.len().checked_sub(1).and_then(|length| terms.proofs.get(..length));
+        if above != Some(self.terms.proofs()) {
+            return Err(ChannelError::OtherParent);
+        }
+        let asked = terms.budget;
+        if asked > self.left() {
+            return Err(ChannelError::Exhausted { left: self.left(), asked });
+        }
+        let child = Self::new(terms, open)?;
+        self.allotted += asked;
+        self.children += 1;
+        Ok(child)
+    }
+
+    fn new(terms: Terms, open: &Verified<Open>) -> Result<Self, ChannelError> {
+        let same = *open.channel() == terms.id && *open.unit() == terms.unit && open.total() == terms.budget;
+        if !same || open.invocation().proofs() != terms.proofs() {
+            return Err(ChannelError::OtherTerms);
+        }
+        if !open.issuer().same_principal(&terms.holder) || !open.invocation().subject().same_principal(&terms.provider)
+        {
+            return Err(ChannelError::OtherParty);
+        }
+        Ok(Self {
+            opened: *open.envelope().cid(),
+            window: open.window(),
+            status: Status::Open,
+            closed_at: (0, 0),
+            sequence: 0,
+            total: 0,
+            voucher: Vec::new(),
+            allotted: 0,
+            children: 0,
+            charged: 0,
+            charges: 0,
+            reserved: 0,
+            epoch: 0,
+            terms,
+        })
+    }
+
+    /// What the channel is.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The invocation that opened it.
+    #[must_use]
+    pub fn opened(&self) -> &Cid {
+        &self.opened
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The place of the highest voucher; 0 where there is none.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How much has been signed for.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// How much was charged.
+    #[must_use]
+    pub fn charged(&self) -> u64 {
+        self.charged
+    }
+
+    /// How much is set aside for tasks that are under way.
+    #[must_use]
+    pub fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    /// How much is set aside for sub-channels, and was used up by those that are settled.
+    #[must_use]
+    pub fn allotted(&self) -> u64 {
+        self.allotted
+    }
+
+    /// What can still be drawn or given to sub-channels.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.terms.budget.saturating_sub(self.total).saturating_sub(self.allotted)
+    }
+
+    /// What was signed for and neither charged nor set aside.
+    #[must_use]
+    pub fn credit(&self) -> u64 {
+        self.total.saturating_sub(self.charged).saturating_sub(self.reserved)
+    }
+
+    /// The token of the highest voucher, which is all that is needed to settle.
+    #[must_use]
+    pub fn voucher(&self) -> Option<&[u8]> {
+        Some(&self.voucher[..]).filter(|voucher| !voucher.is_empty())
+    }
+
+    /// Takes a voucher, and says how much more it draws. One that was taken, or is older, draws nothing.
+    ///
+    /// # Errors
+    /// [`DrawError`]; [`DrawError::Cheating`] has the proof that the holder signed what it must not.
+    pub fn draw(&mut self, voucher: &Verified<Voucher>, now: Timestamp) -> Result<u64, DrawError> {
+        if *voucher.channel() != self.terms.id {
+            return Err(DrawError::OtherChannel { named: *voucher.channel(), own: self.terms.id });
+        }
+        if !voucher.issuer().same_principal(&self.terms.holder)
+            || !voucher.provider().same_principal(&self.terms.provider)
+        {
             return Err(DrawError::OtherParty);
         }
-        let (sequence, used) = (self.highest.as_ref().map_or(0, |voucher| voucher.sequence()), self.used());
-        if let Some(highest) = self.highest.as_ref().filter(|highest| highest.sequence() == voucher.sequence()) {
-            if highest.total() == voucher.total() && highest.paid_for() == voucher.paid_for() {
-                return Ok(0);
-            }
-            return Err(DrawError::Conflict(Box::new([highest.clone(), voucher])));
+        if voucher.proofs() != self.terms.proofs() {
+            return Err(DrawError::OtherChain);
         }
-        if voucher.sequence() != sequence + 1 {
-            return Err(DrawError::OutOfSequence { expected: sequence + 1, found: voucher.sequence() });
+        if *voucher.unit() != self.terms.unit && voucher.sequence() != self.sequence {
+            return Err(DrawError::OtherUnit { unit: voucher.unit().clone() });
         }
-        let drawn = voucher.total().checked_sub(used).ok_or(DrawError::Backwards { used, stated: voucher.total() })?;
-        if voucher.total() > self.budget {
-            return Err(DrawError::OverBudget { budget: self.budget, stated: voucher.total() });
+        let cheating =
+            |kind, tokens: &[&[u8]]| Err(DrawError::Cheating { kind, proof: Box::new(Proof::of(kind, tokens)) });
+        let pair = [&self.voucher[..], voucher.bytes()];
+        if voucher.sequence() == self.sequence {
+            let same = Voucher::decode(&self.voucher[..]).is_ok_and(|held| held.same_statement(voucher));
+            return if same { Ok(0) } else { cheating(Cheating::Equivocation, &pair) };
         }
-        self.highest = Some(voucher);
-        Ok(drawn)
-    }
-}
-
-/// Why a voucher is not taken.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DrawError {
-    /// It belongs to another channel.
-    #[error("the voucher draws on the channel {named}, not on {own}")]
-    OtherChannel {
-        /// The channel that it names.
-        named: Cid,
-        /// This channel.
-        own: Cid,
-    },
-    /// It is not from the spender to the provider of this channel.
-    #[error("the voucher is not from the channel's spender to its provider")]
-    OtherParty,
-    /// A voucher before it is missing, or it comes again too late.
-    #[error("expected voucher {expected} of the channel, found {found}")]
-    OutOfSequence {
-        /// The next place.
-        expected: u64,
-        /// The place that the voucher states.
-        found: u64,
-    },
-    /// It states less than was used up already.
-    #[error("the voucher states a total of {stated}, and {used} is used up already")]
-    Backwards {
-        /// What is used up.
-        used: u64,
-        /// What the voucher states.
-        stated: u64,
-    },
-    /// It states more than was funded.
-    #[error("the voucher states a total of {stated}, and the budget is {budget}")]
-    OverBudget {
-        /// What was funded.
-        budget: u64,
-        /// What the voucher states.
-        stated: u64,
-    },
-    /// The spender signed two vouchers for one place. Both signatures hold: they are proof for anybody.
-    #[error("the spender signed two vouchers for place {}", .0[0].sequence())]
-    Conflict(Box<[Verified<Voucher>; 2]>),
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use ucan_core::{DidKeys, Issuer, block, verify};
-    use ucan_invocation::TaskId;
-    use varsig::ed25519::SigningKey;
-
-    use super::*;
-
-    fn issuer(byte: u8) -> Issuer {
-        Issuer::ed25519(SigningKey::from_seed(&[byte; 32]))
-    }
-
-    fn voucher(sequence: u64, total: u64) -> Verified<Voucher> {
-        let task = TaskId::new(block::dag_cbor_cid(&total.to_be_bytes()));
-        let channel = block::dag_cbor_cid(b"channel");
-        let signed = Voucher::sign(&issuer(1), issuer(2).did().clone(), channel, sequence, total, task).unwrap();
-        verify(Voucher::decode(signed.bytes()).unwrap(), &DidKeys).unwrap()
-    }
-
-    fn channel(budget: u64) -> Channel {
-        Channel::new(block::dag_cbor_cid(b"channel"), issuer(1).did().clone(), issuer(2).did().clone(), budget)
-    }
-
-    #[test]
-    fn totals_only_grow_and_never_pass_the_budget() {
-        let mut channel = channel(100);
-        assert_eq!(channel.draw(voucher(1, 40)).unwrap(), 40);
-        assert_eq!(channel.draw(voucher(1, 40)).unwrap(), 0);
-        assert!(matches!(channel.draw(voucher(3, 60)), Err(DrawError::OutOfSequence { expected: 2, found: 3 })));
-        assert!(matches!(channel.draw(voucher(2, 39)), Err(DrawError::Backwards { used: 40, stated: 39 })));
-        assert!(matches!(channel.draw(voucher(2, 101)), Err(DrawError::OverBudget { budget: 100, stated: 101 })));
-        assert_eq!(channel.draw(voucher(2, 100)).unwrap(), 60);
-        assert_eq!((channel.used(), channel.left()), (100, 0));
-    }
-
-    #[test]
-    fn two_vouchers_for_one_place_are_proof() {
-        let mut channel = channel(100);
-        channel.draw(voucher(1, 40)).unwrap();
-        let Err(DrawError::Conflict(proof)) = channel.draw(voucher(1, 30)) else { panic!("it was taken") };
-        assert_eq!(proof.map(|voucher| voucher.total()), [40, 30]);
-        assert_eq!(channel.used(), 40);
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_comes_what_is_drawn_adds_up(steps in prop::collection::vec((0_u64..6, 0_u64..150), 0..12)) {
-            let mut channel = channel(100);
-            let mut drawn = 0;
-            for (sequence, total) in steps {
-                let before = channel.used();
-                match channel.draw(voucher(sequence, total)) {
-                    Ok(more) => drawn += more,
-                    Err(_) => prop_assert_eq!(channel.used(), before),
-                }
-                prop_assert_eq!(channel.used(), drawn);
-                prop_assert!(channel.used() <= 100);
-            }
+        if voucher.total() > self.terms.budget {
+            return cheating(Cheating::Overdraft, &[voucher.bytes()]);
         }
+        let newer = voucher.sequence() > self.sequence;
+        if newer && voucher.total() < self.total || !newer && voucher.total() > self.total {
+            return cheating(Cheating::Rollback, &pair);
+        }
+        if !newer {
+            return Ok(0);
+        }
+        self.drawable(now)?;
+        let more = voucher.total() - self.total;
+        if more > self.left() {
+            return Err(DrawError::Exhausted { left: self.left(), asked: more });
+        }
+        self.total = voucher.total();
+        self.sequence = voucher.sequence();
+        self.voucher = voucher.bytes().to_vec();
+        Ok(more)
+    }
+
+    /// Vouchers may also come while a closing can be disputed, if they were signed before.
+    fn drawable(&self, now: Timestamp) -> Result<(), DrawError> {
+        match self.status {
+            Status::Open if now > self.ends() => Err(DrawError::Expired { at: self.terms.expiration }),
+            Status::Open => Ok(()),
+            Status::Closing { until, .. } if now < until => Ok(()),
+            Status::Closing { .. } | Status::Settled { .. } => Err(DrawError::Over),
+        }
+    }
+
+    /// When the channel expires, with what clocks may be apart.
+    pub(crate) fn ends(&self) -> Timestamp {
+        self.terms.expiration.saturating_add(Context::SKEW)
+    }
+
+    fn usable(&self, now: Timestamp) -> Result<(), ChannelError> {
+        if self.status != Status::Open || now > self.ends() {
+            return Err(ChannelError::NotOpen);
+        }
+        Ok(())
+    }
+
+    /// Sets the limit of a task aside. `trust` is how much more the provider does than was signed for; `epoch` is a number that
+    /// grows each time the provider starts: what was set aside in an earlier one is free again.
+    ///
+    /// # Errors
+    /// [`ChannelError::NoCredit`] where too little was signed for, [`ChannelError::NotOpen`], and
+    /// [`ChannelError::Epoch`] where a later one has begun.
+    pub fn reserve(
+        &mut self,
+        task: TaskId,
+        limit: u64,
+        trust: u64,
+        epoch: u64,
+        now: Timestamp,
+    ) -> Result<Reservation, ChannelError> {
+        self.usable(now)?;
+        if epoch < self.epoch {
+            return Err(ChannelError::Epoch { own: epoch, found: self.epoch });
+        }
+        let kept = if epoch == self.epoch { self.reserved } else { 0 };
+        let needs = sum(self.charged, kept).and_then(|used| sum(used, limit)).ok_or(ChannelError::Overflow)?;
+        let most = self.total.saturating_add(trust);
+        if needs > most {
+            let credit = most.saturating_sub(self.charged).saturating_sub(kept);
+            return Err(ChannelError::NoCredit { credit, asked: limit });
+        }
+        (self.epoch, self.reserved) = (epoch, kept + limit);
+        Ok(Reservation { channel: self.terms.id, task, limit, epoch })
+    }
+
+    /// Charges what a task has used of what was set aside for it, and frees the rest.
+    ///
+    /// # Errors
+    /// [`ChannelError::OverLimit`] where that is more than was set aside; [`ChannelError::Epoch`] where a later epoch has begun, in
+    /// which it is not set aside any more; [`ChannelError::NotOpen`] where the channel is settled.
+    pub fn charge(&mut self, reservation: &Reservation, used: u64) -> Result<Charge, ChannelError> {
+        if reservation.channel != self.terms.id {
+            return Err(ChannelError::OtherTerms);
+        }
+        if reservation.epoch != self.epoch {
+            return Err(ChannelError::Epoch { own: reservation.epoch, found: self.epoch });
+        }
+        if matches!(self.status, Status::Settled { .. }) {
+            return Err(ChannelError::NotOpen);
+        }
+        if used > reservation.limit {
+            return Err(ChannelError::OverLimit { limit: reservation.limit, used });
+        }
+        let charged = sum(self.charged, used).ok_or(ChannelError::Overflow)?;
+        let rest = self.reserved.checked_sub(reservation.limit).ok_or(ChannelError::Overflow)?;
+        (self.charged, self.reserved, self.charges) = (charged, rest, self.charges + 1);
+        Ok(self.stated(used, false))
+    }
+
+    pub(crate) fn stated(&self, cost: u64, last: bool) -> Charge {
+        Charge {
+            channel: self.terms.id,
+            unit: self.terms.unit.clone(),
+            number: self.charges,
+            cost,
+            charged: self.charged,
+            last,
+        }
+    }
+
+    /// The unit of the channel.
+    #[must_use]
+    pub fn unit(&self) -> &Unit {
+        &self.terms.unit
     }
 }

@@ -1,92 +1,105 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ucan_core::{Cid, Command, Did, Envelope, Ipld, Issuer, Purpose, SignError, Token, TokenError};
+use ucan_core::{Cid, Did, Envelope, Ipld, Issuer, Purpose, Token};
 use ucan_invocation::{Invocation, TaskId};
+
+use crate::amount::Unit;
+use crate::args::{self, Stated, integer, text};
+use crate::error::{CommandError, IssueError};
+use crate::terms::Terms;
 
 /// The command of every voucher.
 pub const DRAW_COMMAND: &str = "/chan/draw";
 
+const ARGS: [&str; 5] = ["channel", "unit", "seq", "total", "for"];
+
 /// A signed statement that so much of a channel has been used up in all.
 ///
-/// On the wire it is an invocation of `/chan/draw` on the provider, whose arguments are `{channel: &Delegation, seq, total,
+/// On the wire it is an invocation of `/chan/draw` on the provider, whose arguments are `{channel: &Delegation, unit, seq, total,
 /// for: &Task}`. Since it states the total, the voucher with the highest sequence number is the whole state of the channel.
 #[derive(Clone, Debug)]
 pub struct Voucher {
-    invocation: Invocation,
-    channel: Cid,
-    sequence: u64,
-    total: u64,
+    stated: Stated,
     paid_for: TaskId,
 }
 
 impl Voucher {
-    /// Signs a voucher as the spender: `total` units of `channel` are used up, the last of them for `paid_for`.
+    /// Signs a voucher as the holder: `total` units of the channel are used up, the last of them for `paid_for`.
+    ///
+    /// Who signs must have made durable that it is going to: see [`Purse`](crate::Purse), which decides what may be signed.
     ///
     /// # Errors
-    /// [`SignError`] where the signer fails.
+    /// [`IssueError`] where the signer fails, or a number is out of range.
     pub fn sign(
-        spender: &Issuer,
-        provider: Did,
-        channel: Cid,
+        holder: &Issuer,
+        terms: &Terms,
         sequence: u64,
         total: u64,
         paid_for: TaskId,
-    ) -> Result<Self, SignError> {
-        let command = Command::parse(DRAW_COMMAND)
-            .map_err(|error| TokenError::InvalidField { field: "cmd", reason: error.to_string() })?;
-        let args = BTreeMap::from([
-            ("channel".to_owned(), Ipld::Link(channel)),
-            ("seq".to_owned(), Ipld::Integer(sequence.into())),
-            ("total".to_owned(), Ipld::Integer(total.into())),
-            ("for".to_owned(), Ipld::Link(paid_for.into())),
-        ]);
-        let invocation = Invocation::builder(provider, command, args).proofs(vec![channel]).sign(spender)?;
-        Ok(Self { invocation, channel, sequence, total, paid_for })
+    ) -> Result<Self, IssueError> {
+        let args = [
+            ("channel", Ipld::Link(terms.id)),
+            ("unit", text(&terms.unit)),
+            ("seq", integer(sequence)),
+            ("total", integer(total)),
+            ("for", Ipld::Link(paid_for.into())),
+        ];
+        Ok(Self::read(args::sign(holder, &terms.provider, DRAW_COMMAND, terms.proofs.clone(), None, args)?)?)
     }
 
     /// Reads a voucher from its token. The signature is not checked: [`verify`](ucan_core::verify) does that.
     ///
     /// # Errors
-    /// [`VoucherError`] where it is not an invocation of the shape of a voucher.
-    pub fn decode(bytes: impl Into<Arc<[u8]>>) -> Result<Self, VoucherError> {
-        let invocation = Invocation::decode(bytes)?;
-        if invocation.command().as_str() != DRAW_COMMAND {
-            return Err(VoucherError::NotAVoucher { command: invocation.command().to_string() });
-        }
-        let args = invocation.args();
-        if let Some(key) = args.keys().find(|key| !matches!(key.as_str(), "channel" | "seq" | "total" | "for")) {
-            return Err(VoucherError::UnknownArgument(key.clone()));
-        }
-        let link = |key| match args.get(key) {
-            Some(Ipld::Link(cid)) => Ok(*cid),
-            _ => Err(VoucherError::Argument(key)),
-        };
-        let number = |key| match args.get(key) {
-            Some(Ipld::Integer(number)) => u64::try_from(*number).map_err(|_| VoucherError::Argument(key)),
-            _ => Err(VoucherError::Argument(key)),
-        };
-        let (channel, sequence, total) = (link("channel")?, number("seq")?, number("total")?);
-        let paid_for = TaskId::new(link("for")?);
-        Ok(Self { channel, sequence, total, paid_for, invocation })
+    /// [`CommandError`] where it is not an invocation of the shape of a voucher.
+    pub fn decode(bytes: impl Into<Arc<[u8]>>) -> Result<Self, CommandError> {
+        Self::from_stated(Stated::decode(bytes, DRAW_COMMAND, &ARGS, &[])?)
     }
 
-    /// The delegation that opened the channel.
+    /// Reads a voucher from an invocation, in the same way.
+    ///
+    /// # Errors
+    /// [`CommandError`] where it has not the shape of a voucher.
+    pub fn read(invocation: Invocation) -> Result<Self, CommandError> {
+        if invocation.envelope().bytes().len() > args::TOKEN {
+            return Err(CommandError::TooLong { length: invocation.envelope().bytes().len() });
+        }
+        Self::from_stated(Stated::read(invocation, DRAW_COMMAND, &ARGS, &[])?)
+    }
+
+    fn from_stated(stated: Stated) -> Result<Self, CommandError> {
+        if stated.seq == 0 {
+            return Err(CommandError::Argument("seq"));
+        }
+        // A provider has nothing to pay itself for; without its chain nobody could check the voucher.
+        if stated.invocation.proofs().is_empty() {
+            return Err(CommandError::Proofs);
+        }
+        let paid_for = TaskId::new(args::link(&stated.invocation, "for")?);
+        Ok(Self { stated, paid_for })
+    }
+
+    /// The delegation that the channel is.
     #[must_use]
     pub fn channel(&self) -> &Cid {
-        &self.channel
+        &self.stated.channel
+    }
+
+    /// The unit of the channel.
+    #[must_use]
+    pub fn unit(&self) -> &Unit {
+        &self.stated.unit
     }
 
     /// The place of the voucher in the channel, from 1.
     #[must_use]
     pub fn sequence(&self) -> u64 {
-        self.sequence
+        self.stated.seq
     }
 
     /// How much has been used up in all, in the unit of the channel.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.total
+        self.stated.total
     }
 
     /// The task that was paid for last.
@@ -95,50 +108,48 @@ impl Voucher {
         &self.paid_for
     }
 
+    /// The chain of the channel, root first.
+    #[must_use]
+    pub fn proofs(&self) -> &[Cid] {
+        self.stated.invocation.proofs()
+    }
+
+    /// The invocation that it is.
+    #[must_use]
+    pub fn invocation(&self) -> &Invocation {
+        &self.stated.invocation
+    }
+
     /// The token.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.invocation.envelope().bytes()
+        self.stated.invocation.envelope().bytes()
     }
 
     /// To whom it is owed.
     #[must_use]
     pub fn provider(&self) -> &Did {
-        self.invocation.subject()
+        self.stated.invocation.subject()
+    }
+
+    /// Whether it says the same as another, whatever their bytes.
+    #[must_use]
+    pub fn same_statement(&self, other: &Self) -> bool {
+        (self.channel(), self.sequence(), self.total(), self.unit(), &self.paid_for)
+            == (other.channel(), other.sequence(), other.total(), other.unit(), &other.paid_for)
     }
 }
 
 impl Token for Voucher {
     fn envelope(&self) -> &Envelope {
-        self.invocation.envelope()
+        self.stated.invocation.envelope()
     }
 
     fn issuer(&self) -> &Did {
-        self.invocation.issuer()
+        self.stated.invocation.issuer()
     }
 
     fn purpose(&self) -> Purpose {
-        self.invocation.purpose()
+        self.stated.invocation.purpose()
     }
-}
-
-/// Why a token is not a voucher.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum VoucherError {
-    /// The token itself cannot be read.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// It is an invocation of something else.
-    #[error("not a voucher: an invocation of {command}, where vouchers invoke /chan/draw")]
-    NotAVoucher {
-        /// The command that the token invokes.
-        command: String,
-    },
-    /// A required argument is missing or malformed.
-    #[error("the voucher's argument {0:?} is missing or malformed")]
-    Argument(&'static str),
-    /// An argument that vouchers do not have.
-    #[error("the voucher has an unknown argument {0:?}")]
-    UnknownArgument(String),
 }

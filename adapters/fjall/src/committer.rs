@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ucan_core::{Cid, StoreError};
 
+use crate::channels::{self, Written};
 use crate::db::Db;
 use crate::head::{Claim, HeadFile};
 use crate::record::{Head, Record};
@@ -26,7 +27,7 @@ const CHECKPOINT: u64 = 16_384;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) record: Record,
-    /// The row of the record's block.
+    /// The row of the record's block; for channels, their states one after the other.
     pub(crate) block: Option<Vec<u8>>,
     /// Whether the answer waits for the sync.
     pub(crate) sync: bool,
@@ -163,6 +164,7 @@ impl Committer {
         block: Option<Vec<u8>>,
     ) -> Result<(), StoreError> {
         let record = match record {
+            Record::Channels(written) => return self.stage_channels(rows, head, written, &block.unwrap_or_default()),
             Record::Unlisted { receipt, .. } => match self.unlist(rows, receipt)? {
                 Some(record) => record,
                 None => return Ok(()),
@@ -180,7 +182,7 @@ impl Committer {
             Record::Waits { .. } => record,
             Record::Answered(request) if !self.waits(rows, &request)? => return Ok(()),
             Record::Answered(_) => record,
-            Record::Unlisted { .. } => record,
+            Record::Unlisted { .. } | Record::Channels(_) => record,
             Record::Block(_) if block.is_none() => return Ok(()),
             // A receipt that is filed again is recorded with what is new about it.
             Record::Receipt { id, mut lists } => {
@@ -231,6 +233,36 @@ impl Committer {
             Record::Answered(request) => drop(rows.0.insert(rows::waiting(request), None)),
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Adds new states of channels to the batch, if all of them follow what is written and about to be.
+    fn stage_channels(
+        &self,
+        rows: &mut Rows,
+        head: &mut Head,
+        written: Vec<Written>,
+        mut states: &[u8],
+    ) -> Result<(), StoreError> {
+        let mut new = Vec::with_capacity(written.len());
+        for channel in &written {
+            let key = rows::channel(&channel.id);
+            let version = match rows.0.get(&key) {
+                Some(row) => row.as_deref().map(channels::version),
+                None => self.db.get("the state of a channel", &key)?.map(|row| channels::version(&row)),
+            };
+            let version = version.map_or(Ok(0), |version| version.ok_or_else(channels::malformed))?;
+            if version.checked_add(1) != Some(channel.version) {
+                return Err(channels::stale());
+            }
+            let (state, rest) = states.split_at_checked(channel.length as usize).ok_or_else(channels::malformed)?;
+            new.push((key, Some(channel.row(state))));
+            states = rest;
+        }
+        let bytes = Record::Channels(written).encode();
+        *head = head.next(&bytes);
+        rows.0.insert(rows::log(head.sequence), Some(rows::log_value(head, &bytes)));
+        rows.0.extend(new);
         Ok(())
     }
 

@@ -129,6 +129,10 @@ pub(crate) struct View {
 }
 
 impl View {
+    pub(crate) fn get(&self, what: impl Display, key: &[u8]) -> Result<Option<fjall::Slice>, StoreError> {
+        guarded(what, || self.snapshot.get(&self.rows, key))
+    }
+
     pub(crate) fn contains(&self, what: impl Display, key: &[u8]) -> Result<bool, StoreError> {
         guarded(what, || self.snapshot.contains_key(&self.rows, key))
     }

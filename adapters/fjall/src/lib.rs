@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod blocks;
+mod channels;
 mod committer;
 mod db;
 mod error;

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use ucan_core::Cid;
 
+use crate::channels::Written;
 use crate::rows::List;
 
 /// Up to where a log reaches: the number of its last record, and the hash that binds all of them.
@@ -58,6 +59,8 @@ pub(crate) enum Record {
     Answered(Cid),
     /// A receipt was taken out of the lists in which the records of these numbers had put it.
     Unlisted { receipt: Cid, records: Vec<u64> },
+    /// Channels have these states. The states themselves are in their rows alone, because only the last one of each counts.
+    Channels(Vec<Written>),
 }
 
 const BLOCK: u8 = 1;
@@ -72,6 +75,7 @@ const WAITS: u8 = 9;
 const ANSWERED: u8 = 10;
 const UNLISTED: u8 = 11;
 const CANCELLED: u8 = 12;
+const CHANNELS: u8 = 13;
 
 impl Record {
     /// The block that the write keeps, where it keeps one.
@@ -81,6 +85,7 @@ impl Record {
             Self::Waits { request, .. } => Some(request),
             Self::Started { .. } | Self::Intent { .. } | Self::Cancelled(_) | Self::Finished { .. } => None,
             Self::Revocation { .. } | Self::Claim(_) | Self::Answered(_) | Self::Unlisted { .. } => None,
+            Self::Channels(_) => None,
         }
     }
 
@@ -99,6 +104,7 @@ impl Record {
             Self::Waits { request, .. } => (WAITS, vec![request]),
             Self::Answered(request) => (ANSWERED, vec![request]),
             Self::Unlisted { receipt, .. } => (UNLISTED, vec![receipt]),
+            Self::Channels(_) => (CHANNELS, Vec::new()),
         };
         let mut bytes = vec![kind];
         for cid in cids {
@@ -111,6 +117,7 @@ impl Record {
             Self::Revocation { by, .. } => bytes.extend(by.as_bytes()),
             Self::Waits { until, .. } => bytes.extend(until.to_be_bytes()),
             Self::Unlisted { records, .. } => records.iter().for_each(|number| bytes.extend(number.to_be_bytes())),
+            Self::Channels(written) => written.iter().for_each(|written| written.encode(&mut bytes)),
             _ => {}
         }
         bytes
@@ -153,6 +160,13 @@ impl Record {
                 let (numbers, left) = std::mem::take(&mut rest).as_chunks();
                 rest = left;
                 Self::Unlisted { receipt, records: numbers.iter().map(|number| u64::from_be_bytes(*number)).collect() }
+            }
+            CHANNELS => {
+                let mut written = Vec::new();
+                while !rest.is_empty() {
+                    written.push(Written::decode(&mut rest)?);
+                }
+                Self::Channels(written)
             }
             _ => return None,
         };
@@ -197,6 +211,10 @@ mod tests {
             Record::Waits { request: a, until: 7 },
             Record::Answered(b),
             Record::Unlisted { receipt: a, records: vec![3, u64::MAX] },
+            Record::Channels(vec![
+                Written { id: b, version: 1, length: 0, hash: [7; 32] },
+                Written { id: c, version: u64::MAX, length: 900, hash: [0; 32] },
+            ]),
         ] {
             let bytes = record.encode();
             assert_eq!(Record::decode(&bytes), Some(record.clone()));

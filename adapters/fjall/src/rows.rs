@@ -14,6 +14,7 @@
 //! | `r` CID, number, receipt | the outcome of a receipt links to the CID, or is its block |
 //! | `s` sha2-256 of the issuer, number, receipt | the issuer signed the receipt |
 //! | `t` task, number, receipt | a receipt answers the task |
+//! | `u` channel | the version of its state, the hash that the log has of both, the state |
 //! | `v` CID, sha2-256 of the revoker | what has this CID was revoked: the number of the record, which has the revoker |
 //! | `w` request | the request waits for others: the number of the record, which has the time until which it does |
 //! | `x` run | the run was cancelled: the number of the record |
@@ -41,6 +42,7 @@ const OPEN: u8 = b'o';
 const OUTPUT: u8 = b'r';
 const ISSUER: u8 = b's';
 const TASK: u8 = b't';
+const CHANNEL: u8 = b'u';
 const REVOKED: u8 = b'v';
 const WAITING: u8 = b'w';
 const CANCELLED: u8 = b'x';
@@ -81,6 +83,16 @@ pub(crate) fn claim(task: &Cid) -> Vec<u8> {
 /// The beginning of the keys of all revocations of what has this CID.
 pub(crate) fn revoked(name: &Cid) -> Vec<u8> {
     key(REVOKED, &name.to_bytes())
+}
+
+/// The beginning of the keys of all channels.
+pub(crate) fn all_channels() -> Vec<u8> {
+    vec![CHANNEL]
+}
+
+/// The key of the state of the channel `id`.
+pub(crate) fn channel(id: &Cid) -> Vec<u8> {
+    key(CHANNEL, &id.to_bytes())
 }
 
 /// The key of the record `sequence`.
@@ -217,6 +229,7 @@ pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
         Record::Cancelled(run) => vec![cancelled(run)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
         Record::Waits { .. } | Record::Answered(_) | Record::Unlisted { .. } => Vec::new(),
+        Record::Channels(_) => Vec::new(),
     }
 }
 

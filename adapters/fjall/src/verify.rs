@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ucan_core::{Cid, StoreError};
 
 use crate::blocks::{Blocks, Depth};
+use crate::channels::Written;
 use crate::db::View;
 use crate::error::Damage;
 use crate::head::Claim;
@@ -38,6 +39,8 @@ pub struct Report {
     pub claims: u64,
     /// Records of requests that wait for others, and of those that wait no longer.
     pub requests: u64,
+    /// Records of channels that were changed.
+    pub channels: u64,
     /// What is wrong, the first 1,000 findings. Empty for a sound store.
     pub damage: Vec<Damage>,
 }
@@ -62,6 +65,7 @@ impl Report {
             Record::Claim(_) => self.claims += 1,
             Record::Waits { .. } | Record::Answered(_) => self.requests += 1,
             Record::Unlisted { .. } => self.unlisted += 1,
+            Record::Channels(_) => self.channels += 1,
         }
     }
 
@@ -83,6 +87,7 @@ pub(crate) fn verify(view: &View, blocks: &Blocks, claim: &Claim, from: Head, de
         ahead: Vec::new(),
         runs: BTreeMap::new(),
         requests: BTreeMap::new(),
+        channels: BTreeMap::new(),
         listed: 0,
         absent: BTreeMap::new(),
         report: Report::default(),
@@ -107,6 +112,8 @@ struct Walk<'a> {
     runs: BTreeMap<Cid, bool>,
     /// Requests that the log has come across, and whether they wait.
     requests: BTreeMap<Cid, bool>,
+    /// The last that the log says of each channel, and the record that does.
+    channels: BTreeMap<Cid, (u64, Written)>,
     /// How many rows of receipts the log has asked for.
     listed: u64,
     /// Index rows that are not there, with the record that asks for each: a later one may have had them deleted.
@@ -144,6 +151,7 @@ impl Walk<'_> {
         if from.sequence == 0 && self.depth == Depth::Read {
             self.receipts()?;
         }
+        self.states(from.sequence == 0)?;
         self.open_runs(from.sequence == 0)?;
         self.waiting(from.sequence == 0)
     }
@@ -216,6 +224,9 @@ impl Walk<'_> {
             Record::Waits { request, .. } => drop(self.requests.insert(*request, true)),
             Record::Answered(request) => drop(self.requests.insert(*request, false)),
             Record::Unlisted { receipt, records } => self.unlisted(receipt, records)?,
+            Record::Channels(written) => {
+                self.channels.extend(written.iter().map(|written| (written.id, (sequence, written.clone()))));
+            }
             _ => {}
         }
         Ok(())
@@ -238,6 +249,25 @@ impl Walk<'_> {
                 }
                 self.absent.remove(&key);
             }
+        }
+        Ok(())
+    }
+
+    /// Compares the states of channels with the log; `all` where the walk came across every channel there is.
+    fn states(&mut self, all: bool) -> Result<(), Damage> {
+        const WHAT: &str = "the states of channels";
+        let channels = std::mem::take(&mut self.channels);
+        for (id, (sequence, written)) in &channels {
+            let row = self.view.get(WHAT, &rows::channel(id)).map_err(database)?;
+            if row.is_none_or(|row| !written.is_row(&row)) {
+                self.report
+                    .add(Damage::Missing { sequence: *sequence, what: format!("this state of the channel {id}") });
+            }
+        }
+        let rows = if all { self.view.count(WHAT, &rows::all_channels()).map_err(database)? } else { 0 };
+        if rows > channels.len() as u64 {
+            let detail = format!("{rows} channels are there, and the log has {}", channels.len());
+            self.report.add(Damage::Database { detail });
         }
         Ok(())
     }

@@ -28,6 +28,18 @@ async fn blocks() {
 }
 
 #[tokio::test]
+async fn channels() {
+    let (folder, store) = opened();
+    let path = folder.path().join("store");
+    ucan_chan::contracts::channels(&store, 1).await;
+    drop(store);
+    let store = FjallStore::open(&path).unwrap();
+    ucan_chan::contracts::channels(&store, 2).await;
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound() && report.channels > 40, "{report:?}");
+}
+
+#[tokio::test]
 async fn receipts() {
     contracts::receipts(&opened().1).await;
 }
