@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bind;
+mod builder;
 mod catch;
 mod control;
 mod document;
@@ -22,6 +23,7 @@ mod verify;
 mod verify_run;
 
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
+pub use builder::{BuildError, DocumentBuilder, TaskBuilder, TaskHandle};
 pub use catch::Caught;
 pub use control::{Control, Resolution, RunOptions};
 pub use document::{Document, DocumentError, TaskDocument, VERSION};

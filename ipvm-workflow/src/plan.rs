@@ -223,7 +223,7 @@ fn catch(
 }
 
 /// The labels that arguments await.
-fn labels(args: &BTreeMap<String, Ipld>) -> Vec<String> {
+pub(crate) fn labels(args: &BTreeMap<String, Ipld>) -> Vec<String> {
     let mut found = Vec::new();
     for value in args.values() {
         visit(value, &mut |part| match Await::recognise_label(part) {
