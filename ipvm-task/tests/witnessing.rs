@@ -14,6 +14,7 @@ use ipvm_task::{
     ChallengeError, Peers, Runtime, Verdict, Verification, WasmHandler, WasmtimeRuntime, Witness, WitnessError,
     Witnesses, Witnessing,
 };
+use tokio::sync::watch;
 use ucan_core::{
     Cid, Command, Context, Delegation, DelegationStore, Did, DidKeys, FixedClock, Ipld, Issuer, MemoryDelegations,
     Timestamp, Token, block,
@@ -40,15 +41,18 @@ impl Entropy for Counter {
     }
 }
 
-/// Runs what it is asked to, and says something else.
+/// Runs what it is asked to, and says what came of it once all lies are told, or says something else.
+///
+/// A verdict waits for nobody who cannot change it: were the liars late, they would not be heard.
 #[derive(Debug)]
-struct Liar {
+struct Speaker {
     honest: WasmHandler,
-    says: i128,
+    lie: Option<i128>,
+    lies_to_come: watch::Sender<usize>,
 }
 
 #[async_trait]
-impl Handler for Liar {
+impl Handler for Speaker {
     fn effect_class(&self) -> EffectClass {
         EffectClass::Deterministic
     }
@@ -62,7 +66,13 @@ impl Handler for Liar {
     }
 
     async fn handle(&self, call: &Call) -> Completion {
-        Completion { outcome: Outcome::Ok(Ipld::Integer(self.says)), ..self.honest.handle(call).await }
+        let truth = self.honest.handle(call).await;
+        let Some(lie) = self.lie else {
+            self.lies_to_come.subscribe().wait_for(|lies| *lies == 0).await.unwrap();
+            return truth;
+        };
+        self.lies_to_come.send_modify(|lies| *lies = lies.saturating_sub(1));
+        Completion { outcome: Outcome::Ok(Ipld::Integer(lie)), ..truth }
     }
 }
 
@@ -129,6 +139,7 @@ struct World {
 /// The executor 0, which others are asked by, and the executors from 1 on.
 async fn world(says: &[Says]) -> World {
     let transport = Arc::new(InProcess::default());
+    let lies_to_come = watch::Sender::new(says.iter().flatten().flatten().count());
     let delegations = Arc::new(MemoryDelegations::default());
     for (n, says) in (1..).zip(says) {
         let executor = key(n);
@@ -138,10 +149,7 @@ async fn world(says: &[Says]) -> World {
         let blocks = Arc::new(MemoryBlocks::default());
         blocks.put(&block::raw_cid(&WASM), WASM.clone().into()).await.unwrap();
         let honest = WasmHandler::new(RUNTIME.clone(), blocks.clone());
-        let handler: Arc<dyn Handler> = match says {
-            None => Arc::new(honest),
-            Some(says) => Arc::new(Liar { honest, says: *says }),
-        };
+        let handler = Arc::new(Speaker { honest, lie: *says, lies_to_come: lies_to_come.clone() });
         let mut router = Router::default();
         router.insert(executor.did().clone(), run_command(), handler);
         transport.add(Executor::new(ExecutorParts {
