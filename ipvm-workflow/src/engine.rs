@@ -5,14 +5,15 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token};
 use ucan_invocation::{
-    Await, BlockStore, Durability, Entropy, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore,
-    RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust, authorize,
+    Await, BlockStore, Durability, Entropy, Failure, Filing, Handler, Invocation, InvocationId, Outcome, Receipt,
+    ReceiptStore, RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust, authorize,
 };
 use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::doubt::Doubts;
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
+use crate::handover::Handed;
 use crate::perform::{Beginning, Performance, Performed};
 use crate::step::is_unrepresentable;
 use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, StepReport, Workflow};
@@ -94,6 +95,8 @@ impl RunRequest {
 /// What a run may use.
 #[derive(Debug)]
 pub(crate) struct Grants {
+    /// The executor whom the invoker asked: this one, unless the run was handed over.
+    pub(crate) home: Did,
     pub(crate) invoker: Did,
     pub(crate) delegations: Vec<Delegation>,
     own: Vec<Command>,
@@ -118,7 +121,7 @@ impl Engine {
     /// # Errors
     /// [`RunError`] where the run would be refused.
     pub async fn check(&self, request: RunRequest) -> Result<Plan, RunError> {
-        let request = self.shared.check_request(request).await?;
+        let request = self.shared.check_request(request, None).await?;
         Ok(self.shared.prepare(&request).await?.1)
     }
 
@@ -150,19 +153,29 @@ impl Engine {
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, RunError> {
         let shared = &self.shared;
-        let request = shared.check_request(request).await?;
+        let handed = shared.taken(&request.invocation).await?;
+        let request = shared.check_request(request, handed.as_ref()).await?;
         let (run, asked) = (request.run, request.invocation.id());
         let inputs = request.invocation.task().links();
         // The same request twice at once is one run: whoever comes second finds its receipt.
         let _alone = shared.flights.enter(*run.cid()).await;
         shared.check_not_done(&run).await?;
+        let open = shared.parts.journal.open(&run).await?;
+        if open.is_none()
+            && let Some(handover) = shared.parts.journal.handed_over(&run).await?
+        {
+            return Err(RunError::HandedOver { run, handover });
+        }
         let (workflow, plan, outcomes) = shared.prepare(&request).await?;
         shared.keep(&request).await?;
 
-        let open = shared.parts.journal.open(&run).await?;
-        if open.is_none() {
-            let started = Entry::Started { run, workflow: *workflow.cid(), request: asked.into() };
-            shared.parts.journal.append(&started).await?;
+        match &handed {
+            Some(handed) => shared.note_taken(handed).await?,
+            None if open.is_none() => {
+                let started = Entry::Started { run, workflow: *workflow.cid(), request: asked.into(), handover: None };
+                shared.parts.journal.append(&started).await?;
+            }
+            None => {}
         }
         observe(Event::Accepted {
             run,
@@ -218,9 +231,9 @@ impl Engine {
 }
 
 /// A request to run that was checked in full.
-struct Request {
+pub(crate) struct Request {
     run: TaskId,
-    workflow: Cid,
+    pub(crate) workflow: Cid,
     grants: Grants,
     invocation: Invocation,
     /// The tokens that the request rests on: its proofs, and what it grants.
@@ -242,40 +255,69 @@ impl Shared {
         Revoked::among(&*self.parts.revocations, delegations).await
     }
 
-    async fn check_request(&self, request: RunRequest) -> Result<Request, RunError> {
+    /// By what the open run of a request came to this executor, where another had it before.
+    pub(crate) async fn taken(&self, request: &Invocation) -> Result<Option<Handed>, RunError> {
+        let open = self.parts.journal.open(&request.task().id()?).await?;
+        let Some(handover) = open.and_then(|open| open.handover) else { return Ok(None) };
+        Ok(Some(self.handed(&handover, false).await.map_err(Box::new)?))
+    }
+
+    /// Writes down that a run was taken over, so that it is not by the same handover again.
+    pub(crate) async fn note_taken(&self, handed: &Handed) -> Result<(), StoreError> {
+        let (run, task) = (handed.checkpoint.run, handed.task);
+        if self.parts.journal.intended(&task).await? {
+            return Ok(());
+        }
+        self.parts.journal.append(&Entry::Intent { run, task }).await
+    }
+
+    /// Checks a request to run; where the run was handed over, one that its first executor accepted.
+    pub(crate) async fn check_request(
+        &self,
+        request: RunRequest,
+        handed: Option<&Handed>,
+    ) -> Result<Request, RunError> {
         let RunRequest { invocation, delegations } = request;
         let revoked = self.revoked(&delegations).await?;
         let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
         let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
-        let executor = self.parts.executor.did();
+        let home = handed.map_or(self.parts.executor.did(), |handed| &handed.home);
+        let run = invocation.task().id()?;
+        if let Some(handed) = handed
+            && handed.checkpoint.run != run
+        {
+            return Err(RunError::Malformed(format!("what was handed over is the run {}", handed.checkpoint.run)));
+        }
         let is_revoked = revoked.as_fn();
         let mut context = self.context(&is_revoked);
         // The expiry of a request gates its acceptance only: what was begun can be gone on with.
-        if self.parts.journal.open(&invocation.task().id()?).await?.is_some() {
+        if handed.is_some() || self.parts.journal.open(&run).await?.is_some() {
             context.now = invocation.expiration().map_or(context.now, |end| context.now.min(end));
         }
-        let authorized = authorize(invocation, executor, &find, &context)?;
+        let authorized = authorize(invocation, home, &find, &context)?;
         let invocation = authorized.invocation();
-        if !invocation.subject().same_principal(executor) {
+        if !invocation.subject().same_principal(home) {
             // Anybody may do anything with a subject of their own: only what the executor itself allowed counts here.
-            return Err(RunError::Malformed(format!("it is about {}, not about this executor", invocation.subject())));
+            return Err(RunError::Malformed(format!("it is about {}, not about {home}", invocation.subject())));
         }
         let (workflow, named, own) = run_arguments(invocation)?;
         let granted =
             named.iter().map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid))).collect::<Result<Vec<_>, _>>()?;
         let tokens = invocation.proofs().iter().filter_map(find).chain(granted.iter().cloned()).collect();
-        let grants = Grants { invoker: invocation.issuer().clone(), delegations: granted, own };
-        let run = invocation.task().id()?;
+        let grants = Grants { home: home.clone(), invoker: invocation.issuer().clone(), delegations: granted, own };
         Ok(Request { run, workflow, grants, invocation: invocation.clone(), tokens })
     }
 
     /// The workflow and the plan of a request, and what its tasks await from elsewhere, once all of it has been checked.
-    async fn prepare(&self, request: &Request) -> Result<(Workflow, Plan, HashMap<TaskId, Outcome>), RunError> {
+    pub(crate) async fn prepare(
+        &self,
+        request: &Request,
+    ) -> Result<(Workflow, Plan, HashMap<TaskId, Outcome>), RunError> {
         let workflow = self.workflow(&request.workflow).await?;
-        let plan = self.plan(request.run, &workflow)?;
+        let plan = self.plan(request.run, &workflow, &request.grants.home)?;
         self.check_authority(&plan, &request.grants).await?;
         let outcomes = self.results_from_elsewhere(&plan, &request.grants).await?;
-        self.check_tasks(&plan, &outcomes).await?;
+        self.check_tasks(&plan, &outcomes, &request.grants.home).await?;
         Ok((workflow, plan, outcomes))
     }
 
@@ -304,11 +346,17 @@ impl Shared {
         Ok(blocks.put(request.run.cid(), request.invocation.task().to_block()?.into()).await?)
     }
 
-    pub(crate) fn plan(&self, run: TaskId, workflow: &Workflow) -> Result<Plan, PlanError> {
-        let class_of = |subject: &Did, command: &Command| {
-            self.parts.router.find(subject, command).map(|handler| handler.effect_class())
-        };
+    pub(crate) fn plan(&self, run: TaskId, workflow: &Workflow, home: &Did) -> Result<Plan, PlanError> {
+        let class_of =
+            |subject: &Did, command: &Command| self.handler(home, subject, command).map(|it| it.effect_class());
         Plan::new(workflow, &class_of, &|label| nonce(&run, label))
+    }
+
+    /// Who does the tasks of a command on a subject here. What the executor whom the invoker asked offers itself is, where
+    /// the run was handed over, what this one offers.
+    pub(crate) fn handler(&self, home: &Did, subject: &Did, command: &Command) -> Option<&Arc<dyn Handler>> {
+        let subject = if subject.same_principal(home) { self.parts.executor.did() } else { subject };
+        self.parts.router.find(subject, command)
     }
 
     /// The outcomes of tasks that the plan awaits and does not contain. They are given only to somebody who could have
@@ -355,11 +403,11 @@ impl Shared {
 
     /// Checks each task whose result is not known yet. What is known was checked when it was run, so that a component
     /// is not even compiled for it.
-    async fn check_tasks(&self, plan: &Plan, elsewhere: &HashMap<TaskId, Outcome>) -> Result<(), RunError> {
+    async fn check_tasks(&self, plan: &Plan, elsewhere: &HashMap<TaskId, Outcome>, home: &Did) -> Result<(), RunError> {
         let mut known = elsewhere.clone();
         let mut bad = Vec::new();
         for step in plan.steps() {
-            let Some(handler) = self.parts.router.find(step.task.subject(), step.task.command()) else { continue };
+            let Some(handler) = self.handler(home, step.task.subject(), step.task.command()) else { continue };
             let args = resolve_args(step.task.args(), &Bounds::default(), &|id| known.get(id));
             if let Ok(args) = args
                 && let Some(receipt) = self.known_result(&step.task.with_args(args), &step.config, &**handler).await?

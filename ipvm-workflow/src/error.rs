@@ -1,7 +1,7 @@
 use ucan_core::{Cid, Did, NoChain, SignError, StoreError};
 use ucan_invocation::{Failure, InvocationError, MemoError, ReceiptId, Task, TaskError, TaskId};
 
-use crate::{DocumentError, PlanError};
+use crate::{DocumentError, HandoverError, PlanError};
 
 /// Why a run was refused before anything started, or had to be given up.
 ///
@@ -61,6 +61,17 @@ pub enum RunError {
     /// the same request or by [`Engine::resume`](crate::Engine::resume), goes on from there.
     #[error("the run is paused: {0}")]
     Paused(Paused),
+    /// The run was handed over to another executor, which goes on with it.
+    #[error("the run {run} was handed over to another executor by {handover}")]
+    HandedOver {
+        /// The run.
+        run: TaskId,
+        /// The invocation that hands it over.
+        handover: Cid,
+    },
+    /// The run came from another executor, and what says so does not hold any more.
+    #[error(transparent)]
+    Handover(#[from] Box<HandoverError>),
     /// There is no run of this id that was started and is not over.
     #[error("no run {0} was started that is not over")]
     NotOpen(TaskId),

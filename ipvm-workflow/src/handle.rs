@@ -85,10 +85,15 @@ impl Engine {
     }
 
     /// The request by which an open run was started.
-    async fn request(&self, run: &TaskId) -> Result<RunRequest, RunError> {
+    pub(crate) async fn request(&self, run: &TaskId) -> Result<RunRequest, RunError> {
         let open = self.parts().journal.open(run).await?.ok_or(RunError::NotOpen(*run))?;
-        let invocation = Invocation::decode(self.block(&open.request).await?).ok();
-        let invocation = invocation.ok_or(RunError::NoRequest(open.request))?;
+        self.read_request(&open.request).await
+    }
+
+    /// The request that is in the store under the CID of its invocation.
+    pub(crate) async fn read_request(&self, cid: &Cid) -> Result<RunRequest, RunError> {
+        let invocation = Invocation::decode(self.block(cid).await?).ok();
+        let invocation = invocation.ok_or(RunError::NoRequest(*cid))?;
         let granted = match invocation.args().get("prf") {
             Some(Ipld::List(links)) => links.as_slice(),
             _ => &[],

@@ -17,6 +17,8 @@ pub enum Entry {
         workflow: Cid,
         /// The invocation that asks for it, whose block is in the store with those of all delegations that it names.
         request: Cid,
+        /// The invocation by which another executor handed it over, where one did; its block is in the store too.
+        handover: Option<Cid>,
     },
     /// A run was cancelled, or has failed and has effects to undo: nothing of it is started any more, and what it did is undone where
     /// its workflow says how.
@@ -38,6 +40,13 @@ pub enum Entry {
         /// The receipt of the run.
         receipt: ReceiptId,
     },
+    /// A run was handed over to another executor: it is none of this one's any more.
+    HandedOver {
+        /// The run.
+        run: TaskId,
+        /// The invocation that hands it over, whose block is in the store.
+        handover: Cid,
+    },
 }
 
 impl Entry {
@@ -46,22 +55,24 @@ impl Entry {
     pub fn run(&self) -> &TaskId {
         match self {
             Self::Started { run, .. } | Self::Intent { run, .. } => run,
-            Self::Cancelled { run } | Self::Finished { run, .. } => run,
+            Self::Cancelled { run } | Self::Finished { run, .. } | Self::HandedOver { run, .. } => run,
         }
     }
 
-    /// The entry as canonical DAG-CBOR: a map with the one key `started`, `intent`, `cancelled` or `finished`.
+    /// The entry as canonical DAG-CBOR: a map with the one key `started`, `intent`, `cancelled`, `finished` or `handedOver`.
     ///
     /// # Errors
     /// None in practice: every entry can be carried. The codec's error is passed on rather than hidden.
     pub fn encode(&self) -> Result<Vec<u8>, dagcbor::EncodeError> {
         let (kind, links) = match self {
-            Self::Started { workflow, request, .. } => {
-                ("started", vec![("workflow", *workflow), ("request", *request)])
+            Self::Started { workflow, request, handover, .. } => {
+                let links = [("workflow", *workflow), ("request", *request)].into_iter();
+                ("started", links.chain(handover.map(|cid| ("handover", cid))).collect())
             }
             Self::Intent { task, .. } => ("intent", vec![("task", (*task).into())]),
             Self::Cancelled { .. } => ("cancelled", vec![]),
             Self::Finished { receipt, .. } => ("finished", vec![("receipt", (*receipt).into())]),
+            Self::HandedOver { handover, .. } => ("handedOver", vec![("handover", *handover)]),
         };
         let links = links.into_iter().chain([("run", (*self.run()).into())]);
         let fields = links.map(|(key, cid)| (key.to_owned(), Ipld::Link(cid))).collect();
@@ -79,10 +90,15 @@ impl Entry {
         };
         let run = TaskId::new(link("run")?);
         let (entry, has) = match kind.as_str() {
-            "started" => (Self::Started { run, workflow: link("workflow")?, request: link("request")? }, 3),
+            "started" => {
+                let (workflow, request, handover) = (link("workflow")?, link("request")?, link("handover"));
+                let has = 3 + usize::from(handover.is_some());
+                (Self::Started { run, workflow, request, handover }, has)
+            }
             "intent" => (Self::Intent { run, task: TaskId::new(link("task")?) }, 2),
             "cancelled" => (Self::Cancelled { run }, 1),
             "finished" => (Self::Finished { run, receipt: ReceiptId::new(link("receipt")?) }, 2),
+            "handedOver" => (Self::HandedOver { run, handover: link("handover")? }, 2),
             _ => return None,
         };
         (fields.len() == has).then_some(entry)
@@ -108,7 +124,7 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// [`StoreError`] where the journal cannot be read.
     async fn intended(&self, task: &TaskId) -> Result<bool, StoreError>;
 
-    /// The runs that were started and are not over.
+    /// The runs that were started here, and are neither over nor handed over.
     ///
     /// # Errors
     /// [`StoreError`] where the journal cannot be read.
@@ -119,15 +135,23 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`] where the journal cannot be read.
     async fn open(&self, run: &TaskId) -> Result<Option<OpenRun>, StoreError>;
+
+    /// The invocation by which a run was last handed over, whether it came back or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the journal cannot be read.
+    async fn handed_over(&self, run: &TaskId) -> Result<Option<Cid>, StoreError>;
 }
 
-/// A run that was started and is not over.
+/// A run that was started here, and is neither over nor handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenRun {
     /// The workflow that is run.
     pub workflow: Cid,
     /// The invocation that asked for it.
     pub request: Cid,
+    /// The invocation by which another executor handed it over, where one did.
+    pub handover: Option<Cid>,
     /// Whether it was cancelled, or is being undone.
     pub cancelled: bool,
 }
@@ -160,7 +184,7 @@ impl Journal for MemoryJournal {
         for entry in self.entries() {
             match entry {
                 Entry::Started { run, .. } => open.insert(run),
-                Entry::Finished { run, .. } => open.remove(&run),
+                Entry::Finished { run, .. } | Entry::HandedOver { run, .. } => open.remove(&run),
                 Entry::Intent { .. } | Entry::Cancelled { .. } => continue,
             };
         }
@@ -172,15 +196,23 @@ impl Journal for MemoryJournal {
         for entry in self.entries().into_iter().filter(|entry| entry.run() == run) {
             match (entry, &mut open) {
                 // That it was cancelled stays, whoever starts it again.
-                (Entry::Started { workflow, request, .. }, open) => {
+                (Entry::Started { workflow, request, handover, .. }, open) => {
                     let cancelled = open.is_some_and(|open| open.cancelled);
-                    *open = Some(OpenRun { workflow, request, cancelled });
+                    *open = Some(OpenRun { workflow, request, handover, cancelled });
                 }
                 (Entry::Cancelled { .. }, Some(open)) => open.cancelled = true,
-                (Entry::Finished { .. }, open) => *open = None,
+                (Entry::Finished { .. } | Entry::HandedOver { .. }, open) => *open = None,
                 (Entry::Intent { .. } | Entry::Cancelled { .. }, _) => {}
             }
         }
         Ok(open)
+    }
+
+    async fn handed_over(&self, run: &TaskId) -> Result<Option<Cid>, StoreError> {
+        let last = self.entries().into_iter().rev().find_map(|entry| match entry {
+            Entry::HandedOver { run: handed, handover } if handed == *run => Some(handover),
+            _ => None,
+        });
+        Ok(last)
     }
 }

@@ -84,7 +84,7 @@ impl Work {
 
     async fn perform_resolved(&self, task: Task) -> Result<Attempt, RunError> {
         let (shared, class) = (&self.shared, self.step.class);
-        let Some(handler) = shared.parts.router.find(task.subject(), task.command()) else {
+        let Some(handler) = shared.handler(&self.grants.home, task.subject(), task.command()) else {
             let failure = Failure::new("NoHandler", "there is no handler for this task");
             return self.fail(failure).await.map(Into::into);
         };

@@ -48,7 +48,9 @@ impl Engine {
         }
         let resolved = self.task(&receipt.resolved()).await?;
         self.check_inputs(&receipt, &task, &resolved).await?;
+        // What another executor computed, it computed as this one does.
         let handler = parts.router.find(task.subject(), task.command());
+        let handler = handler.or_else(|| parts.router.find(parts.executor.did(), task.command()));
         let handler = handler.ok_or_else(|| VerifyError::NoHandler { command: task.command().to_string() })?;
         let Some(reexecutor) = handler.reexecutor() else {
             return Ok(Verification::Attested { class: handler.effect_class() });

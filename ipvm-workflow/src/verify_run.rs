@@ -89,7 +89,8 @@ impl Engine {
         }
         let request = self.task(&run).await?;
         let workflow = self.workflow_of(&request).await?;
-        let plan = self.shared.plan(run, &workflow).map_err(|error| VerifyError::Plan(Box::new(error)))?;
+        let plan =
+            self.shared.plan(run, &workflow, request.subject()).map_err(|error| VerifyError::Plan(Box::new(error)))?;
         if let Some(label) = listed.keys().find(|label| !plan.steps().iter().any(|step| step.label == **label)) {
             return Err(VerifyError::UnknownLabel { label: label.clone() });
         }

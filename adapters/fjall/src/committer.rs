@@ -178,7 +178,9 @@ impl Committer {
         };
         let record = match record {
             // Journal entries are all kept, as they come.
-            Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } => record,
+            Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } | Record::HandedOver { .. } => {
+                record
+            }
             Record::Waits { .. } => record,
             Record::Answered(request) if !self.waits(rows, &request)? => return Ok(()),
             Record::Answered(_) => record,
@@ -228,7 +230,9 @@ impl Committer {
         rows.0.extend(indexes.into_iter().map(|key| (key, Some(value.clone()))));
         match &record {
             Record::Started { run, .. } => drop(rows.0.insert(rows::open(run), Some(number))),
-            Record::Finished { run, .. } => drop(rows.0.insert(rows::open(run), None)),
+            Record::Finished { run, .. } | Record::HandedOver { run, .. } => {
+                rows.0.insert(rows::open(run), None);
+            }
             Record::Waits { request, .. } => drop(rows.0.insert(rows::waiting(request), Some(number))),
             Record::Answered(request) => drop(rows.0.insert(rows::waiting(request), None)),
             _ => {}

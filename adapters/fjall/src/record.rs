@@ -41,8 +41,8 @@ pub(crate) enum Record {
     Receipt { id: Cid, lists: Vec<List> },
     /// A delegation was put. A powerline has an empty subject.
     Delegation { id: Cid, audience: String, subject: String },
-    /// A run was accepted.
-    Started { run: Cid, workflow: Cid, request: Cid },
+    /// A run was accepted, from another executor where there is a handover.
+    Started { run: Cid, workflow: Cid, request: Cid, handover: Option<Cid> },
     /// A task that alters the world is about to start.
     Intent { run: Cid, task: Cid },
     /// A run was cancelled.
@@ -61,6 +61,8 @@ pub(crate) enum Record {
     Unlisted { receipt: Cid, records: Vec<u64> },
     /// Channels have these states. The states themselves are in their rows alone, because only the last one of each counts.
     Channels(Vec<Written>),
+    /// A run was handed over to another executor.
+    HandedOver { run: Cid, handover: Cid },
 }
 
 const BLOCK: u8 = 1;
@@ -76,6 +78,7 @@ const ANSWERED: u8 = 10;
 const UNLISTED: u8 = 11;
 const CANCELLED: u8 = 12;
 const CHANNELS: u8 = 13;
+const HANDED_OVER: u8 = 14;
 
 impl Record {
     /// The block that the write keeps, where it keeps one.
@@ -85,7 +88,7 @@ impl Record {
             Self::Waits { request, .. } => Some(request),
             Self::Started { .. } | Self::Intent { .. } | Self::Cancelled(_) | Self::Finished { .. } => None,
             Self::Revocation { .. } | Self::Claim(_) | Self::Answered(_) | Self::Unlisted { .. } => None,
-            Self::Channels(_) => None,
+            Self::Channels(_) | Self::HandedOver { .. } => None,
         }
     }
 
@@ -95,7 +98,9 @@ impl Record {
             Self::Block(id) => (BLOCK, vec![id]),
             Self::Receipt { id, .. } => (RECEIPT, vec![id]),
             Self::Delegation { id, .. } => (DELEGATION, vec![id]),
-            Self::Started { run, workflow, request } => (STARTED, vec![run, workflow, request]),
+            Self::Started { run, workflow, request, handover } => {
+                (STARTED, [run, workflow, request].into_iter().chain(handover).collect())
+            }
             Self::Cancelled(run) => (CANCELLED, vec![run]),
             Self::Intent { run, task } => (INTENT, vec![run, task]),
             Self::Finished { run, receipt } => (FINISHED, vec![run, receipt]),
@@ -105,6 +110,7 @@ impl Record {
             Self::Answered(request) => (ANSWERED, vec![request]),
             Self::Unlisted { receipt, .. } => (UNLISTED, vec![receipt]),
             Self::Channels(_) => (CHANNELS, Vec::new()),
+            Self::HandedOver { run, handover } => (HANDED_OVER, vec![run, handover]),
         };
         let mut bytes = vec![kind];
         for cid in cids {
@@ -141,7 +147,11 @@ impl Record {
                 let (audience, subject) = std::str::from_utf8(std::mem::take(&mut rest)).ok()?.split_once(' ')?;
                 Self::Delegation { id, audience: audience.to_owned(), subject: subject.to_owned() }
             }
-            STARTED => Self::Started { run: cid(&mut rest)?, workflow: cid(&mut rest)?, request: cid(&mut rest)? },
+            STARTED => {
+                let (run, workflow, request) = (cid(&mut rest)?, cid(&mut rest)?, cid(&mut rest)?);
+                let handover = if rest.is_empty() { None } else { Some(cid(&mut rest)?) };
+                Self::Started { run, workflow, request, handover }
+            }
             CANCELLED => Self::Cancelled(cid(&mut rest)?),
             INTENT => Self::Intent { run: cid(&mut rest)?, task: cid(&mut rest)? },
             FINISHED => Self::Finished { run: cid(&mut rest)?, receipt: cid(&mut rest)? },
@@ -168,6 +178,7 @@ impl Record {
                 }
                 Self::Channels(written)
             }
+            HANDED_OVER => Self::HandedOver { run: cid(&mut rest)?, handover: cid(&mut rest)? },
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -202,7 +213,9 @@ mod tests {
             Record::Receipt { id: a, lists: lists[3..].to_vec() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: "did:web:b".into() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: String::new() },
-            Record::Started { run: a, workflow: b, request: c },
+            Record::Started { run: a, workflow: b, request: c, handover: None },
+            Record::Started { run: a, workflow: b, request: c, handover: Some(a) },
+            Record::HandedOver { run: a, handover: c },
             Record::Cancelled(a),
             Record::Intent { run: a, task: c },
             Record::Finished { run: a, receipt: b },

@@ -6,6 +6,7 @@
 //! | `c` task | the task was claimed: the number of the record |
 //! | `d` sha2-256 of the audience, of the subject, CID | a delegation of that audience about that subject (an empty text for powerlines): the number of its record |
 //! | `f` receipt, number | the record of this number filed the receipt |
+//! | `h` run, invocation | the run was handed over by the invocation: the number of the record |
 //! | `i` task | an intent was written: the number of its first record |
 //! | `l` number, big-endian | the log: chain hash, record |
 //! | `m` instruction, number, receipt | a receipt answers the instruction |
@@ -34,6 +35,7 @@ const BLOCK: u8 = b'b';
 const CLAIM: u8 = b'c';
 const AUDIENCE: u8 = b'd';
 const FILED: u8 = b'f';
+const HANDED_OVER: u8 = b'h';
 const INTENT: u8 = b'i';
 const LOG: u8 = b'l';
 const MEMO: u8 = b'm';
@@ -176,6 +178,11 @@ pub(crate) fn cancelled(run: &Cid) -> Vec<u8> {
     key(CANCELLED, &run.to_bytes())
 }
 
+/// The beginning of the keys of the handovers of the run `run`.
+pub(crate) fn handed_over(run: &Cid) -> Vec<u8> {
+    key(HANDED_OVER, &run.to_bytes())
+}
+
 /// The beginning of the keys of all requests that wait.
 pub(crate) fn all_waiting() -> Vec<u8> {
     vec![WAITING]
@@ -227,6 +234,7 @@ pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
         }
         Record::Claim(task) => vec![claim(task)],
         Record::Cancelled(run) => vec![cancelled(run)],
+        Record::HandedOver { run, handover } => vec![entry(handed_over(run), handover)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
         Record::Waits { .. } | Record::Answered(_) | Record::Unlisted { .. } => Vec::new(),
         Record::Channels(_) => Vec::new(),

@@ -58,9 +58,8 @@ impl Report {
             Record::Block(_) => self.blocks += 1,
             Record::Receipt { .. } => self.receipts += 1,
             Record::Delegation { .. } => self.delegations += 1,
-            Record::Started { .. } | Record::Intent { .. } | Record::Cancelled(_) | Record::Finished { .. } => {
-                self.entries += 1;
-            }
+            Record::Started { .. } | Record::Intent { .. } | Record::Cancelled(_) => self.entries += 1,
+            Record::Finished { .. } | Record::HandedOver { .. } => self.entries += 1,
             Record::Revocation { .. } => self.revocations += 1,
             Record::Claim(_) => self.claims += 1,
             Record::Waits { .. } | Record::Answered(_) => self.requests += 1,
@@ -220,7 +219,7 @@ impl Walk<'_> {
         }
         match record {
             Record::Started { run, .. } => drop(self.runs.insert(*run, true)),
-            Record::Finished { run, .. } => drop(self.runs.insert(*run, false)),
+            Record::Finished { run, .. } | Record::HandedOver { run, .. } => drop(self.runs.insert(*run, false)),
             Record::Waits { request, .. } => drop(self.requests.insert(*request, true)),
             Record::Answered(request) => drop(self.requests.insert(*request, false)),
             Record::Unlisted { receipt, records } => self.unlisted(receipt, records)?,

@@ -141,6 +141,10 @@ impl Journal for Mortal<MemoryJournal> {
     async fn open(&self, run: &TaskId) -> Result<Option<OpenRun>, StoreError> {
         self.0.open(run).await
     }
+
+    async fn handed_over(&self, run: &TaskId) -> Result<Option<Cid>, StoreError> {
+        self.0.handed_over(run).await
+    }
 }
 
 /// The world outside: what was done to it, in order, each with the task that did it.
@@ -280,6 +284,7 @@ pub(crate) struct World {
     pub(crate) grants: Vec<Delegation>,
     pub(crate) entropy: Arc<Counter>,
     pub(crate) now: u64,
+    pub(crate) trust: Trust,
     knows: Knows,
     requests: AtomicU64,
 }
@@ -297,8 +302,13 @@ pub(crate) const COMMANDS: [(&str, EffectClass); 4] = [
 
 impl World {
     pub(crate) fn new(knows: Knows) -> Self {
+        Self::of(1, knows)
+    }
+
+    /// That of another executor, for each number, where the same people ask.
+    pub(crate) fn of(node: u8, knows: Knows) -> Self {
         let key = |byte| Issuer::ed25519(SigningKey::from_seed(&[byte; 32]));
-        let (node, user) = (key(1), key(2));
+        let (node, user) = (key(node), key(2));
         let grant = |what: &str| {
             Delegation::builder(user.did().clone(), Some(node.did().clone()), command(what)).sign(&node).unwrap()
         };
@@ -316,6 +326,7 @@ impl World {
             grants,
             entropy: Arc::default(),
             now: 1_800_000_000,
+            trust: Trust::Own,
             knows,
             requests: AtomicU64::new(0),
         };
@@ -335,6 +346,7 @@ impl World {
             receipts: Arc::new(Mortal(self.receipts.clone(), crash.clone())),
             journal: Arc::new(Mortal(self.journal.clone(), crash.clone())),
             router,
+            trust: self.trust.clone(),
             clock: Arc::new(FixedClock(Timestamp::from_secs(self.now).unwrap())),
             entropy: self.entropy.clone(),
             timer: self.waits.clone(),
@@ -405,4 +417,14 @@ pub(crate) fn texts(value: &Ipld) -> Vec<String> {
 
 pub(crate) fn by_label(reports: &[StepReport]) -> BTreeMap<&str, &Outcome> {
     reports.iter().map(|step| (step.label.as_str(), &step.outcome)).collect()
+}
+
+/// The request that a run was started by.
+pub(crate) async fn request_of(world: &World, run: &TaskId) -> RunRequest {
+    let request = world.journal.entries().into_iter().find_map(|entry| match entry {
+        Entry::Started { run: started, request, .. } if started == *run => Some(request),
+        _ => None,
+    });
+    let token = world.blocks.get(&request.unwrap()).await.unwrap().unwrap();
+    RunRequest { invocation: Invocation::decode(token.to_vec()).unwrap(), delegations: world.grants.clone() }
 }

@@ -1,0 +1,233 @@
+//! Runs that go on elsewhere: what an executor needs of another to go on with a run, in one archive.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ucan_core::car::{self, CarLimits};
+use ucan_core::{Cid, Did, Ipld, Token, block, dagcbor, verify};
+use ucan_invocation::{
+    Durability, EffectClass, Filing, Invocation, Outcome, Receipt, ReceiptStore, Task, TaskId, links,
+};
+
+use crate::handover::{Checkpoint, Handed, HandoverError};
+use crate::{Engine, Entry, Plan, RunError};
+
+/// How large an archive can be.
+fn limits() -> CarLimits {
+    let mut limits = CarLimits::default();
+    (limits.bytes, limits.blocks) = (1 << 30, 1 << 20);
+    limits
+}
+
+impl Engine {
+    /// Hands a run that is not over, and not under way, over to the executor `to`, and gives the archive by which that one
+    /// [takes it over](Engine::take_over): a CARv1 whose root is the signed handover, with the request, the workflow, the receipts so
+    /// far, and the blocks that its tasks link to. From then on nothing of the run is started here. Asking again, for the same `to`,
+    /// gives the same handover.
+    ///
+    /// A run that is under way is [paused](crate::Control::pause) first; this waits for it.
+    ///
+    /// # Errors
+    /// [`HandoverError`] where the run is not open, could not be gone on with here either, or the store fails.
+    pub async fn checkpoint(&self, run: &TaskId, to: &Did) -> Result<Vec<u8>, HandoverError> {
+        let (shared, journal) = (&self.shared, &self.parts().journal);
+        let _alone = shared.flights.enter(*run.cid()).await;
+        let Some(open) = journal.open(run).await? else {
+            let handover = journal.handed_over(run).await?.ok_or(RunError::NotOpen(*run))?;
+            let taker = self.invocation(&handover).await?.executor().clone();
+            return match taker.same_principal(to) {
+                true => self.archive(&handover).await,
+                false => Err(HandoverError::HandedToOther { run: *run, to: taker }),
+            };
+        };
+        if open.cancelled {
+            return Err(HandoverError::Cancelled(*run));
+        }
+        let request = self.request(run).await?;
+        let handed = shared.taken(&request.invocation).await?;
+        let request = shared.check_request(request, handed.as_ref()).await?;
+        let (_, plan, _) = shared.prepare(&request).await?;
+        let (mut receipts, mut begun) = (Vec::new(), Vec::new());
+        let awaited = plan.awaited_elsewhere().into_iter().map(|(_, task)| task);
+        for task in plan.steps().iter().map(|step| step.id).chain(awaited) {
+            match shared.receipt_of(&task).await? {
+                Some(receipt) => receipts.push(receipt.id()),
+                None if journal.intended(&task).await? => begun.push(task),
+                None => {}
+            }
+        }
+        let checkpoint = Checkpoint { run: *run, request: open.request, receipts, begun, before: open.handover };
+        let handover = shared.hand_over(&checkpoint, to).await?;
+        journal.append(&Entry::HandedOver { run: *run, handover }).await?;
+        self.archive(&handover).await
+    }
+
+    /// Takes over the run that an archive of [`Engine::checkpoint`] hands over to this executor; [`Engine::resume`] goes on with it.
+    /// Its tasks stay the tasks that they were. Receipts in the archive are reused as far as the [trust](crate::Trust) of this engine
+    /// allows: what is not believed is computed again, and where it alters the world, it is uncertain whether it was done.
+    ///
+    /// # Errors
+    /// [`HandoverError`] where the archive or anything in it does not hold, or the run could not be gone on with here: then nothing
+    /// was written but blocks.
+    pub async fn take_over(&self, archive: &[u8]) -> Result<TaskId, HandoverError> {
+        let (shared, parts) = (&self.shared, self.parts());
+        let archive = car::read(archive, &limits())?;
+        let [root] = archive.roots() else { return Err(HandoverError::Roots(archive.roots().len())) };
+        for (cid, bytes) in archive.blocks() {
+            parts.blocks.put(cid, bytes.to_vec().into()).await?;
+        }
+        let handed = shared.handed(root, true).await?;
+        let Handed { checkpoint, task, .. } = &handed;
+        let run = checkpoint.run;
+        let _alone = shared.flights.enter(*run.cid()).await;
+        let open = parts.journal.open(&run).await?;
+        let goes_on = open.is_some_and(|open| open.handover == Some(*root));
+        if parts.journal.intended(task).await? {
+            // What was handed on since must not come back by the same way.
+            return if goes_on { Ok(run) } else { Err(HandoverError::TakenBefore(run)) };
+        }
+        if let Some(receipt) = shared.receipt_of(&run).await? {
+            return Err(RunError::AlreadyRun { receipt: receipt.id() }.into());
+        }
+        if open.is_some() && !goes_on {
+            return Err(HandoverError::TakenBefore(run));
+        }
+        let request = self.read_request(&checkpoint.request).await?;
+        let request = shared.check_request(request, Some(&handed)).await?;
+        // What its tasks await from elsewhere is among the receipts, which are not filed yet.
+        let plan =
+            shared.plan(run, &shared.workflow(&request.workflow).await?, &handed.home).map_err(RunError::from)?;
+        let begun = self.take_receipts(checkpoint, &plan).await?;
+        for task in begun {
+            parts.journal.append(&Entry::Intent { run, task }).await?;
+        }
+        let started =
+            Entry::Started { run, workflow: request.workflow, request: checkpoint.request, handover: Some(*root) };
+        parts.journal.append(&started).await?;
+        shared.note_taken(&handed).await?;
+        Ok(run)
+    }
+
+    /// Files the receipts of a checkpoint under the tasks of the plan. What comes back was begun, and may have been done.
+    async fn take_receipts(&self, checkpoint: &Checkpoint, plan: &Plan) -> Result<BTreeSet<TaskId>, HandoverError> {
+        let classes: BTreeMap<TaskId, EffectClass> = plan.steps().iter().map(|step| (step.id, step.class)).collect();
+        let elsewhere: BTreeSet<TaskId> = plan.awaited_elsewhere().into_iter().map(|(_, task)| task).collect();
+        let mut begun = BTreeSet::new();
+        for task in &checkpoint.begun {
+            match classes.get(task) {
+                Some(class) if class.is_mutation() => begun.insert(*task),
+                _ => return Err(HandoverError::NotBegun(*task)),
+            };
+        }
+        for id in &checkpoint.receipts {
+            let bad = |problem: String| HandoverError::Receipt { receipt: *id, problem };
+            let receipt = Receipt::decode(self.shared.part(&(*id).into()).await?);
+            let receipt = receipt.map_err(|error| bad(error.to_string()))?;
+            let receipt = verify(receipt, &*self.parts().keys).map_err(|error| bad(error.to_string()))?;
+            let class = classes.get(receipt.ran());
+            if class.is_none() && !elsewhere.contains(receipt.ran()) || receipt.is_attempt() {
+                return Err(bad("it is not that of a task of the workflow".to_owned()));
+            }
+            if class.is_some_and(|class| class.is_mutation()) {
+                begun.insert(*receipt.ran());
+            }
+            let resolved = self.parts().blocks.get(receipt.resolved().cid()).await?;
+            let resolved = resolved.and_then(|bytes| Task::from_block(&bytes).ok());
+            // It answers the instruction only as far as its task has it, which is looked at whenever it is reused.
+            let memo = resolved.as_ref().filter(|_| class == Some(&EffectClass::Deterministic));
+            let memo = memo.map(|task| task.instruction()?.id()).transpose()?;
+            let filing = Filing {
+                tasks: vec![*receipt.ran()],
+                memo,
+                inputs: resolved.map(|task| task.links()).unwrap_or_default(),
+                durability: Durability::Buffered,
+            };
+            self.parts().receipts.file(&receipt, &filing).await?;
+        }
+        Ok(begun)
+    }
+
+    /// All that the one to whom a run is handed over needs.
+    async fn archive(&self, handover: &Cid) -> Result<Vec<u8>, HandoverError> {
+        let shared = &self.shared;
+        let token = self.invocation(handover).await?;
+        let Some(Ipld::Link(at)) = token.args().get("checkpoint") else {
+            return Err(HandoverError::NotAHandover(*handover));
+        };
+        let mut packed = Packed::default();
+        packed.add(*handover, token.envelope().bytes().to_vec())?;
+        let stated = shared.part(at).await?;
+        let checkpoint = Checkpoint::decode(&stated).ok_or(HandoverError::NotACheckpoint(*at))?;
+        packed.add(*at, stated)?;
+        let mut before = checkpoint.before;
+        while let Some(cid) = before.filter(|cid| !packed.blocks.contains_key(cid)) {
+            let token = self.invocation(&cid).await?;
+            let Some(Ipld::Link(at)) = token.args().get("checkpoint") else {
+                return Err(HandoverError::NotAHandover(cid));
+            };
+            let stated = shared.part(at).await?;
+            before = Checkpoint::decode(&stated).ok_or(HandoverError::NotACheckpoint(*at))?.before;
+            packed.add(*at, stated)?;
+            packed.add(cid, token.envelope().bytes().to_vec())?;
+        }
+        let request = self.read_request(&checkpoint.request).await?;
+        for token in &request.delegations {
+            packed.add(*token.cid(), token.bytes().to_vec())?;
+        }
+        packed.add(checkpoint.request, request.invocation.envelope().bytes().to_vec())?;
+        // The workflow, and what its tasks link to; tasks that it awaits from elsewhere are links as any other.
+        let mut wanted = request.invocation.task().links();
+        for id in &checkpoint.receipts {
+            let receipt = ReceiptStore::get(&*self.parts().receipts, id).await?;
+            let receipt = receipt.ok_or(HandoverError::Missing((*id).into()))?;
+            packed.add((*id).into(), receipt.bytes().to_vec())?;
+            let (Outcome::Ok(value) | Outcome::Error(value)) = receipt.outcome();
+            wanted.extend([*receipt.ran(), receipt.resolved()].map(Cid::from));
+            wanted.extend(links(value));
+        }
+        while let Some(cid) = wanted.pop() {
+            if packed.blocks.contains_key(&cid) {
+                continue;
+            }
+            // What is not here could not be read here either.
+            let Some(bytes) = self.parts().blocks.get(&cid).await? else { continue };
+            if cid.codec() == block::DAG_CBOR
+                && let Ok(value) = dagcbor::decode(&bytes)
+            {
+                wanted.extend(links(&value));
+            }
+            packed.add(cid, bytes.to_vec())?;
+        }
+        Ok(packed.write(handover))
+    }
+
+    async fn invocation(&self, cid: &Cid) -> Result<Invocation, HandoverError> {
+        let token = Invocation::decode(self.shared.part(cid).await?);
+        token.map_err(|error| HandoverError::Token { cid: *cid, error })
+    }
+}
+
+/// The blocks of an archive.
+#[derive(Default)]
+struct Packed {
+    blocks: BTreeMap<Cid, Vec<u8>>,
+    bytes: usize,
+}
+
+/// How many bytes a block takes beside itself, at most.
+const OVERHEAD: usize = 80;
+
+impl Packed {
+    fn add(&mut self, cid: Cid, bytes: Vec<u8>) -> Result<(), HandoverError> {
+        self.bytes = self.bytes.saturating_add(bytes.len()).saturating_add(OVERHEAD);
+        self.blocks.insert(cid, bytes);
+        let limits = limits();
+        if self.bytes > limits.bytes || self.blocks.len() > limits.blocks {
+            return Err(HandoverError::TooLarge(limits));
+        }
+        Ok(())
+    }
+
+    fn write(&self, root: &Cid) -> Vec<u8> {
+        car::write(&[*root], self.blocks.iter().map(|(cid, bytes)| (cid, bytes.as_slice())))
+    }
+}

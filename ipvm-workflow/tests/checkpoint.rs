@@ -1,0 +1,279 @@
+//! Runs that are handed over from one executor to another: each task is done once, wherever.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{Crash, Knows, World, step};
+use ipvm_workflow::{Control, Event, HandoverError, How, Journal, Paused, Resolution, RunError, RunOptions, Trust};
+use ucan_core::{Ipld, Token, car};
+use ucan_invocation::{Outcome, ReceiptStore, TaskId};
+
+const WORKFLOW: &str = r#"{"v": "1.0.0", "tasks": {
+    "price": {"cmd": "/pure", "args": {"of": [20, 22]}},
+    "reserve": {"cmd": "/do", "args": {"name": "reserve", "of": [{"await/ok": "price"}]}, "undo": "release"},
+    "charge": {"cmd": "/do", "args": {"name": "charge", "of": [{"await/ok": "reserve"}]}},
+    "tell": {"cmd": "/put", "args": {"name": "tell", "of": [{"await/ok": "charge"}]}},
+    "release": {"cmd": "/do", "args": {"name": "release"}}
+}}"#;
+
+/// Another executor, to whom the same world outside is open.
+fn beside(world: &World, node: u8, knows: Knows, trust: &[&World]) -> World {
+    let mut other = World::of(node, knows);
+    other.outside = world.outside.clone();
+    let named: BTreeSet<_> = trust.iter().map(|world| world.node.did().clone()).collect();
+    other.trust = if named.is_empty() { Trust::Own } else { Trust::Executors(named) };
+    other.open(&Crash::never());
+    other
+}
+
+/// Asks for the run, and pauses it when the task of this label is done.
+async fn begin(world: &World, pause_after: &str) -> TaskId {
+    let request = world.request(WORKFLOW).await;
+    let run = request.invocation.task().id().unwrap();
+    let options = RunOptions { control: Control::default(), ..RunOptions::default() };
+    let observe = |event| {
+        if matches!(event, Event::Finished(step) if step.label == pause_after) {
+            options.control.pause();
+        }
+    };
+    let paused = world.engine.run_with(request, &options, &observe).await;
+    assert!(matches!(paused, Err(RunError::Paused(Paused::Asked))), "{paused:?}");
+    run
+}
+
+async fn resume(world: &World, run: &TaskId) -> Result<ipvm_workflow::RunReport, RunError> {
+    world.engine.resume(run, &RunOptions::default(), &|_| {}).await
+}
+
+#[tokio::test]
+async fn a_run_goes_on_with_another_executor_and_what_is_done_stays_done() {
+    let here = World::of(1, Knows::Nothing);
+    let there = beside(&here, 3, Knows::Nothing, &[&here]);
+    let run = begin(&here, "reserve").await;
+    let archive = here.engine.checkpoint(&run, there.node.did()).await.unwrap();
+
+    // It is gone from here.
+    assert!(here.journal.unfinished().await.unwrap().is_empty());
+    assert!(matches!(resume(&here, &run).await, Err(RunError::NotOpen(id)) if id == run));
+
+    let mut there = there;
+    there.now += 100_000;
+    there.open(&Crash::never());
+    assert_eq!(there.engine.take_over(&archive).await.unwrap(), run);
+    assert!(there.journal.unfinished().await.unwrap().contains(&run));
+    let report = resume(&there, &run).await.unwrap();
+    assert!(report.succeeded(), "{report:?}");
+    assert_eq!((report.run, here.outside.names()), (run, ["reserve", "charge", "tell"].map(String::from).into()));
+    for (label, how) in [("price", How::Reused), ("reserve", How::Reused), ("charge", How::Ran), ("tell", How::Ran)] {
+        assert_eq!(step(&report, label).how, how, "{label}");
+    }
+    // The tasks are those that were asked for, and whoever did them says so.
+    let issuer = async |label: &str| {
+        let receipt = ReceiptStore::get(&*there.receipts, &step(&report, label).receipt).await.unwrap().unwrap();
+        receipt.issuer().clone()
+    };
+    assert_eq!(issuer("reserve").await, *here.node.did());
+    assert_eq!(issuer("charge").await, *there.node.did());
+    let receipt = ReceiptStore::get(&*there.receipts, &report.receipt).await.unwrap().unwrap();
+    let verified = there.engine.verify_run(receipt, &|_, _| {}).await.unwrap();
+    assert_eq!((verified.tally().reexecuted, verified.tally().attested), (1, 3), "{verified:?}");
+}
+
+#[tokio::test]
+async fn what_was_handed_over_has_one_owner() {
+    let here = World::of(1, Knows::Nothing);
+    let (there, stranger) = (beside(&here, 3, Knows::Nothing, &[&here]), beside(&here, 4, Knows::Nothing, &[]));
+    let run = begin(&here, "reserve").await;
+    let archive = here.engine.checkpoint(&run, there.node.did()).await.unwrap();
+    // A file that was lost can be had again, by nobody else.
+    assert_eq!(here.engine.checkpoint(&run, there.node.did()).await.unwrap(), archive);
+    let other = here.engine.checkpoint(&run, stranger.node.did()).await;
+    assert!(matches!(&other, Err(HandoverError::HandedToOther { to, .. }) if to == there.node.did()), "{other:?}");
+    for world in [&here, &stranger] {
+        let refused = world.engine.take_over(&archive).await;
+        assert!(matches!(refused, Err(HandoverError::Invocation { .. })), "{refused:?}");
+    }
+    // Who asked for it cannot have it started anew.
+    let again = here.engine.run(here.request(WORKFLOW).await, &|_| {}).await.unwrap();
+    assert_ne!(again.run, run);
+    let open = common::request_of(&here, &run).await;
+    let refused = here.engine.run(open, &|_| {}).await;
+    assert!(matches!(refused, Err(RunError::HandedOver { run: id, .. }) if id == run), "{refused:?}");
+
+    there.engine.take_over(&archive).await.unwrap();
+    // Until it is gone on with, taking it over again changes nothing.
+    there.engine.take_over(&archive).await.unwrap();
+    assert!(resume(&there, &run).await.unwrap().succeeded());
+    let again = there.engine.take_over(&archive).await;
+    assert!(matches!(again, Err(HandoverError::TakenBefore(id)) if id == run), "{again:?}");
+}
+
+#[tokio::test]
+async fn who_does_not_believe_the_other_computes_again_and_asks_what_was_done() {
+    let here = World::of(1, Knows::Nothing);
+    let there = beside(&here, 3, Knows::Nothing, &[]);
+    let run = begin(&here, "reserve").await;
+    let archive = here.engine.checkpoint(&run, there.node.did()).await.unwrap();
+    there.engine.take_over(&archive).await.unwrap();
+    let paused = resume(&there, &run).await;
+    let Err(RunError::Paused(Paused::Uncertain { label, task })) = paused else { panic!("{paused:?}") };
+    assert_eq!((label.as_str(), here.outside.names()), ("reserve", vec!["reserve".to_owned()]));
+    let mut options = RunOptions::default();
+    options.resolutions.insert(task, Resolution::Done(Outcome::Ok(Ipld::Integer(42))));
+    let report = there.engine.resume(&run, &options, &|_| {}).await.unwrap();
+    assert!(report.succeeded());
+    assert_eq!(step(&report, "price").how, How::Reused, "computed before the pause");
+    assert_eq!(here.outside.names(), ["reserve", "charge", "tell"]);
+}
+
+#[tokio::test]
+async fn it_is_handed_on_and_comes_back_and_no_old_archive_counts() {
+    let mut here = World::of(1, Knows::Nothing);
+    let second = beside(&here, 3, Knows::Nothing, &[&here]);
+    let third = beside(&here, 4, Knows::Nothing, &[&here, &second]);
+    here.trust = Trust::Executors([&second, &third].map(|world| world.node.did().clone()).into());
+    here.open(&Crash::never());
+    let run = begin(&here, "price").await;
+    let one = here.engine.checkpoint(&run, second.node.did()).await.unwrap();
+    second.engine.take_over(&one).await.unwrap();
+    let two = second.engine.checkpoint(&run, third.node.did()).await.unwrap();
+    third.engine.take_over(&two).await.unwrap();
+    let three = third.engine.checkpoint(&run, here.node.did()).await.unwrap();
+    let again = second.engine.take_over(&one).await;
+    assert!(matches!(again, Err(HandoverError::TakenBefore(_))), "{again:?}");
+    here.engine.take_over(&three).await.unwrap();
+    let report = resume(&here, &run).await.unwrap();
+    assert!(report.succeeded());
+    assert_eq!(here.outside.names(), ["reserve", "charge", "tell"]);
+    for (world, archive) in [(&second, &one), (&third, &two), (&here, &three)] {
+        let again = world.engine.take_over(archive).await;
+        let over = matches!(again, Err(HandoverError::TakenBefore(_)));
+        assert!(over, "{again:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_had_begun_is_not_done_again_on_a_guess() {
+    // The process dies when the effect has been had, and before its receipt is written.
+    let mut found = 0;
+    for halves in 0..60 {
+        let mut here = World::of(1, Knows::Nothing);
+        let there = beside(&here, 3, Knows::Nothing, &[&here]);
+        let request = here.request(WORKFLOW).await;
+        let run = request.invocation.task().id().unwrap();
+        here.open(&Crash::after(halves));
+        let died = here.engine.run(request, &|_| {}).await;
+        here.open(&Crash::never());
+        if died.is_ok() || here.journal.open(&run).await.unwrap().is_none() {
+            continue;
+        }
+        let archive = here.engine.checkpoint(&run, there.node.did()).await.unwrap();
+        there.engine.take_over(&archive).await.unwrap();
+        let mut options = RunOptions::default();
+        let report = loop {
+            match there.engine.resume(&run, &options, &|_| {}).await {
+                Ok(report) => break report,
+                Err(RunError::Paused(Paused::Uncertain { label, task })) => {
+                    found += 1;
+                    let done = here.outside.names().contains(&label);
+                    let outcome = Resolution::Done(Outcome::Ok(Ipld::Integer(42)));
+                    options.resolutions.insert(task, if done { outcome } else { Resolution::NotDone });
+                }
+                Err(error) => panic!("{halves}: {error:?}"),
+            }
+        };
+        assert!(report.succeeded());
+        let mut names = here.outside.names();
+        // What is idempotent may be had twice.
+        names.dedup_by(|a, b| a == b && a == "tell");
+        assert_eq!(names, ["reserve", "charge", "tell"], "{halves}");
+    }
+    assert!(found > 3, "{found}");
+}
+
+#[tokio::test]
+async fn whoever_dies_while_it_is_handed_over_one_of_them_has_it() {
+    for halves in 0..60 {
+        for first_dies in [true, false] {
+            let mut here = World::of(1, Knows::Nothing);
+            let mut there = beside(&here, 3, Knows::Nothing, &[&here]);
+            let run = begin(&here, "reserve").await;
+            if first_dies {
+                here.open(&Crash::after(halves));
+            }
+            let archive = match here.engine.checkpoint(&run, there.node.did()).await {
+                Ok(archive) => archive,
+                Err(_) => {
+                    here.open(&Crash::never());
+                    here.engine.checkpoint(&run, there.node.did()).await.unwrap()
+                }
+            };
+            if !first_dies {
+                there.open(&Crash::after(halves));
+            }
+            let taken = there.engine.take_over(&archive).await;
+            there.open(&Crash::never());
+            if taken.is_err() && there.journal.open(&run).await.unwrap().is_none() {
+                there.engine.take_over(&archive).await.unwrap();
+            }
+            assert!(resume(&there, &run).await.unwrap().succeeded());
+            assert!(matches!(there.engine.take_over(&archive).await, Err(HandoverError::TakenBefore(_))));
+            assert_eq!(here.outside.names(), ["reserve", "charge", "tell"], "{halves}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_archive_that_was_altered_is_refused_and_begins_nothing() {
+    let here = World::of(1, Knows::Nothing);
+    let there = beside(&here, 3, Knows::Nothing, &[&here]);
+    let run = begin(&here, "reserve").await;
+    let archive = here.engine.checkpoint(&run, there.node.did()).await.unwrap();
+    let mut refused = 0;
+    for at in (0..archive.len()).step_by(37) {
+        let mut altered = archive.clone();
+        altered[at] ^= 1;
+        let fresh = beside(&here, 3, Knows::Nothing, &[&here]);
+        match fresh.engine.take_over(&altered).await {
+            // Another codec in the name of a block that is not needed.
+            Ok(taken) => assert_eq!(taken, run),
+            Err(_) => {
+                assert_eq!(fresh.journal.entries(), [], "byte {at}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused * 37 * 10 > archive.len() * 9, "{refused}");
+    // A block that is missing is named, or not needed.
+    let read = car::read(&archive, &car::CarLimits::default()).unwrap();
+    for without in read.blocks().map(|(cid, _)| *cid) {
+        let fresh = beside(&here, 3, Knows::Nothing, &[&here]);
+        let rest = car::write(read.roots(), read.blocks().filter(|(cid, _)| **cid != without));
+        match fresh.engine.take_over(&rest).await {
+            Ok(_) => assert!(!fresh.journal.unfinished().await.unwrap().is_empty()),
+            Err(error) => {
+                assert!(error.to_string().contains(&without.to_string()), "{without}: {error}");
+                assert_eq!(fresh.journal.entries(), []);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_being_undone_stays_where_it_was_done() {
+    let mut here = World::of(1, Knows::Nothing);
+    let there = beside(&here, 3, Knows::Nothing, &[&here]);
+    let run = begin(&here, "reserve").await;
+    here.open(&Crash::after(2));
+    assert!(here.engine.cancel(&run, &RunOptions::default(), &|_| {}).await.is_err());
+    here.open(&Crash::never());
+    let refused = here.engine.checkpoint(&run, there.node.did()).await;
+    assert!(matches!(refused, Err(HandoverError::Cancelled(id)) if id == run), "{refused:?}");
+    let report = resume(&here, &run).await.unwrap();
+    assert!(report.cancelled);
+    assert_eq!(here.outside.names(), ["reserve", "release"]);
+    let over = here.engine.checkpoint(&run, there.node.did()).await;
+    assert!(matches!(over, Err(HandoverError::Run(RunError::NotOpen(_)))), "{over:?}");
+}
