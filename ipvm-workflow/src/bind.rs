@@ -99,7 +99,7 @@ fn input(value: &Ipld) -> Option<&str> {
     }
 }
 
-fn names_a_task(value: &Ipld) -> bool {
+pub(crate) fn names_a_task(value: &Ipld) -> bool {
     let mut found = is_pending(value);
     visit(value, &mut |part| {
         found |= Await::recognise_label(part).is_some();
@@ -133,7 +133,7 @@ pub struct Workflow {
 }
 
 impl Workflow {
-    fn seal(document: Document) -> Result<Self, DocumentError> {
+    pub(crate) fn seal(document: Document) -> Result<Self, DocumentError> {
         let bytes = dagcbor::encode(&document.to_ipld())?;
         Self::check(document, block::dag_cbor_cid(&bytes), bytes)
     }
@@ -161,6 +161,10 @@ impl Workflow {
             return Err(DocumentError::Unbound { what: format!("the input {name:?}") });
         }
         Ok(Self { document, subjects, catch, cid, bytes })
+    }
+
+    pub(crate) fn document(&self) -> &Document {
+        &self.document
     }
 
     /// The id of the workflow.

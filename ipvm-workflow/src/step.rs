@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use ucan_core::{Cid, Ipld, SignError, Token, Verified, block, verify};
+use ucan_core::{Cid, Ipld, SignError, StoreError, Token, Verified, block, verify};
 use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
     Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Memo, Outcome, Probe,
@@ -219,7 +219,7 @@ impl Work {
 
     /// The receipt that this effect has from before a crash. It is found under either id: what a task awaited may have
     /// come out differently the second time, and then only the id with its promises is the same.
-    async fn done_before(&self, resolved: &TaskId) -> Result<Option<Receipt>, RunError> {
+    async fn done_before(&self, resolved: &TaskId) -> Result<Option<Receipt>, StoreError> {
         match self.shared.receipt_of(&self.step.id).await? {
             None => self.shared.receipt_of(resolved).await,
             found => Ok(found),
@@ -420,7 +420,7 @@ pub(crate) fn is_unrepresentable(error: &SignError) -> bool {
 
 impl Shared {
     /// The receipt of a task that is believed.
-    pub(crate) async fn receipt_of(&self, task: &TaskId) -> Result<Option<Receipt>, RunError> {
+    pub(crate) async fn receipt_of(&self, task: &TaskId) -> Result<Option<Receipt>, StoreError> {
         let receipts = self.parts.receipts.by_task(task).await?;
         Ok(receipts.into_iter().find(|receipt| self.trusts(receipt)))
     }

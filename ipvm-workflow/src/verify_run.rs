@@ -161,7 +161,7 @@ impl Engine {
         }
     }
 
-    async fn workflow_of(&self, request: &Task) -> Result<Workflow, VerifyError> {
+    pub(crate) async fn workflow_of(&self, request: &Task) -> Result<Workflow, VerifyError> {
         let cid = match request.args().get("workflow") {
             Some(Ipld::Link(cid)) if request.command().as_str() == RUN_COMMAND => *cid,
             _ => return Err(VerifyError::NotARun),

@@ -49,13 +49,16 @@ pub struct NodeOptions {
     pub compat: Option<Compat>,
     /// Whose receipts are reused beside the node's own, unless they are in its quarantine; nobody's, unless set.
     pub trusted: BTreeSet<Did>,
+    /// The owners of output folders of other nodes, whose runs were handed over to this one: what is asked of theirs is done in this
+    /// node's output folder. Nobody's, unless set.
+    pub output_for: BTreeSet<Did>,
 }
 
 impl NodeOptions {
     /// A node in this state folder, everything else as it is unless set.
     #[must_use]
     pub fn new(state: impl Into<PathBuf>) -> Self {
-        Self { state: state.into(), output: None, compat: None, trusted: BTreeSet::new() }
+        Self { state: state.into(), output: None, compat: None, trusted: BTreeSet::new(), output_for: BTreeSet::new() }
     }
 }
 
@@ -140,18 +143,21 @@ impl Node {
         let store = Arc::new(FjallStore::open(&state.store_folder())?);
         let output = options.output.clone().unwrap_or_else(|| state.output_folder());
         let (owner, folder) = (state.owner.did(), Folder::open(&output)?);
-        let files: [(&str, Arc<dyn Handler>); 3] = [
-            (WRITE_COMMAND, Arc::new(WriteHandler::new(owner.clone(), folder.clone()))),
-            (READ_COMMAND, Arc::new(ReadHandler::new(owner.clone(), folder.clone()))),
-            (APPEND_COMMAND, Arc::new(AppendHandler::new(owner.clone(), folder))),
-        ];
         let artifacts = state.artifacts(&mut |buffer| SystemEntropy.fill(buffer))?;
         let machine = WasmtimeOptions { compat: options.compat, ..WasmtimeOptions::default() };
         let runtime = WasmtimeRuntime::new(&machine)?.with_artifacts(artifacts);
         let wasm = WasmHandler::new(Arc::new(runtime), store.clone());
         let mut router = Router::default();
-        for (command, handler) in files {
-            router.insert(owner.clone(), Command::parse(command)?, handler);
+        for owner in options.output_for.iter().chain([owner]) {
+            let (own, folder) = (owner.clone(), folder.clone());
+            let files: [(&str, Arc<dyn Handler>); 3] = [
+                (WRITE_COMMAND, Arc::new(WriteHandler::new(own.clone(), folder.clone()))),
+                (READ_COMMAND, Arc::new(ReadHandler::new(own.clone(), folder.clone()))),
+                (APPEND_COMMAND, Arc::new(AppendHandler::new(own, folder))),
+            ];
+            for (command, handler) in files {
+                router.insert(owner.clone(), Command::parse(command)?, handler);
+            }
         }
         router.insert(state.node.did().clone(), Command::parse(WASM_RUN_COMMAND)?, Arc::new(wasm));
         let quarantine = state.quarantine()?;
@@ -251,6 +257,20 @@ impl Node {
     ) -> Result<RunReport, NodeError> {
         let request = self.bind(document, inputs, subjects).await?;
         self.engine.run_with(request, options, observe).await.map_err(|error| self.explain(error))
+    }
+
+    /// Asks for the run of a workflow that is bound, as the user, and runs it.
+    ///
+    /// # Errors
+    /// As [`Node::run`].
+    pub async fn run_workflow(
+        &self,
+        workflow: &Workflow,
+        options: &RunOptions,
+        observe: &(dyn Fn(Event) + Send + Sync),
+    ) -> Result<RunReport, NodeError> {
+        self.store.put(workflow.cid(), workflow.bytes().to_vec().into()).await?;
+        self.engine.run_with(self.request(workflow)?, options, observe).await.map_err(|error| self.explain(error))
     }
 
     /// Checks all that is checked before a run starts, and gives its plan.

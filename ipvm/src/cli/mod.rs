@@ -8,6 +8,7 @@ mod guest;
 mod inspect;
 mod key;
 mod moment;
+mod moves;
 mod print;
 mod run;
 mod runs;
@@ -50,6 +51,9 @@ pub(crate) struct Arguments {
     /// Reuses receipts of this executor too; can be given several times. Who is in the state folder's quarantine is not believed.
     #[arg(long = "trust", global = true, value_name = "DID")]
     trusted: Vec<Did>,
+    /// Does in the own output folder what runs that were handed over ask of this owner's; can be given several times.
+    #[arg(long, global = true, value_name = "DID")]
+    output_for: Vec<Did>,
     #[command(subcommand)]
     command: Command,
 }
@@ -62,10 +66,16 @@ enum Command {
     Plan(run::Planned),
     /// Lists the runs that are not over.
     List,
-    /// Goes on with a run that is not over.
+    /// Goes on with a run that is not over, or with one that another executor hands over.
     Resume(runs::Resume),
     /// Cancels a run that is not over, and undoes what it did where its workflow says how.
     Cancel(runs::Cancel),
+    /// Says how far a run has come, task by task.
+    Status(runs::Status),
+    /// Hands a run that is not over to another executor: writes the archive by which that one resumes it.
+    Checkpoint(moves::Checkpoint),
+    /// Runs a workflow of the store again with another value somewhere; what does not hang on it is reused.
+    Fork(moves::Fork),
     /// Runs single tasks.
     Task(task::Task),
     /// Checks a receipt: its signature, and its result by running the task again.
@@ -137,9 +147,16 @@ fn was_cut_off(error: &(dyn Error + 'static)) -> bool {
 }
 
 async fn carry_out(arguments: Arguments) -> Outcome {
-    let Arguments { state, json, compat, trusted, command, log: _ } = arguments;
+    let Arguments { state, json, compat, trusted, output_for, command, log: _ } = arguments;
     let trusted: BTreeSet<Did> = trusted.into_iter().collect();
-    let options = |output| NodeOptions { output, compat, trusted: trusted.clone(), ..NodeOptions::new(&state) };
+    let output_for: BTreeSet<Did> = output_for.into_iter().collect();
+    let options = |output| NodeOptions {
+        output,
+        compat,
+        trusted: trusted.clone(),
+        output_for: output_for.clone(),
+        ..NodeOptions::new(&state)
+    };
     let open = |output| Node::open(&options(output));
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
@@ -147,6 +164,9 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::List => runs::list(&open(None)?, json).await,
         Command::Resume(resume) => resume.carry_out(open, json).await,
         Command::Cancel(cancel) => cancel.carry_out(open, json).await,
+        Command::Status(status) => status.carry_out(&open(None)?, json).await,
+        Command::Checkpoint(checkpoint) => checkpoint.carry_out(&open(None)?, json).await,
+        Command::Fork(fork) => fork.carry_out(open, json).await,
         Command::Task(task) => task.carry_out(open, json).await,
         Command::Verify(verify) => verify.carry_out(&open(None)?, &trusted, json).await,
         Command::Forget(forget) => forget.carry_out(&open(None)?, json).await,

@@ -6,17 +6,23 @@ use std::process::ExitCode;
 
 use clap::Args;
 use ipvm::{Node, NodeError};
-use ipvm_workflow::{Control, Journal, Paused, Plan, Resolution, RunError, RunOptions, RunReport, Step};
+use ipvm_workflow::{
+    Control, Journal, Paused, Plan, Resolution, RunError, RunOptions, RunReport, RunState, Step, StepState,
+};
 use ucan_core::{Cid, dagjson};
 use ucan_invocation::{EffectClass, Outcome as TaskOutcome, ReceiptId, ReceiptStore, TaskId};
 
 use super::display::Display;
+use super::moves::take_over;
 use super::print::{mention, plain, say, say_json};
 use super::{FAILED, Outcome, PAUSED, Refused, cid};
 
 /// What `ipvm resume` takes.
 #[derive(Debug, Args)]
 pub(super) struct Resume {
+    /// The run, as `ipvm list` has it, or the archive by which another executor hands one over.
+    #[arg(value_name = "RUN|FILE")]
+    run: String,
     #[command(flatten)]
     open: Open,
 }
@@ -24,16 +30,24 @@ pub(super) struct Resume {
 /// What `ipvm cancel` takes.
 #[derive(Debug, Args)]
 pub(super) struct Cancel {
+    /// The run, as `ipvm list` has it.
+    #[arg(value_parser = cid)]
+    run: Cid,
     #[command(flatten)]
     open: Open,
 }
 
-/// A run that is not over.
+/// What `ipvm status` takes.
 #[derive(Debug, Args)]
-struct Open {
-    /// The run, as `ipvm list` has it.
+pub(super) struct Status {
+    /// The run.
     #[arg(value_parser = cid)]
     run: Cid,
+}
+
+/// How a run that is not over is gone on with.
+#[derive(Debug, Args)]
+struct Open {
     /// Says of an uncertain task that it took effect, and what came of it, in DAG-JSON: `{"ok": ..}` or `{"error": ..}`.
     #[arg(long, value_name = "TASK=JSON", value_parser = done)]
     done: Vec<(Cid, TaskOutcome)>,
@@ -58,7 +72,11 @@ impl Resume {
         open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
         json: bool,
     ) -> Outcome {
-        self.open.go_on(open, json, false).await
+        let run = match cid(&self.run) {
+            Ok(run) => Which::Run(TaskId::new(run)),
+            Err(_) => Which::Archive(self.run.into()),
+        };
+        self.open.go_on(open, json, run).await
     }
 }
 
@@ -68,7 +86,7 @@ impl Cancel {
         open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
         json: bool,
     ) -> Outcome {
-        self.open.go_on(open, json, true).await
+        self.open.go_on(open, json, Which::Cancelled(TaskId::new(self.run))).await
     }
 }
 
@@ -85,15 +103,28 @@ async fn already_over(node: &Node, receipt: &ReceiptId, json: bool) -> Outcome {
     Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }
 
+/// Which run is gone on with.
+enum Which {
+    Run(TaskId),
+    Cancelled(TaskId),
+    /// The one that this archive hands over.
+    Archive(PathBuf),
+}
+
 impl Open {
     async fn go_on(
         self,
         open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
         json: bool,
-        cancel: bool,
+        which: Which,
     ) -> Outcome {
-        let (run, options) = self.read();
+        let options = self.options();
         let node = open(self.output)?;
+        let cancel = matches!(which, Which::Cancelled(_));
+        let run = match which {
+            Which::Run(run) | Which::Cancelled(run) => run,
+            Which::Archive(file) => take_over(&node, &file, json).await?,
+        };
         let display = Display::new(json, node.output().to_owned());
         let observe = |event| display.show(&event);
         let engine = node.engine();
@@ -108,11 +139,11 @@ impl Open {
         conclude(json, display, report.map_err(|error| NodeError::from(error).into()))
     }
 
-    fn read(&self) -> (TaskId, RunOptions) {
+    fn options(&self) -> RunOptions {
         let done = self.done.iter().map(|(task, outcome)| (TaskId::new(*task), Resolution::Done(outcome.clone())));
         let not_done = self.not_done.iter().map(|task| (TaskId::new(*task), Resolution::NotDone));
         let resolutions: BTreeMap<TaskId, Resolution> = not_done.chain(done).collect();
-        (TaskId::new(self.run), RunOptions { resolutions, ..RunOptions::default() })
+        RunOptions { resolutions, ..RunOptions::default() }
     }
 }
 
@@ -172,6 +203,50 @@ pub(super) fn conclude(json: bool, display: Display, report: Result<RunReport, R
         say(&format!("to go on: {how}"))?;
     }
     Ok(ExitCode::from(PAUSED))
+}
+
+impl Status {
+    pub(super) async fn carry_out(self, node: &Node, json: bool) -> Outcome {
+        let run = TaskId::new(self.run);
+        let status = node.engine().status(&run).await?;
+        let (state, receipt) = match status.state {
+            RunState::Open => ("not over", None),
+            RunState::Cancelled => ("cancelled, and not all undone yet", None),
+            RunState::Over { receipt, succeeded: true } => ("succeeded", Some(Cid::from(receipt))),
+            RunState::Over { receipt, succeeded: false } => ("failed", Some(receipt.into())),
+            RunState::HandedOver { handover } => ("handed over to another executor", Some(handover)),
+            _ => ("never started here", None),
+        };
+        let stated = receipt.map(|receipt| receipt.to_string());
+        if json {
+            let line = serde_json::json!({
+                "event": "status", "run": run.to_string(), "workflow": status.workflow.to_string(), "state": state,
+                "by": stated,
+            });
+            say_json(&line.to_string())?;
+        } else {
+            let by = stated.map_or_else(String::new, |by| format!(" ({by})"));
+            say(&format!("workflow {}: {state}{by}", status.workflow))?;
+        }
+        for (label, class, state) in &status.steps {
+            let (state, receipt) = match state {
+                StepState::Done { receipt, succeeded: true } => ("succeeded", Some(receipt.to_string())),
+                StepState::Done { receipt, succeeded: false } => ("failed", Some(receipt.to_string())),
+                StepState::Begun => ("begun, and it is not known what came of it", None),
+                _ => ("not done", None),
+            };
+            if json {
+                let line = serde_json::json!({
+                    "event": "step", "label": label, "class": class.name(), "state": state, "receipt": receipt,
+                });
+                say_json(&line.to_string())?;
+            } else {
+                let receipt = receipt.map_or_else(String::new, |receipt| format!(" ({receipt})"));
+                say(&format!("  {}: {state}{receipt}", plain(label)))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// Lists the runs that are not over.
