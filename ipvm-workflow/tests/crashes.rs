@@ -354,8 +354,9 @@ fn simulate(seed: u64) -> usize {
         let mut random = Random(seed | 1);
         let mut deaths = 0;
         let asked = World::new(case.knows).ask(&case.json()).await;
-        // At every write of the first life, and at random ones of the lives after it.
-        for first in 0.. {
+        // At every write of the first life, and at random ones of the lives after it. The seven blocks of the request come first, and
+        // nothing is begun before they are kept: the first and the last of them stand for all.
+        for first in (0..2).chain(12..) {
             let survived = survive(&case, &asked, first, &mut random).await;
             check(&case, &survived).await;
             deaths += survived.deaths;

@@ -320,15 +320,14 @@ pub(crate) struct World {
 static KEYS: LazyLock<Arc<CachedKeys<DidKeys>>> = LazyLock::new(|| Arc::new(CachedKeys::new(DidKeys)));
 
 static GRANTS: LazyLock<Vec<Delegation>> = LazyLock::new(|| {
-    let (node, user) = (key(1), key(2));
+    let [node, user] = &*PEOPLE;
     let grant =
-        |what: &str| Delegation::builder(user.did().clone(), Some(node.did().clone()), command(what)).sign(&node);
+        |what: &str| Delegation::builder(user.did().clone(), Some(node.did().clone()), command(what)).sign(node);
     ["/ipvm/run", "/ask", "/pure", "/put", "/do"].map(|what| grant(what).unwrap()).into()
 });
 
-fn key(byte: u8) -> Issuer {
-    Issuer::ed25519(SigningKey::from_seed(&[byte; 32]))
-}
+static PEOPLE: LazyLock<[Issuer; 2]> =
+    LazyLock::new(|| [1, 2].map(|byte| Issuer::ed25519(SigningKey::from_seed(&[byte; 32]))));
 
 fn command(text: &str) -> Command {
     Command::parse(text).unwrap()
@@ -343,7 +342,7 @@ pub(crate) const COMMANDS: [(&str, EffectClass); 4] = [
 
 impl World {
     pub(crate) fn new(knows: Knows) -> Self {
-        let (node, user) = (key(1), key(2));
+        let [node, user] = PEOPLE.clone();
         let parts = parts(&node);
         let mut world = Self {
             node,
