@@ -7,6 +7,7 @@ use ucan_core::{Cid, Did, Ipld, Token, block, dagcbor, verify};
 use ucan_invocation::{
     Durability, EffectClass, Filing, Invocation, Outcome, Receipt, ReceiptStore, Task, TaskId, links,
 };
+use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::handover::{Checkpoint, Handed, HandoverError};
 use crate::{Engine, Entry, Plan, RunError};
@@ -46,13 +47,18 @@ impl Engine {
         let handed = shared.taken(&request.invocation).await?;
         let request = shared.check_request(request, handed.as_ref()).await?;
         let (_, plan, _) = shared.prepare(&request).await?;
-        let (mut receipts, mut begun) = (Vec::new(), Vec::new());
+        let (mut receipts, mut outcomes) = (Vec::new(), BTreeMap::new());
         let awaited = plan.awaited_elsewhere().into_iter().map(|(_, task)| task);
         for task in plan.steps().iter().map(|step| step.id).chain(awaited) {
-            match shared.receipt_of(&task).await? {
-                Some(receipt) => receipts.push(receipt.id()),
-                None if journal.intended(&task).await? => begun.push(task),
-                None => {}
+            if let Some(receipt) = shared.receipt_of(&task).await? {
+                receipts.push(receipt.id());
+                outcomes.insert(task, receipt.outcome().clone());
+            }
+        }
+        let mut begun = Vec::new();
+        for task in mutations(&plan, &outcomes).into_iter().filter(|task| !outcomes.contains_key(task)) {
+            if journal.intended(&task).await? {
+                begun.push(task);
             }
         }
         let checkpoint = Checkpoint { run: *run, request: open.request, receipts, begun, before: open.handover };
@@ -111,13 +117,7 @@ impl Engine {
     async fn take_receipts(&self, checkpoint: &Checkpoint, plan: &Plan) -> Result<BTreeSet<TaskId>, HandoverError> {
         let classes: BTreeMap<TaskId, EffectClass> = plan.steps().iter().map(|step| (step.id, step.class)).collect();
         let elsewhere: BTreeSet<TaskId> = plan.awaited_elsewhere().into_iter().map(|(_, task)| task).collect();
-        let mut begun = BTreeSet::new();
-        for task in &checkpoint.begun {
-            match classes.get(task) {
-                Some(class) if class.is_mutation() => begun.insert(*task),
-                _ => return Err(HandoverError::NotBegun(*task)),
-            };
-        }
+        let (mut begun, mut outcomes) = (BTreeSet::new(), BTreeMap::new());
         for id in &checkpoint.receipts {
             let bad = |problem: String| HandoverError::Receipt { receipt: *id, problem };
             let receipt = Receipt::decode(self.shared.part(&(*id).into()).await?);
@@ -128,8 +128,9 @@ impl Engine {
                 return Err(bad("it is not that of a task of the workflow".to_owned()));
             }
             if class.is_some_and(|class| class.is_mutation()) {
-                begun.insert(*receipt.ran());
+                begun.extend([*receipt.ran(), receipt.resolved()]);
             }
+            outcomes.insert(*receipt.ran(), receipt.outcome().clone());
             let resolved = self.parts().blocks.get(receipt.resolved().cid()).await?;
             let resolved = resolved.and_then(|bytes| Task::from_block(&bytes).ok());
             // It answers the instruction only as far as its task has it, which is looked at whenever it is reused.
@@ -143,7 +144,11 @@ impl Engine {
             };
             self.parts().receipts.file(&receipt, &filing).await?;
         }
-        Ok(begun)
+        let mutations = mutations(plan, &outcomes);
+        match checkpoint.begun.iter().find(|task| !mutations.contains(task)) {
+            Some(task) => Err(HandoverError::NotBegun(*task)),
+            None => Ok(begun.into_iter().chain(checkpoint.begun.iter().copied()).collect()),
+        }
     }
 
     /// All that the one to whom a run is handed over needs.
@@ -204,6 +209,18 @@ impl Engine {
         let token = Invocation::decode(self.shared.part(cid).await?);
         token.map_err(|error| HandoverError::Token { cid: *cid, error })
     }
+}
+
+/// The mutations of a plan under the ids under which they are begun: as they stand in the workflow, and with these outcomes in the
+/// place of their promises.
+fn mutations(plan: &Plan, outcomes: &BTreeMap<TaskId, Outcome>) -> BTreeSet<TaskId> {
+    let mut ids = BTreeSet::new();
+    for step in plan.steps().iter().filter(|step| step.class.is_mutation()) {
+        ids.insert(step.id);
+        let args = resolve_args(step.task.args(), &Bounds::default(), &|id| outcomes.get(id));
+        ids.extend(args.ok().and_then(|args| step.task.with_args(args).id().ok()));
+    }
+    ids
 }
 
 /// The blocks of an archive.

@@ -196,6 +196,7 @@ impl Engine {
             grants: Arc::new(request.grants),
             outcomes,
             cancelled: open.is_some_and(|open| open.cancelled),
+            resumed: open.is_some(),
             options,
             observe,
         };
@@ -207,8 +208,8 @@ impl Engine {
         let not_started: Vec<String> = planner
             .not_started()
             .map(|position| &plan.steps()[position])
-            // Of what was cancelled before, what was done is not started again.
-            .filter(|step| !performed.cancelled || performed.reports.iter().all(|report| report.label != step.label))
+            // What was done before the run was resumed, and has not been come to again, was started then.
+            .filter(|step| performed.reports.iter().all(|report| report.label != step.label))
             .inspect(|step| observe(Event::NotStarted { label: step.label.clone(), class: step.class }))
             .map(|step| step.label.clone())
             .collect();

@@ -1,6 +1,6 @@
 //! Carrying out a plan: the planner says what is next, and this has it done.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ pub(crate) struct Performance<'a> {
     pub(crate) run: TaskId,
     pub(crate) grants: Arc<Grants>,
     pub(crate) outcomes: HashMap<TaskId, Outcome>,
+    /// Whether it was begun before, so that something of it may have been done.
+    resumed: bool,
     pub(crate) options: &'a RunOptions,
     pub(crate) observe: &'a (dyn Fn(Event) + Send + Sync),
     performed: Performed,
@@ -95,13 +97,15 @@ pub(crate) struct Beginning<'a> {
     pub(crate) grants: Arc<Grants>,
     pub(crate) outcomes: HashMap<TaskId, Outcome>,
     pub(crate) cancelled: bool,
+    pub(crate) resumed: bool,
     pub(crate) options: &'a RunOptions,
     pub(crate) observe: &'a (dyn Fn(Event) + Send + Sync),
 }
 
 impl<'a> Performance<'a> {
     pub(crate) fn new(beginning: Beginning<'a>) -> Self {
-        let Beginning { shared, plan, planner, run, grants, outcomes, cancelled, options, observe } = beginning;
+        let Beginning { shared, plan, planner, run, grants, outcomes, cancelled, resumed, options, observe } =
+            beginning;
         Self {
             shared,
             plan,
@@ -109,6 +113,7 @@ impl<'a> Performance<'a> {
             run,
             grants,
             outcomes,
+            resumed,
             options,
             observe,
             performed: Performed { cancelled, ..Performed::default() },
@@ -128,11 +133,6 @@ impl<'a> Performance<'a> {
         // Resolved arguments take memory while they wait for a place to run.
         let most = self.shared.parts.parallelism.max(1) * 4;
         let (notes, mut noted) = mpsc::unbounded_channel();
-        if self.performed.cancelled
-            && let Err(error) = self.recall(&notes).await
-        {
-            self.fail(error);
-        }
         loop {
             self.heed().await;
             while self.goes_on() && self.running.tasks.len() < most {
@@ -160,6 +160,15 @@ impl<'a> Performance<'a> {
         }
         while let Ok(event) = noted.try_recv() {
             (self.observe)(event);
+        }
+        let ends_badly = self.performed.cancelled || self.performed.failed().next().is_some();
+        if self.error.is_none()
+            && self.paused.is_none()
+            && self.resumed
+            && ends_badly
+            && let Err(error) = self.recall(&notes).await
+        {
+            self.fail(error);
         }
         if self.error.is_none() && self.paused.is_none() {
             self.undo(&notes).await;
@@ -225,13 +234,20 @@ impl<'a> Performance<'a> {
         self.running.labels.insert(handle.id(), label);
     }
 
-    /// Finds out what a run did that was cancelled before a crash or a pause.
+    /// Finds out what a run that ends badly did before a crash or a pause, of what it has not come to again since. None of what has
+    /// ended since waits for that, so that it is undone first.
     async fn recall(&mut self, notes: &mpsc::UnboundedSender<Event>) -> Result<(), RunError> {
-        for (position, step) in self.plan.steps().iter().enumerate().filter(|(_, step)| !step.undoes) {
+        let mut undoing = false;
+        for step in self.plan.steps().iter().filter(|step| step.undoes) {
+            undoing |= self.shared.parts.journal.intended(&step.id).await?;
+        }
+        let reported: BTreeSet<TaskId> = self.performed.reports.iter().map(|report| report.task).collect();
+        let left = |step: &Step| !step.undoes && !reported.contains(&step.id);
+        for (position, step) in self.plan.steps().iter().enumerate().filter(|(_, step)| left(step)) {
             let report = match self.shared.receipt_of(&step.id).await? {
                 Some(receipt) => step::report(step, How::Reused, &receipt, Duration::ZERO),
                 None if step.class.is_mutation() && self.shared.parts.journal.intended(&step.id).await? => {
-                    let work = self.work(step.clone(), notes.clone());
+                    let work = Work { settle: true, ..self.work(step.clone(), notes.clone()) };
                     if work.args.is_err() {
                         // What it went on from is not known any more, so that nobody here can find out.
                         match self.options.resolutions.get(&step.id) {
@@ -243,6 +259,10 @@ impl<'a> Performance<'a> {
                                 return Ok(());
                             }
                         }
+                        continue;
+                    }
+                    if undoing {
+                        // Undoing begins when all that was begun has come to something: this one had failed, and could succeed now.
                         continue;
                     }
                     match work.perform().await? {

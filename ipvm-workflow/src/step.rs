@@ -62,6 +62,16 @@ enum Attempt {
     Paused(Paused),
 }
 
+/// Whether an effect was begun before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Not,
+    /// With these arguments.
+    As,
+    /// With other arguments: what it awaits failed then, went on from what its handler of failures answered, and succeeds now.
+    Otherwise,
+}
+
 impl From<Stated> for Attempt {
     fn from(stated: Stated) -> Self {
         Self::Stated(stated)
@@ -166,11 +176,19 @@ impl Work {
         };
         let mut found = None;
         if class.is_mutation() {
-            if class == EffectClass::Mutable && self.begun_before(resolved).await? {
-                let idempotent = handler.is_idempotent(call.task().command());
-                match self.find_out(handler, &call).await {
+            let begun = self.begun_before(resolved).await?;
+            let probe = match begun {
+                Begun::Not => None,
+                Begun::As if class == EffectClass::IdempotentWrite => None,
+                Begun::As => Some(self.find_out(handler, &call).await),
+                // Neither a repetition nor its handler says anything of what was begun with other arguments.
+                Begun::Otherwise => Some(self.told().unwrap_or(Probe::Unknown)),
+            };
+            if let Some(probe) = probe {
+                let repeats = begun == Begun::As && handler.is_idempotent(call.task().command());
+                match probe {
                     Probe::Done(completion) => found = Some(*completion),
-                    Probe::NotDone if self.settle && !idempotent => {
+                    Probe::NotDone if self.settle && !repeats => {
                         let message = "the run was cancelled, and it has not taken effect";
                         return self.fail(Failure::new("Cancelled", message)).await.map(Into::into);
                     }
@@ -194,19 +212,25 @@ impl Work {
 
     /// Whether a mutable task that was begun took effect: by what somebody found out, or by what its handler does.
     async fn find_out(&self, handler: &dyn Handler, call: &Call) -> Probe {
-        match self.options.resolutions.get(&self.step.id) {
-            Some(Resolution::Done(outcome)) => {
-                let resolved = (RESOLUTION.to_owned(), Ipld::Bool(true));
-                let completion = Completion::new(outcome.clone());
-                return Probe::Done(Box::new(Completion { meta: [resolved].into(), ..completion }));
-            }
-            Some(Resolution::NotDone) => return Probe::NotDone,
-            None => {}
+        if let Some(told) = self.told() {
+            return told;
         }
         if handler.is_idempotent(call.task().command()) {
             return Probe::NotDone;
         }
         handler.probe(call).await
+    }
+
+    /// What somebody found out of the task.
+    fn told(&self) -> Option<Probe> {
+        Some(match self.options.resolutions.get(&self.step.id)? {
+            Resolution::Done(outcome) => {
+                let resolved = (RESOLUTION.to_owned(), Ipld::Bool(true));
+                let completion = Completion::new(outcome.clone());
+                Probe::Done(Box::new(Completion { meta: [resolved].into(), ..completion }))
+            }
+            Resolution::NotDone => Probe::NotDone,
+        })
     }
 
     async fn authorize(&self, task: &Task) -> Result<Result<Call, Failure>, RunError> {
@@ -217,21 +241,32 @@ impl Work {
         Ok(call.map_err(|error| Failure::new("NoAuthority", error.to_string())))
     }
 
-    /// The receipt that this effect has from before a crash. It is found under either id: what a task awaited may have
-    /// come out differently the second time, and then only the id with its promises is the same.
+    /// The receipt that this effect has from before a crash. That of a mutation is found under either id: what a task awaited may have
+    /// come out differently the second time, and then only the id with its promises is the same. A query with other arguments is
+    /// another question.
     async fn done_before(&self, resolved: &TaskId) -> Result<Option<Receipt>, StoreError> {
+        if !self.step.class.is_mutation() {
+            return self.shared.receipt_of(resolved).await;
+        }
         match self.shared.receipt_of(&self.step.id).await? {
             None => self.shared.receipt_of(resolved).await,
             found => Ok(found),
         }
     }
 
-    async fn begun_before(&self, resolved: &TaskId) -> Result<bool, RunError> {
+    async fn begun_before(&self, resolved: &TaskId) -> Result<Begun, RunError> {
         let journal = &self.shared.parts.journal;
-        Ok(journal.intended(&self.step.id).await? || journal.intended(resolved).await?)
+        Ok(if journal.intended(resolved).await? {
+            Begun::As
+        } else if *resolved != self.step.id && journal.intended(&self.step.id).await? {
+            Begun::Otherwise
+        } else {
+            Begun::Not
+        })
     }
 
-    /// Writes down, under both ids, that the task is about to start.
+    /// Writes down, under both ids, that the task is about to start. The resolved one comes first, so that where only the other one is
+    /// found, what was begun was begun with other arguments.
     async fn announce(&self, resolved: &TaskId) -> Result<(), RunError> {
         let (journal, run) = (&self.shared.parts.journal, self.run);
         let intent = Entry::Intent { run, task: self.step.id };
@@ -240,7 +275,7 @@ impl Work {
         }
         // Together, so that a store that commits in groups syncs once.
         let both = Entry::Intent { run, task: *resolved };
-        let (one, other) = tokio::join!(journal.append(&intent), journal.append(&both));
+        let (one, other) = tokio::join!(journal.append(&both), journal.append(&intent));
         one?;
         Ok(other?)
     }
@@ -310,7 +345,8 @@ impl Work {
                 && [PROFILE, CHECK].iter().all(|key| receipt.meta().get(*key) == known.meta().get(*key))
                 && receipt.outcome() == known.outcome()
         };
-        if states_the_same(&known) {
+        // What a mutation did, it did with the arguments that it had then.
+        if states_the_same(&known) || (self.step.class.is_mutation() && *known.ran() == self.step.id) {
             return Ok(Stated { how, receipt: known });
         }
         let own = self.shared.parts.receipts.by_task(&self.step.id).await?;

@@ -158,9 +158,9 @@ async fn it_is_handed_on_and_comes_back_and_no_old_archive_counts() {
 async fn what_had_begun_is_not_done_again_on_a_guess() {
     // The process dies when the effect has been had, and before its receipt is written.
     let mut found = 0;
-    for halves in 0..60 {
-        let mut here = World::of(1, Knows::Nothing);
-        let there = beside(&here, 3, Knows::Nothing, &[&here]);
+    for (halves, knows) in (0..60).flat_map(|halves| [(halves, Knows::Nothing), (halves, Knows::Key)]) {
+        let mut here = World::of(1, knows);
+        let there = beside(&here, 3, knows, &[&here]);
         let request = here.request(WORKFLOW).await;
         let run = request.invocation.task().id().unwrap();
         here.open(&Crash::after(halves));
@@ -176,6 +176,7 @@ async fn what_had_begun_is_not_done_again_on_a_guess() {
             match there.engine.resume(&run, &options, &|_| {}).await {
                 Ok(report) => break report,
                 Err(RunError::Paused(Paused::Uncertain { label, task })) => {
+                    assert_eq!(knows, Knows::Nothing, "its handler makes once of twice");
                     found += 1;
                     let done = here.outside.names().contains(&label);
                     let outcome = Resolution::Done(Outcome::Ok(Ipld::Integer(42)));

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Crash, Knows, World, by_label, field, step, texts};
-use ipvm_workflow::{Document, Event, How, Paused, Plan, PlanError, Resolution, RunError, RunOptions, Verification};
+use ipvm_workflow::{
+    Document, Event, How, Paused, Plan, PlanError, Resolution, RunError, RunOptions, RunRequest, Verification,
+};
 use ucan_core::{Ipld, dagjson};
 use ucan_invocation::{EffectClass, Outcome, ReceiptStore};
 
@@ -402,4 +404,89 @@ fn layouts_of_undoing_and_catching_that_make_no_sense_are_refused() {
     let document = Document::parse(&dagjson::decode(text.as_bytes()).unwrap()).unwrap();
     assert_eq!(Document::parse(&document.to_ipld()).unwrap(), document);
     let _shared: Arc<Document> = Arc::new(document);
+}
+
+/// A query that fails when it is asked first, and somebody who answers for it then.
+fn answered(then: &str) -> String {
+    format!(
+        r#"{{"v": "1.0.0",
+            "tasks": {{
+                "price": {{"cmd": "/ask", "args": {{"name": "price", "of": [7], "fails": 1}}}},
+                "then": {{"cmd": "{then}", "args": {{"name": "then", "of": [{{"await/ok": "price"}}]}}}},
+                "end": {{"cmd": "/do", "args": {{"name": "end", "of": [{{"await/ok": "then"}}]}}}}
+            }},
+            "catch": {{"cmd": "/pure", "args": {{"told": {{"ipvm/failure": null}}, "answer": {{"ok": 100}}}}}}
+        }}"#
+    )
+}
+
+/// A world whose process died at the first moment at which that is cut off what is meant.
+async fn cut_off_at(knows: Knows, json: &str, is_cut_off: impl AsyncFn(&World) -> bool) -> (World, RunRequest) {
+    for writes in 0..200 {
+        let mut world = World::new(knows);
+        let request = world.request(json).await;
+        world.open(&Crash::after(writes));
+        assert!(world.engine.run(request.clone(), &|_| {}).await.is_err());
+        if is_cut_off(&world).await {
+            world.open(&Crash::never());
+            return (world, request);
+        }
+    }
+    panic!("there is no such moment")
+}
+
+#[tokio::test]
+async fn what_was_begun_with_other_arguments_is_not_repeated_with_these() {
+    // Neither a key nor a probe says anything of it: both are about the task as it would be done now.
+    for (command, knows) in [("/do", Knows::Key), ("/do", Knows::Probe), ("/put", Knows::Nothing)] {
+        let cut_off = async |world: &World| {
+            let done = world.outside.done.lock().unwrap().first().map(|(_, task)| *task);
+            match done {
+                Some(task) => world.receipts.by_task(&task).await.unwrap().is_empty(),
+                None => false,
+            }
+        };
+        let (world, request) = cut_off_at(knows, &answered(command), cut_off).await;
+        let paused = world.engine.run(request.clone(), &|_| {}).await;
+        let Err(RunError::Paused(Paused::Uncertain { label, task })) = paused else { panic!("{paused:?}") };
+        assert_eq!((label.as_str(), world.outside.names()), ("then", vec!["then".to_owned()]), "{command} {knows:?}");
+        let found_out = Resolution::Done(Outcome::Ok(Ipld::Integer(100)));
+        let options = RunOptions { resolutions: [(task, found_out)].into(), ..RunOptions::default() };
+        let report = world.engine.run_with(request, &options, &|_| {}).await.unwrap();
+        assert!(report.succeeded());
+        assert_eq!(world.outside.names(), ["then", "end"]);
+        assert_eq!(step(&report, "price").outcome, Outcome::Ok(Ipld::Integer(7)));
+        assert_eq!(step(&report, "end").outcome, Outcome::Ok(Ipld::Integer(100)), "it went on from what was done");
+    }
+}
+
+#[tokio::test]
+async fn a_question_with_other_arguments_is_another_question() {
+    let asked = async |world: &World| world.outside.asked.lock().unwrap().contains_key("end");
+    let (world, request) = cut_off_at(Knows::Key, &answered("/ask"), asked).await;
+    let report = world.engine.run(request, &|_| {}).await;
+    // The effect that followed was begun on the other answer.
+    assert!(matches!(report, Err(RunError::Paused(Paused::Uncertain { label, .. })) if label == "end"));
+    assert_eq!(world.outside.asked.lock().unwrap()["then"], 2, "it is asked with the price that there is now");
+}
+
+#[tokio::test]
+async fn what_was_done_before_a_crash_is_undone_also_where_the_run_is_cancelled_before_it_comes_to_it() {
+    let json = tasks(
+        r#""one": {"cmd": "/do", "args": {"name": "one"}, "undo": "not one"},
+           "two": {"cmd": "/do", "args": {"name": "two", "of": [{"await/ok": "one"}]}, "undo": "not two"},
+           "not one": {"cmd": "/do", "args": {"name": "not one"}},
+           "not two": {"cmd": "/do", "args": {"name": "not two"}}"#,
+    );
+    let two = async |world: &World| world.outside.names().len() == 2;
+    let (world, request) = cut_off_at(Knows::Probe, &json, two).await;
+    let options = RunOptions::default();
+    let observe = |event| {
+        if matches!(event, Event::Accepted { .. }) {
+            options.control.cancel();
+        }
+    };
+    let report = world.engine.run_with(request, &options, &observe).await.unwrap();
+    assert!(report.cancelled && report.not_started.is_empty(), "{report:?}");
+    assert_eq!(world.outside.names(), ["one", "two", "not two", "not one"]);
 }

@@ -2,17 +2,19 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "tests, of which not each uses all of it")]
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipvm_workflow::{
     Bindings, Document, Engine, Entropy, Entry, Journal, MemoryJournal, OpenRun, Parts, RunReport, RunRequest,
-    StepReport, Trust,
+    StepReport, Trust, Workflow,
 };
-use ucan_core::{Cid, Command, Delegation, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp, dagjson};
+use ucan_core::{
+    CachedKeys, Cid, Command, Delegation, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp, dagjson,
+};
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, Cursor, EffectClass, Failure, Filing, Handler, InstructionId, Invocation,
     Listing, MemoryBlocks, MemoryReceipts, MemoryRevocations, Outcome, Page, Probe, Receipt, ReceiptId, ReceiptStore,
@@ -43,26 +45,35 @@ impl Timer for Waits {
 }
 
 /// After how many more writes the process dies; never, where it is negative. Two numbers stand for each write: it has not reached the
-/// medium, or it has, and nobody is told.
+/// medium, or it has, and nobody is told. A write of what is on the medium already does not count.
 #[derive(Debug)]
-pub(crate) struct Crash(AtomicI64);
+pub(crate) struct Crash(AtomicI64, AtomicBool);
 
 impl Crash {
     pub(crate) fn never() -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(-1)))
+        Self::after(-1)
     }
 
     pub(crate) fn after(halves: i64) -> Arc<Self> {
-        Arc::new(Self(AtomicI64::new(halves)))
+        Arc::new(Self(AtomicI64::new(halves), AtomicBool::new(false)))
     }
 
-    /// Whether the process is dead before and after a write.
-    fn write(&self) -> (bool, bool) {
+    /// Whether the process died.
+    pub(crate) fn died(&self) -> bool {
+        self.1.load(Ordering::Relaxed)
+    }
+
+    /// Whether the process is dead before and after a write, which changes something or does not.
+    fn write(&self, changes: bool) -> (bool, bool) {
         let left = self.0.load(Ordering::Relaxed);
+        if left > 0 && !changes {
+            return (false, false);
+        }
         if left >= 0 {
             // Dead is dead.
             self.0.store(if left >= 2 { left - 2 } else { 0 }, Ordering::Relaxed);
         }
+        self.1.fetch_or(left == 0 || left == 1, Ordering::Relaxed);
         (left == 0, left == 0 || left == 1)
     }
 }
@@ -76,8 +87,8 @@ fn died() -> StoreError {
 pub(crate) struct Mortal<S>(pub(crate) Arc<S>, pub(crate) Arc<Crash>);
 
 macro_rules! mortal {
-    ($self:ident, $write:expr) => {{
-        let (before, after) = $self.1.write();
+    ($self:ident, $changes:expr, $write:expr) => {{
+        let (before, after) = $self.1.write($changes);
         if before {
             return Err(died());
         }
@@ -93,14 +104,14 @@ impl BlockStore for Mortal<MemoryBlocks> {
     }
 
     async fn put(&self, cid: &Cid, bytes: Bytes) -> Result<(), StoreError> {
-        mortal!(self, self.0.put(cid, bytes))
+        mortal!(self, self.0.get(cid).await?.is_none(), self.0.put(cid, bytes))
     }
 }
 
 #[async_trait]
 impl ReceiptStore for Mortal<MemoryReceipts> {
     async fn file(&self, receipt: &Receipt, filing: &Filing) -> Result<(), StoreError> {
-        mortal!(self, self.0.file(receipt, filing))
+        mortal!(self, true, self.0.file(receipt, filing))
     }
 
     async fn get(&self, id: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
@@ -127,7 +138,7 @@ impl ReceiptStore for Mortal<MemoryReceipts> {
 #[async_trait]
 impl Journal for Mortal<MemoryJournal> {
     async fn append(&self, entry: &Entry) -> Result<(), StoreError> {
-        mortal!(self, self.0.append(entry))
+        mortal!(self, true, self.0.append(entry))
     }
 
     async fn intended(&self, task: &TaskId) -> Result<bool, StoreError> {
@@ -153,6 +164,8 @@ pub(crate) struct Outside {
     pub(crate) done: Mutex<Vec<(String, TaskId)>>,
     /// How often something was asked for, by its name.
     pub(crate) asked: Mutex<HashMap<String, u32>>,
+    /// What came of it, by its name, when it was done last.
+    pub(crate) came: Mutex<HashMap<String, Outcome>>,
 }
 
 impl Outside {
@@ -180,12 +193,24 @@ pub(crate) enum Knows {
     Key,
 }
 
+/// How long tasks take: as many turns as this seed says for each time that something is asked for. Without one, all take one turn.
+pub(crate) type Pace = Option<u64>;
+
+fn turns(pace: Pace, name: &str, times: u32) -> u64 {
+    let Some(seed) = pace else { return 1 };
+    let mixed = name.bytes().fold(seed ^ u64::from(times), |mixed, byte| {
+        (mixed ^ u64::from(byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31)
+    });
+    (mixed >> 40) % 24
+}
+
 /// Does what the arguments say, as a class of effect: `name` is what is done, `fails` how often that fails first (always, where it
-/// is negative), `of` numbers that are added up.
+/// is negative), `limit` how often a computation first hits a limit, `of` numbers that are added up.
 #[derive(Debug)]
 pub(crate) struct Doer {
     pub(crate) class: EffectClass,
     pub(crate) knows: Knows,
+    pub(crate) pace: Pace,
     pub(crate) outside: Arc<Outside>,
 }
 
@@ -241,17 +266,22 @@ impl Handler for Doer {
     }
 
     async fn handle(&self, call: &Call) -> Completion {
-        tokio::task::yield_now().await;
         let (task, name) = (call.task(), name(call.task()));
-        if self.class == EffectClass::Deterministic {
-            return compute(task);
-        }
         let times = self.outside.ask(&name);
+        for _ in 0..turns(self.pace, &name, times) {
+            tokio::task::yield_now().await;
+        }
+        if self.class == EffectClass::Deterministic {
+            let limited = i128::from(times) <= integer(task, "limit");
+            let hit = || Completion::new(Failure::new("OutOfFuel", "it takes more").into());
+            return if limited { Completion { repeatable: false, ..hit() } } else { compute(task) };
+        }
         let fails = integer(task, "fails");
         if fails < 0 || i128::from(times) <= fails {
             return Completion::new(Failure::new("Unavailable", format!("{name} is not there")).into());
         }
         if self.class.is_mutation() {
+            self.outside.came.lock().unwrap().insert(name.clone(), compute(task).outcome);
             let mut done = self.outside.done.lock().unwrap();
             if self.knows != Knows::Key || !done.iter().any(|(_, task)| task == call.id()) {
                 done.push((name, *call.id()));
@@ -285,9 +315,25 @@ pub(crate) struct World {
     pub(crate) entropy: Arc<Counter>,
     pub(crate) now: u64,
     pub(crate) trust: Trust,
+    pub(crate) parallelism: usize,
+    pub(crate) pace: Pace,
     knows: Knows,
     requests: AtomicU64,
 }
+
+/// Signatures are computed once for all worlds: what is tried is what is done with them.
+static KEYS: LazyLock<Arc<CachedKeys<DidKeys>>> = LazyLock::new(|| Arc::new(CachedKeys::new(DidKeys)));
+
+static GRANTS: LazyLock<Vec<Delegation>> = LazyLock::new(|| grants(&PEOPLE[0], &PEOPLE[1]));
+
+fn grants(node: &Issuer, user: &Issuer) -> Vec<Delegation> {
+    let grant =
+        |what: &str| Delegation::builder(user.did().clone(), Some(node.did().clone()), command(what)).sign(node);
+    ["/ipvm/run", "/ask", "/pure", "/put", "/do"].map(|what| grant(what).unwrap()).into()
+}
+
+static PEOPLE: LazyLock<[Issuer; 2]> =
+    LazyLock::new(|| [1, 2].map(|byte| Issuer::ed25519(SigningKey::from_seed(&[byte; 32]))));
 
 fn command(text: &str) -> Command {
     Command::parse(text).unwrap()
@@ -307,12 +353,14 @@ impl World {
 
     /// That of another executor, for each number, where the same people ask.
     pub(crate) fn of(node: u8, knows: Knows) -> Self {
-        let key = |byte| Issuer::ed25519(SigningKey::from_seed(&[byte; 32]));
-        let (node, user) = (key(node), key(2));
-        let grant = |what: &str| {
-            Delegation::builder(user.did().clone(), Some(node.did().clone()), command(what)).sign(&node).unwrap()
+        let user = PEOPLE[1].clone();
+        let (node, grants) = match node {
+            1 => (PEOPLE[0].clone(), GRANTS.clone()),
+            other => {
+                let node = Issuer::ed25519(SigningKey::from_seed(&[other; 32]));
+                (node.clone(), grants(&node, &user))
+            }
         };
-        let grants = ["/ipvm/run", "/ask", "/pure", "/put", "/do"].map(grant).into();
         let parts = parts(&node);
         let mut world = Self {
             node,
@@ -327,6 +375,8 @@ impl World {
             entropy: Arc::default(),
             now: 1_800_000_000,
             trust: Trust::Own,
+            parallelism: 2,
+            pace: None,
             knows,
             requests: AtomicU64::new(0),
         };
@@ -338,7 +388,7 @@ impl World {
     pub(crate) fn open(&mut self, crash: &Arc<Crash>) {
         let mut router = Router::default();
         for (command, class) in COMMANDS {
-            let doer = Doer { class, knows: self.knows, outside: self.outside.clone() };
+            let doer = Doer { class, knows: self.knows, pace: self.pace, outside: self.outside.clone() };
             router.insert(self.node.did().clone(), self::command(command), Arc::new(doer));
         }
         self.engine = Engine::new(Parts {
@@ -350,11 +400,17 @@ impl World {
             clock: Arc::new(FixedClock(Timestamp::from_secs(self.now).unwrap())),
             entropy: self.entropy.clone(),
             timer: self.waits.clone(),
+            parallelism: self.parallelism,
             ..parts(&self.node)
         });
     }
 
     pub(crate) async fn request(&self, json: &str) -> RunRequest {
+        self.ask(json).await.0
+    }
+
+    /// The request to run a workflow, which is put where it is found.
+    pub(crate) async fn ask(&self, json: &str) -> (RunRequest, Workflow) {
         let bindings = Bindings::new(self.node.did().clone(), self.user.did().clone());
         let document = Document::parse(&dagjson::decode(json.as_bytes()).unwrap()).unwrap();
         let workflow = document.bind(&bindings).unwrap();
@@ -366,7 +422,7 @@ impl World {
             .expiration(Timestamp::from_secs(self.now + 300).unwrap())
             .sign(&self.user)
             .unwrap();
-        RunRequest { invocation, delegations: self.grants.clone() }
+        (RunRequest { invocation, delegations: self.grants.clone() }, workflow)
     }
 
     pub(crate) async fn run(&self, json: &str) -> RunReport {
@@ -390,7 +446,7 @@ fn parts(node: &Issuer) -> Parts {
         journal: Arc::new(MemoryJournal::default()),
         router: Router::default(),
         trust: Trust::Own,
-        keys: Arc::new(DidKeys),
+        keys: KEYS.clone(),
         clock: Arc::new(FixedClock(Timestamp::EPOCH)),
         entropy: Arc::new(Counter::default()),
         timer: Arc::new(Waits::default()),
