@@ -37,6 +37,6 @@ pub use refusal::{ChannelError, DrawError};
 pub use state::{STATE, StateError};
 pub use store::{CHANGES, Change, ChannelStore, Commit, Kept, MemoryChannels, check_changes};
 pub use tasks::TASKS;
-pub use terms::{CHANNEL_COMMAND, DEPTH, Terms, TermsError};
+pub use terms::{CHANNEL_COMMAND, DEPTH, Terms, TermsError, is_revoked};
 pub use till::{Drawn, Till, TillError};
 pub use voucher::{DRAW_COMMAND, Voucher};

@@ -44,12 +44,6 @@ pub trait Meter: fmt::Debug + Send + Sync {
     /// [`TillError`]. If the store failed, it may have been charged; another reservation for the task knows it then.
     async fn charge(&self, reservation: Reservation, used: u64) -> Result<Charge, TillError>;
 
-    /// Frees what was set aside for a task that did not start.
-    ///
-    /// # Errors
-    /// [`TillError`]; it stays set aside then, until the task is reserved for again or the provider starts again.
-    async fn let_go(&self, reservation: Reservation) -> Result<(), TillError>;
-
     /// Takes note that a charge stands in a receipt that is durable. It is written down with the next change of the channel.
     fn filed(&self, charge: &Charge);
 

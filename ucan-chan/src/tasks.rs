@@ -142,11 +142,6 @@ impl Channel {
         Ok(self.stated(used, false))
     }
 
-    /// Lets go of what was set aside for a task that did not run. A charge stays.
-    pub fn let_go(&mut self, task: &TaskId) {
-        self.tasks.retain(|known| known.task != *task || matches!(known.stage, Stage::Charged { .. }));
-    }
-
     /// Takes note that the charge of this number stands in a receipt that is kept. If the task is run once more, that is charged for.
     pub fn filed(&mut self, number: u64) {
         self.tasks.retain(|known| !matches!(known.stage, Stage::Charged { number: filed, .. } if filed == number));

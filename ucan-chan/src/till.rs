@@ -288,15 +288,6 @@ impl Meter for Till {
         self.update(&reservation.channel, |channel| Ok(channel.charge(&reservation, used)?)).await
     }
 
-    async fn let_go(&self, reservation: Reservation) -> Result<(), TillError> {
-        let Reservation { channel, task, .. } = &reservation;
-        self.update(channel, |channel| {
-            channel.let_go(task);
-            Ok(())
-        })
-        .await
-    }
-
     fn filed(&self, charge: &Charge) {
         self.filed.add(charge.channel, charge.number);
     }
