@@ -79,6 +79,10 @@ pub(crate) fn originals() -> &'static [Vec<u8>] {
         let mut channel = Channel::open(terms, &open).expect("its own terms");
         let voucher = verify(voucher, &DidKeys).expect("it was signed");
         channel.draw(&voucher, Timestamp::EPOCH).expect("there is enough");
+        let charged = channel.reserve(task, 50, 0, 1, Timestamp::EPOCH).expect("there is credit");
+        channel.charge(&charged, 20).expect("within its limit");
+        let other = TaskId::new(block::dag_cbor_cid(b"another"));
+        drop(channel.reserve(other, 60, 0, 1, Timestamp::EPOCH).expect("there is credit"));
         all.push(channel.encode().expect("small"));
         all.push(purse.encode().expect("small"));
         all

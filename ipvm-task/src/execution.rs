@@ -70,12 +70,15 @@ pub struct Executed {
     pub trace: Trace,
     /// The blocks that the guest has read, each once, in the order in which it read them first.
     pub reads: Vec<Cid>,
+    /// The fuel that it took, instantiation included. Where the guest was cut off at a place where the machine does not count to
+    /// the unit, it is the most that it may have taken, which depends on the limit.
+    pub spent: u64,
 }
 
 impl From<CallError> for Executed {
     /// A call that never started.
     fn from(error: CallError) -> Self {
-        Self { result: Err(error), trace: Trace::default(), reads: Vec::new() }
+        Self { result: Err(error), trace: Trace::default(), reads: Vec::new(), spent: 0 }
     }
 }
 

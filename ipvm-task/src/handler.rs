@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use ucan_core::{Cid, Ipld, StoreError};
-use ucan_invocation::meta::{FUEL, INSTANTIATION, READS, TRACE};
+use ucan_invocation::meta::{FUEL, FUEL_BOUND, INSTANTIATION, READS, TRACE};
 use ucan_invocation::{
     Await, BlockStore, Call, Completion as Done, Config, EffectClass, Failure, Handler, Outcome, Receipt, Reexecutor,
     Task, TaskError, is_pending,
@@ -190,6 +190,11 @@ impl Handler for WasmHandler {
         self.read(config).is_ok_and(|(_, asked)| asked.is_none_or(|asked| asked.strategy.is_met_by(known)))
     }
 
+    /// The limit holds for the call, and for getting ready apart.
+    fn most_fuel(&self, config: &Config) -> Option<u64> {
+        self.read(config).ok().map(|(limits, _)| limits.fuel.saturating_mul(2))
+    }
+
     fn reexecutor(&self) -> Option<&dyn Reexecutor> {
         Some(self)
     }
@@ -211,18 +216,19 @@ struct Asked<'a> {
 
 /// What came of a call, as its receipt has it.
 fn done(executed: Executed) -> Done {
-    let Executed { result, trace, reads } = executed;
+    let Executed { result, trace, reads, spent } = executed;
     let (mut done, amounts) = match result {
         Ok(Completion { output, fuel, instantiation_fuel }) => {
-            let amounts = [(FUEL, fuel), (INSTANTIATION, instantiation_fuel)];
-            (Done::new(Outcome::Ok(output)), Some(amounts))
+            (Done::new(Outcome::Ok(output)), vec![(FUEL, fuel), (INSTANTIATION, instantiation_fuel)])
         }
         Err(error) => {
             let repeatable = error.is_deterministic();
-            (Done { repeatable, ..Done::new(call_failure(&error).into()) }, None)
+            // What never started has used nothing.
+            let bound = (spent > 0).then_some((FUEL_BOUND, spent));
+            (Done { repeatable, ..Done::new(call_failure(&error).into()) }, bound.into_iter().collect())
         }
     };
-    for (key, amount) in amounts.into_iter().flatten() {
+    for (key, amount) in amounts {
         done.meta.insert(key.to_owned(), Ipld::Integer(amount.into()));
     }
     if !trace.is_empty() {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use ucan_core::Cid;
 use ucan_invocation::{Outcome, TaskId};
 
 /// What somebody wants of a run that is under way.
@@ -70,4 +71,9 @@ pub struct RunOptions {
     /// What was found out of tasks that are uncertain, by their ids in the workflow's plan. It holds for this time: after another
     /// crash it has to be found out again.
     pub resolutions: BTreeMap<TaskId, Resolution>,
+    /// The most that it may cost from now on, in units of fuel: it is paused before a task starts that could exceed it.
+    pub cap: Option<u64>,
+    /// The channel that pays for it, instead of the one that its request names; it has to be held by the same principal. For a
+    /// run whose channel is used up.
+    pub channel: Option<Cid>,
 }

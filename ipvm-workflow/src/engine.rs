@@ -10,6 +10,7 @@ use ucan_invocation::{
 };
 use ucan_pipeline::{Bounds, resolve_args};
 
+use crate::charge::{Account, Charging, Toll};
 use crate::doubt::Doubts;
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
@@ -19,8 +20,8 @@ use crate::step::is_unrepresentable;
 use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, StepReport, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
-/// self: [Command]}`: the workflow, the delegations that it may use, and the commands that it may use on the invoker's
-/// own resources.
+/// self: [Command], chan?: &Delegation}`: the workflow, the delegations that it may use, the commands that it may use on the
+/// invoker's own resources, and the channel that pays.
 pub const RUN_COMMAND: &str = "/ipvm/run";
 
 /// What an engine is made of. Every part can be another.
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) flights: Flights,
     pub(crate) permits: Semaphore,
     pub(crate) doubts: Doubts,
+    pub(crate) toll: Option<Toll>,
 }
 
 /// A request to run a workflow: the signed invocation of [`RUN_COMMAND`], and the delegations that it names.
@@ -90,6 +92,13 @@ impl RunRequest {
         ]
         .into()
     }
+
+    /// The same arguments, naming the channel that pays for the run.
+    #[must_use]
+    pub fn paid_by(mut args: BTreeMap<String, Ipld>, channel: Cid) -> BTreeMap<String, Ipld> {
+        args.insert("chan".to_owned(), Ipld::Link(channel));
+        args
+    }
 }
 
 /// What a run may use.
@@ -100,14 +109,28 @@ pub(crate) struct Grants {
     pub(crate) invoker: Did,
     pub(crate) delegations: Vec<Delegation>,
     own: Vec<Command>,
+    /// The channel that the request names.
+    channel: Option<Cid>,
+    pub(crate) account: Account,
 }
 
 impl Engine {
     /// An engine of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        Self::of(parts, None)
+    }
+
+    /// An engine of these parts that is paid for what it runs.
+    #[must_use]
+    pub fn with_charging(parts: Parts, charging: Charging) -> Self {
+        Self::of(parts, Some(Toll::new(charging)))
+    }
+
+    fn of(parts: Parts, toll: Option<Toll>) -> Self {
         let permits = Semaphore::new(parts.parallelism.max(1));
-        Self { shared: Arc::new(Shared { parts, flights: Flights::default(), permits, doubts: Doubts::default() }) }
+        let (flights, doubts) = (Flights::default(), Doubts::default());
+        Self { shared: Arc::new(Shared { parts, flights, permits, doubts, toll }) }
     }
 
     /// The parts that it was made of.
@@ -154,7 +177,7 @@ impl Engine {
     ) -> Result<RunReport, RunError> {
         let shared = &self.shared;
         let handed = shared.taken(&request.invocation).await?;
-        let request = shared.check_request(request, handed.as_ref()).await?;
+        let mut request = shared.check_request(request, handed.as_ref()).await?;
         let (run, asked) = (request.run, request.invocation.id());
         let inputs = request.invocation.task().links();
         // The same request twice at once is one run: whoever comes second finds its receipt.
@@ -166,6 +189,8 @@ impl Engine {
         {
             return Err(RunError::HandedOver { run, handover });
         }
+        let grants = &mut request.grants;
+        grants.account = shared.account(&grants.invoker, grants.channel, options).await?;
         let (workflow, plan, outcomes) = shared.prepare(&request).await?;
         shared.keep(&request).await?;
 
@@ -301,11 +326,12 @@ impl Shared {
             // Anybody may do anything with a subject of their own: only what the executor itself allowed counts here.
             return Err(RunError::Malformed(format!("it is about {}, not about {home}", invocation.subject())));
         }
-        let (workflow, named, own) = run_arguments(invocation)?;
+        let Arguments { workflow, named, own, channel } = run_arguments(invocation)?;
         let granted =
             named.iter().map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid))).collect::<Result<Vec<_>, _>>()?;
         let tokens = invocation.proofs().iter().filter_map(find).chain(granted.iter().cloned()).collect();
-        let grants = Grants { home: home.clone(), invoker: invocation.issuer().clone(), delegations: granted, own };
+        let (home, invoker, account) = (home.clone(), invocation.issuer().clone(), Account::default());
+        let grants = Grants { home, invoker, delegations: granted, own, channel, account };
         Ok(Request { run, workflow, grants, invocation: invocation.clone(), tokens })
     }
 
@@ -482,13 +508,21 @@ fn nonce(run: &TaskId, label: &str) -> Vec<u8> {
     digest[..12].to_vec()
 }
 
-fn run_arguments(invocation: &Invocation) -> Result<(Cid, Vec<Cid>, Vec<Command>), RunError> {
+/// The arguments of a request to run.
+struct Arguments {
+    workflow: Cid,
+    named: Vec<Cid>,
+    own: Vec<Command>,
+    channel: Option<Cid>,
+}
+
+fn run_arguments(invocation: &Invocation) -> Result<Arguments, RunError> {
     let malformed = |what: &str| RunError::Malformed(what.to_owned());
     if invocation.command().as_str() != RUN_COMMAND {
         return Err(RunError::Malformed(format!("it invokes {}, not {RUN_COMMAND}", invocation.command())));
     }
     let args = invocation.args();
-    if let Some(key) = args.keys().find(|key| !matches!(key.as_str(), "workflow" | "prf" | "self")) {
+    if let Some(key) = args.keys().find(|key| !matches!(key.as_str(), "workflow" | "prf" | "self" | "chan")) {
         return Err(RunError::Malformed(format!("unknown argument {key:?}")));
     }
     let Some(Ipld::Link(workflow)) = args.get("workflow") else {
@@ -515,5 +549,10 @@ fn run_arguments(invocation: &Invocation) -> Result<(Cid, Vec<Cid>, Vec<Command>
             _ => Err(malformed("the argument \"self\" is to be a list of commands")),
         })
         .collect::<Result<_, _>>()?;
-    Ok((*workflow, grants, own))
+    let channel = match args.get("chan") {
+        None => None,
+        Some(Ipld::Link(channel)) => Some(*channel),
+        Some(_) => return Err(malformed("the argument \"chan\" is to be a link")),
+    };
+    Ok(Arguments { workflow: *workflow, named: grants, own, channel })
 }

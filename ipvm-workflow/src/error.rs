@@ -1,7 +1,7 @@
 use ucan_core::{Cid, Did, NoChain, SignError, StoreError};
 use ucan_invocation::{Failure, InvocationError, MemoError, ReceiptId, Task, TaskError, TaskId};
 
-use crate::{DocumentError, HandoverError, PlanError};
+use crate::{DocumentError, HandoverError, PaymentError, PlanError};
 
 /// Why a run was refused before anything started, or had to be given up.
 ///
@@ -44,6 +44,17 @@ pub enum RunError {
     /// Some tasks cannot succeed, whatever the results that they wait for.
     #[error("{}", list(.0))]
     BadTasks(Vec<BadTask>),
+    /// The request names no channel.
+    #[error("what runs here has to be paid for: name a channel with the request")]
+    Unpaid,
+    /// The channel that is to pay does not.
+    #[error("the channel {channel} does not pay for the run: {error}")]
+    Channel {
+        /// The channel.
+        channel: Cid,
+        /// Why not.
+        error: Box<PaymentError>,
+    },
     /// A store failed. What was under way is given up; what has a receipt is kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -116,6 +127,42 @@ pub enum Paused {
         label: String,
         /// Its id, as the run's plan has it.
         task: TaskId,
+    },
+    /// The channel that pays has too little credit for a task.
+    #[error(
+        "task {label:?} may use {asked} gas, and the channel {channel} has a credit of {credit}: sign a voucher for more, take          another channel, or give the task a lower limit"
+    )]
+    Exhausted {
+        /// The task.
+        label: String,
+        /// The channel.
+        channel: Cid,
+        /// What can be set aside there.
+        credit: u64,
+        /// What was to be.
+        asked: u64,
+    },
+    /// The channel that pays is closed, has expired, or was revoked.
+    #[error("task {label:?} has to be paid for, and the channel {channel} is closed or has expired: take another one")]
+    ChannelClosed {
+        /// The task.
+        label: String,
+        /// The channel.
+        channel: Cid,
+    },
+    /// A task could exceed what the run may cost.
+    #[error(
+        "task {label:?} may use {asked} gas; the run may cost {cap}, of which {spent} are spent: resume it with another cap"
+    )]
+    Capped {
+        /// The task.
+        label: String,
+        /// What the run may cost.
+        cap: u64,
+        /// What it has cost since it was started or resumed.
+        spent: u64,
+        /// What the task may use.
+        asked: u64,
     },
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ucan_chan::Charge;
 use ucan_core::Cid;
 use ucan_invocation::{EffectClass, Outcome, ReceiptId, TaskId};
 
@@ -108,6 +109,8 @@ pub struct StepReport {
     pub outcome: Outcome,
     /// The fuel that the receipt states, where it states any.
     pub fuel: Option<u64>,
+    /// What the receipt says that was charged for it, where anything was. What is reused states what it cost when it ran.
+    pub charge: Option<Charge>,
     /// The time that this run spent on it.
     pub elapsed: Duration,
     /// Its receipt.

@@ -3,6 +3,7 @@
 mod bind;
 mod builder;
 mod catch;
+mod charge;
 mod checkpoint;
 mod control;
 mod document;
@@ -29,6 +30,7 @@ mod verify_run;
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
 pub use builder::{BuildError, DocumentBuilder, TaskBuilder, TaskHandle};
 pub use catch::Caught;
+pub use charge::{Charging, GAS, PaymentError};
 pub use control::{Control, Resolution, RunOptions};
 pub use document::{Document, DocumentError, TaskDocument, VERSION};
 pub use doubt::Refuted;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use ucan_chan::CHARGE;
 use ucan_core::{Cid, Ipld, SignError, StoreError, Token, Verified, block, verify};
 use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
@@ -12,6 +13,7 @@ use ucan_invocation::{
 };
 use ucan_pipeline::ResolveError;
 
+use crate::charge::{self, Hold, Short};
 use crate::engine::{Grants, Shared};
 use crate::{Entry, Event, How, Paused, Resolution, RunError, RunOptions, Step, StepReport};
 
@@ -199,6 +201,14 @@ impl Work {
                     }
                 }
             }
+        }
+        // Nothing is announced that is not going to start.
+        let hold = match self.hold(handler, &call, found.is_some()).await {
+            Ok(hold) => hold,
+            Err(Short::Paused(paused)) => return Ok(Attempt::Paused(paused)),
+            Err(Short::Failed(error)) => return Err(error),
+        };
+        if class.is_mutation() {
             self.keep(Some(call.task())).await?;
             self.announce(resolved).await?;
         }
@@ -207,7 +217,20 @@ impl Work {
             Some(completion) => completion,
             None => handler.handle(&call).await,
         };
-        self.conclude(handler, &call, completion, instruction, began.elapsed()).await
+        self.conclude(handler, &call, completion, instruction, began.elapsed(), hold).await
+    }
+
+    /// Sets aside what the task may use. For one that was done before a crash nothing more is charged, whoever pays.
+    async fn hold(&self, handler: &dyn Handler, call: &Call, done: bool) -> Result<Hold<'_>, Short> {
+        let account = &self.grants.account;
+        let Some(most) = handler.most_fuel(call.config()).filter(|_| account.counts()) else {
+            return Ok(Hold::default());
+        };
+        let limit = if done { 0 } else { most };
+        match account.set_aside(&self.shared, &self.step.label, self.step.id, limit).await {
+            Err(Short::Paused(_)) if done => Ok(Hold::default()),
+            held => held,
+        }
     }
 
     /// Whether a mutable task that was begun took effect: by what somebody found out, or by what its handler does.
@@ -288,6 +311,7 @@ impl Work {
         completion: Completion,
         instruction: Option<InstructionId>,
         took: Duration,
+        hold: Hold<'_>,
     ) -> Result<Attempt, RunError> {
         let resolved = call.id();
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
@@ -306,6 +330,10 @@ impl Work {
         }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         meta.insert(TIME.to_owned(), Ipld::Integer(micros.into()));
+        // What was charged is for the engine alone to say.
+        meta.remove(CHARGE);
+        let charge = hold.charge(charge::used(&meta)).await?;
+        charge.iter().for_each(|charge| charge.put(&mut meta));
         let receipt =
             |outcome, meta, is_final| self.receipt(outcome, meta, resolved, is_final).effects(effects.clone());
         let signed = self.shared.sign(receipt(outcome, meta.clone(), final_outcome));
@@ -327,6 +355,7 @@ impl Work {
             let file = self.file(&receipt, resolved, call.task(), memo, final_outcome);
             tokio::try_join!(self.keep(Some(call.task())), file)?;
         }
+        self.grants.account.filed(charge.as_ref());
         let stated = Stated { how, receipt };
         Ok(if final_outcome || stated.receipt.outcome().is_ok() {
             Attempt::Stated(stated)
@@ -426,7 +455,11 @@ impl Work {
             }
             inputs.extend(receipt.cause().map(Cid::from));
         }
-        let durability = if self.step.class.is_mutation() { Durability::Synced } else { Durability::Buffered };
+        let charge = charge::charge_of(receipt);
+        inputs.extend(charge.iter().flat_map(|charge| [charge.channel, charge.key()]));
+        // A charge may be forgotten once its receipt is there.
+        let synced = self.step.class.is_mutation() || charge.is_some();
+        let durability = if synced { Durability::Synced } else { Durability::Buffered };
         Ok(self.shared.parts.receipts.file(receipt, &Filing { tasks, memo, inputs, durability }).await?)
     }
 }
@@ -444,6 +477,7 @@ pub(crate) fn report(step: &Step, how: How, receipt: &Receipt, elapsed: Duration
         how,
         outcome: receipt.outcome().clone(),
         fuel,
+        charge: charge::charge_of(receipt),
         elapsed,
         receipt: receipt.id(),
     }

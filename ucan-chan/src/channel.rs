@@ -1,11 +1,12 @@
 use ucan_core::{Cid, Context, Timestamp, Token, Verified};
 use ucan_invocation::TaskId;
 
-use crate::amount::{Unit, sum};
+use crate::amount::Unit;
 use crate::charge::Charge;
 use crate::command::Open;
 use crate::proof::{Cheating, Proof};
 use crate::refusal::{ChannelError, DrawError};
+use crate::tasks::Known;
 use crate::terms::Terms;
 use crate::voucher::Voucher;
 
@@ -19,7 +20,7 @@ pub enum Status {
     Closing {
         /// Until when.
         until: Timestamp,
-        /// Who closed it; none where it expired.
+        /// Who closed it; none where it expired, or its delegation was revoked.
         by: Option<Side>,
     },
     /// It is over.
@@ -60,8 +61,9 @@ pub struct Channel {
     pub(crate) children: u64,
     pub(crate) charged: u64,
     pub(crate) charges: u64,
-    pub(crate) reserved: u64,
-    /// In which epoch of its provider that was reserved.
+    /// What is under way, each task once, at most [`TASKS`](crate::TASKS).
+    pub(crate) tasks: Vec<Known>,
+    /// In which epoch of its provider the latest was reserved.
     pub(crate) epoch: u64,
 }
 
@@ -74,6 +76,7 @@ pub struct Reservation {
     pub(crate) task: TaskId,
     pub(crate) limit: u64,
     pub(crate) epoch: u64,
+    pub(crate) earlier: Option<Charge>,
 }
 
 impl Reservation {
@@ -93,6 +96,12 @@ impl Reservation {
     #[must_use]
     pub fn limit(&self) -> u64 {
         self.limit
+    }
+
+    /// What was charged for the task before, if nobody has said that there is a receipt which says so: then nothing more is charged.
+    #[must_use]
+    pub fn earlier(&self) -> Option<&Charge> {
+        self.earlier.as_ref()
     }
 }
 
@@ -151,7 +160,7 @@ impl Channel {
             children: 0,
             charged: 0,
             charges: 0,
-            reserved: 0,
+            tasks: Vec::new(),
             epoch: 0,
             terms,
         })
@@ -193,12 +202,6 @@ impl Channel {
         self.charged
     }
 
-    /// How much is set aside for tasks that are under way.
-    #[must_use]
-    pub fn reserved(&self) -> u64 {
-        self.reserved
-    }
-
     /// How much is set aside for sub-channels, and was used up by those that are settled.
     #[must_use]
     pub fn allotted(&self) -> u64 {
@@ -214,7 +217,7 @@ impl Channel {
     /// What was signed for and neither charged nor set aside.
     #[must_use]
     pub fn credit(&self) -> u64 {
-        self.total.saturating_sub(self.charged).saturating_sub(self.reserved)
+        self.total.saturating_sub(self.charged).saturating_sub(self.reserved())
     }
 
     /// The token of the highest voucher, which is all that is needed to settle.
@@ -285,64 +288,11 @@ impl Channel {
         self.terms.expiration.saturating_add(Context::SKEW)
     }
 
-    fn usable(&self, now: Timestamp) -> Result<(), ChannelError> {
+    pub(crate) fn usable(&self, now: Timestamp) -> Result<(), ChannelError> {
         if self.status != Status::Open || now > self.ends() {
             return Err(ChannelError::NotOpen);
         }
         Ok(())
-    }
-
-    /// Sets the limit of a task aside. `trust` is how much more the provider does than was signed for; `epoch` is a number that
-    /// grows each time the provider starts: what was set aside in an earlier one is free again.
-    ///
-    /// # Errors
-    /// [`ChannelError::NoCredit`] where too little was signed for, [`ChannelError::NotOpen`], and
-    /// [`ChannelError::Epoch`] where a later one has begun.
-    pub fn reserve(
-        &mut self,
-        task: TaskId,
-        limit: u64,
-        trust: u64,
-        epoch: u64,
-        now: Timestamp,
-    ) -> Result<Reservation, ChannelError> {
-        self.usable(now)?;
-        if epoch < self.epoch {
-            return Err(ChannelError::Epoch { own: epoch, found: self.epoch });
-        }
-        let kept = if epoch == self.epoch { self.reserved } else { 0 };
-        let needs = sum(self.charged, kept).and_then(|used| sum(used, limit)).ok_or(ChannelError::Overflow)?;
-        let most = self.total.saturating_add(trust);
-        if needs > most {
-            let credit = most.saturating_sub(self.charged).saturating_sub(kept);
-            return Err(ChannelError::NoCredit { credit, asked: limit });
-        }
-        (self.epoch, self.reserved) = (epoch, kept + limit);
-        Ok(Reservation { channel: self.terms.id, task, limit, epoch })
-    }
-
-    /// Charges what a task has used of what was set aside for it, and frees the rest.
-    ///
-    /// # Errors
-    /// [`ChannelError::OverLimit`] where that is more than was set aside; [`ChannelError::Epoch`] where a later epoch has begun, in
-    /// which it is not set aside any more; [`ChannelError::NotOpen`] where the channel is settled.
-    pub fn charge(&mut self, reservation: &Reservation, used: u64) -> Result<Charge, ChannelError> {
-        if reservation.channel != self.terms.id {
-            return Err(ChannelError::OtherTerms);
-        }
-        if reservation.epoch != self.epoch {
-            return Err(ChannelError::Epoch { own: reservation.epoch, found: self.epoch });
-        }
-        if matches!(self.status, Status::Settled { .. }) {
-            return Err(ChannelError::NotOpen);
-        }
-        if used > reservation.limit {
-            return Err(ChannelError::OverLimit { limit: reservation.limit, used });
-        }
-        let charged = sum(self.charged, used).ok_or(ChannelError::Overflow)?;
-        let rest = self.reserved.checked_sub(reservation.limit).ok_or(ChannelError::Overflow)?;
-        (self.charged, self.reserved, self.charges) = (charged, rest, self.charges + 1);
-        Ok(self.stated(used, false))
     }
 
     pub(crate) fn stated(&self, cost: u64, last: bool) -> Charge {

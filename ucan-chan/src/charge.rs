@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ucan_core::{Cid, Ipld};
+use ucan_core::{Cid, Ipld, block, dagcbor};
 use ucan_invocation::Receipt;
 
 use crate::amount::{Unit, amount};
@@ -41,6 +41,15 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// A name for the charge of this number in this channel. An engine files the receipt that states a charge under it, and under
+    /// the channel, beside the inputs of the task: so it can tell after a crash which charges have receipts.
+    #[must_use]
+    pub fn key(&self) -> Cid {
+        // A link and an integer can always be encoded.
+        let name = dagcbor::encode(&Ipld::List(vec![Ipld::Link(self.channel), integer(self.number)]));
+        block::dag_cbor_cid(&name.unwrap_or_default())
+    }
+
     /// Puts it into the metadata of a receipt.
     pub fn put(&self, meta: &mut BTreeMap<String, Ipld>) {
         let mut map = BTreeMap::from([

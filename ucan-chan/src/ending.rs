@@ -7,6 +7,7 @@ use crate::charge::Charge;
 use crate::command::Close;
 use crate::proof::{Cheating, Proof};
 use crate::refusal::ChannelError;
+use crate::tasks::Stage;
 
 impl Channel {
     /// Takes a closing by either side, and the proof that it is not the truth where that is so. The second side ends the wait if
@@ -62,6 +63,16 @@ impl Channel {
         expired
     }
 
+    /// Closes the channel because its delegation, or one above it, was revoked; says whether it was open.
+    pub fn revoke(&mut self, now: Timestamp) -> bool {
+        let open = self.status == Status::Open;
+        if open {
+            self.closed_at = (self.sequence, self.total);
+            self.status = Status::Closing { until: now.saturating_add(self.window), by: None };
+        }
+        open
+    }
+
     /// The last charge, for the receipt of the closing.
     ///
     /// # Errors
@@ -82,10 +93,11 @@ impl Channel {
         match self.status {
             Status::Settled { due } => Ok(due),
             Status::Closing { until, .. }
-                if now >= until && self.children == 0 && (self.reserved == 0 || epoch > self.epoch) =>
+                if now >= until && self.children == 0 && (self.reserved() == 0 || epoch > self.epoch) =>
             {
                 let due = self.charged.min(self.total);
-                (self.reserved, self.status) = (0, Status::Settled { due });
+                self.tasks.retain(|known| matches!(known.stage, Stage::Charged { .. }));
+                self.status = Status::Settled { due };
                 Ok(due)
             }
             _ => Err(ChannelError::Unfinished),

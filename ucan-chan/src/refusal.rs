@@ -94,6 +94,12 @@ pub enum ChannelError {
         /// What it is said to have used.
         used: u64,
     },
+    /// As many tasks are under way as a channel knows of.
+    #[error("64 tasks are under way on the channel: wait until one of them is over")]
+    Busy,
+    /// Nothing is set aside for the task.
+    #[error("nothing is set aside for the task")]
+    NotReserved,
     /// The provider has started again since.
     #[error("this was set aside in epoch {own} of the provider, and {found} has begun")]
     Epoch {

@@ -1,5 +1,7 @@
 //! The bytes of a channel and of a purse, for those who keep them.
 
+use std::collections::HashSet;
+
 use ucan_core::{Cid, Did, Ipld, Timestamp, dagcbor};
 use ucan_invocation::TaskId;
 
@@ -7,12 +9,13 @@ use crate::amount::amount;
 use crate::args::{integer, text};
 use crate::channel::{Channel, Side, Status};
 use crate::purse::Purse;
+use crate::tasks::{Known, Stage, TASKS};
 use crate::terms::{DEPTH, Terms};
 
-/// The most bytes that a state has, in and out: a voucher of 4,096, a chain of 8, and DIDs of the longest keys.
+/// The most bytes that a state has, in and out: a voucher of 4,096, a chain of 8, 64 tasks, and DIDs of the longest keys.
 pub const STATE: usize = 16 << 10;
 /// What comes first: of which kind and version a state is.
-const CHANNEL: &str = "chan1";
+const CHANNEL: &str = "chan2";
 const PURSE: &str = "purse1";
 
 /// Why bytes are not a state, or there are none for it.
@@ -57,10 +60,10 @@ impl Channel {
             self.children,
             self.charged,
             self.charges,
-            self.reserved,
             self.epoch,
         ];
         list.extend(numbers.map(integer));
+        list.push(Ipld::List(self.tasks.iter().map(put_task).collect()));
         bytes(list)
     }
 
@@ -73,7 +76,8 @@ impl Channel {
         let terms = rest.terms()?;
         let (opened, voucher) = (rest.link()?, rest.bytes()?);
         let [window, status, at, by, closed_seq, closed_total] = rest.numbers()?;
-        let [sequence, total, allotted, children, charged, charges, reserved, epoch] = rest.numbers()?;
+        let [sequence, total, allotted, children, charged, charges, epoch] = rest.numbers()?;
+        let tasks = rest.tasks(charges)?;
         rest.end()?;
         let status = match (status, by) {
             (0, 0) if at == 0 => Status::Open,
@@ -104,7 +108,7 @@ impl Channel {
             children,
             charged,
             charges,
-            reserved,
+            tasks,
             epoch,
         })
     }
@@ -164,6 +168,28 @@ fn time(secs: u64) -> Result<Timestamp, StateError> {
     Timestamp::from_secs(secs).ok_or(StateError::Malformed)
 }
 
+/// `[task, limit]`, or `[task, number, cost, charged]`.
+fn put_task(known: &Known) -> Ipld {
+    let mut list = vec![Ipld::Link(known.task.into())];
+    match known.stage {
+        Stage::Reserved { limit } => list.push(integer(limit)),
+        Stage::Charged { number, cost, charged } => list.extend([number, cost, charged].map(integer)),
+    }
+    Ipld::List(list)
+}
+
+fn read_task(item: Ipld) -> Result<Known, StateError> {
+    let Ipld::List(list) = item else { return Err(StateError::Malformed) };
+    let mut rest = Rest(list.into_iter());
+    let (task, first) = (TaskId::new(rest.link()?), rest.number()?);
+    if rest.0.len() == 0 {
+        return Ok(Known { task, stage: Stage::Reserved { limit: first } });
+    }
+    let [cost, charged] = rest.numbers()?;
+    rest.end()?;
+    Ok(Known { task, stage: Stage::Charged { number: first, cost, charged } })
+}
+
 /// What is left of a list.
 struct Rest(std::vec::IntoIter<Ipld>);
 
@@ -214,6 +240,24 @@ impl Rest {
             *number = self.number()?;
         }
         Ok(numbers)
+    }
+
+    fn tasks(&mut self, charges: u64) -> Result<Vec<Known>, StateError> {
+        let Ipld::List(list) = self.next()? else { return Err(StateError::Malformed) };
+        if list.len() > TASKS {
+            return Err(StateError::Malformed);
+        }
+        let tasks = list.into_iter().map(read_task).collect::<Result<Vec<_>, _>>()?;
+        let mut seen = HashSet::new();
+        let fits = |known: &Known| match known.stage {
+            Stage::Reserved { .. } => true,
+            Stage::Charged { number, cost, charged } => (1..=charges).contains(&number) && cost <= charged,
+        };
+        if tasks.iter().all(|known| seen.insert(known.task) && fits(known)) {
+            Ok(tasks)
+        } else {
+            Err(StateError::Malformed)
+        }
     }
 
     fn terms(&mut self) -> Result<Terms, StateError> {

@@ -1,4 +1,5 @@
-use ucan_core::{Cid, Command, Delegation, DelegationBuilder, Did, Ipld, Policy, Timestamp};
+use ucan_core::{Cid, Command, Delegation, DelegationBuilder, Did, Ipld, Policy, Timestamp, Token};
+use ucan_invocation::Revoked;
 
 use crate::amount::{MAX, Unit, amount};
 
@@ -273,4 +274,15 @@ pub enum TermsError {
         /// Its place in the chain, from 0.
         at: usize,
     },
+}
+
+/// Whether a delegation of a chain was revoked by somebody whose word counts: who issued it, or one above it.
+#[must_use]
+pub fn is_revoked(chain: &[Delegation], revoked: &Revoked) -> bool {
+    let mut issuers = Vec::with_capacity(chain.len());
+    chain.iter().any(|link| {
+        issuers.push(link.issuer());
+        let names = [*link.cid(), link.envelope().signed_cid()];
+        names.iter().any(|name| issuers.iter().any(|issuer| revoked.by(name, issuer)))
+    })
 }

@@ -31,6 +31,7 @@ pub struct Till {
     epoch: u64,
     trust: u64,
     recent: Arc<Recent>,
+    filed: Arc<Filed>,
 }
 
 /// What a voucher came to.
@@ -47,7 +48,7 @@ impl Till {
     /// earlier one has set aside for tasks is free again. Nothing is done on trust.
     #[must_use]
     pub fn new(store: Arc<dyn ChannelStore>, provider: Did, epoch: u64) -> Self {
-        Self { store, provider, epoch, trust: 0, recent: Arc::default() }
+        Self { store, provider, epoch, trust: 0, recent: Arc::default(), filed: Arc::default() }
     }
 
     /// Lets every channel run up so much beyond what was signed for: what the provider may lose by each.
@@ -146,6 +147,18 @@ impl Till {
         .await
     }
 
+    /// Closes a channel because its delegation, or one above it, was revoked; says how far it has come.
+    ///
+    /// # Errors
+    /// [`TillError`].
+    pub async fn revoke(&self, id: &Cid, now: Timestamp) -> Result<Status, TillError> {
+        self.update(id, |channel| {
+            channel.revoke(now);
+            Ok(channel.status())
+        })
+        .await
+    }
+
     /// Settles a channel that is closed and cannot be disputed any more, and gives the channel above back what was not used
     /// up. The claim is signed by the provider's key; again, it is the same.
     ///
@@ -194,10 +207,13 @@ impl Till {
                 None => (true, self.read(id).await?),
             };
             let mut channel = before.clone();
+            let filed = self.filed.of(id);
+            filed.iter().for_each(|number| channel.filed(*number));
             match alter(&mut channel) {
                 Ok(answer) if channel != before => {
                     let commit = self.store.commit(vec![change(&channel, version)?]).await?;
                     if commit == Commit::Done {
+                        self.filed.forget(id, &filed);
                         self.recent.put(version.saturating_add(1), channel);
                         return Ok(answer);
                     }
@@ -207,6 +223,34 @@ impl Till {
             }
         }
         Err(TillError::Contended)
+    }
+}
+
+/// Charges that have receipts, by channel, of which the channels are not told yet.
+#[derive(Debug, Default)]
+struct Filed(Mutex<HashMap<Cid, Vec<u64>>>);
+
+impl Filed {
+    fn of(&self, id: &Cid) -> Vec<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned().unwrap_or_default()
+    }
+
+    fn add(&self, id: Cid, number: u64) {
+        let mut filed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers = filed.entry(id).or_default();
+        // What is there already was said twice.
+        if !numbers.contains(&number) {
+            numbers.push(number);
+        }
+    }
+
+    fn forget(&self, id: &Cid, told: &[u64]) {
+        let mut filed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(numbers) = filed.get_mut(id) else { return };
+        numbers.retain(|number| !told.contains(number));
+        if numbers.is_empty() {
+            filed.remove(id);
+        }
     }
 }
 
@@ -231,6 +275,10 @@ impl Recent {
 
 #[async_trait]
 impl Meter for Till {
+    async fn channel(&self, channel: &Cid) -> Result<Channel, TillError> {
+        Till::channel(self, channel).await
+    }
+
     async fn reserve(&self, channel: &Cid, task: TaskId, limit: u64, now: Timestamp) -> Result<Reservation, TillError> {
         let reserve = |channel: &mut Channel| Ok(channel.reserve(task, limit, self.trust, self.epoch, now)?);
         self.update(channel, reserve).await
@@ -238,6 +286,14 @@ impl Meter for Till {
 
     async fn charge(&self, reservation: Reservation, used: u64) -> Result<Charge, TillError> {
         self.update(&reservation.channel, |channel| Ok(channel.charge(&reservation, used)?)).await
+    }
+
+    fn filed(&self, charge: &Charge) {
+        self.filed.add(charge.channel, charge.number);
+    }
+
+    async fn revoke(&self, channel: &Cid, now: Timestamp) -> Result<Status, TillError> {
+        Till::revoke(self, channel, now).await
     }
 }
 

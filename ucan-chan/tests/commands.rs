@@ -162,7 +162,8 @@ fn states_are_read_back_and_do_not_grow() {
     for sequence in 1..=300 {
         channel.draw(&voucher(BUDGET, sequence, sequence * 3, "t"), now()).unwrap();
         let reserved = channel.reserve(task("t"), 3, 0, 1, now()).unwrap();
-        channel.charge(&reserved, 2).unwrap();
+        let charge = channel.charge(&reserved, 2).unwrap();
+        channel.filed(charge.number);
         let state = channel.encode().unwrap();
         assert_eq!(Channel::decode(&state).unwrap(), channel);
         sizes.push(state.len());

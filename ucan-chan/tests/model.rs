@@ -179,6 +179,11 @@ impl World {
                     Err(ChannelError::OverLimit { .. })
                 ));
                 let charge = self.channel.charge(&reserved, cost).unwrap();
+                // Until there is a receipt, the same comes to the same.
+                let again = self.channel.reserve(draft.paid_for, limit, 0, self.epoch, now()).unwrap();
+                assert_eq!((again.limit(), again.earlier()), (0, Some(&charge)));
+                assert_eq!(self.channel.charge(&again, cost / 2).as_ref(), Ok(&charge));
+                self.channel.filed(charge.number);
                 self.stated += cost;
                 assert_eq!(charge.charged, self.stated);
                 self.receipts.push((limit, charge));
@@ -211,6 +216,7 @@ impl World {
         }
         if let Ok(reserved) = child.channel.reserve(draft.paid_for, limit, 0, self.epoch, now()) {
             let charge = child.channel.charge(&reserved, limit).unwrap();
+            child.channel.filed(charge.number);
             child.purse.settled(limit, &charge).unwrap();
         }
         assert_eq!(self.channel, above, "a draw changes no channel above");
@@ -348,7 +354,7 @@ proptest! {
         for (limit, used, what) in steps {
             match what {
                 0 | 1 => {
-                    let Ok(draft) = purse.reserve(task("t"), limit) else { continue };
+                    let Ok(draft) = purse.reserve(task(format!("{}", purse.sequence())), limit) else { continue };
                     channel.draw(&signed(&draft, purse.terms(), 2), now()).unwrap();
                     if let Ok(reserved) = channel.reserve(draft.paid_for, limit, 0, epoch, now()) {
                         held.push(reserved);
@@ -359,6 +365,7 @@ proptest! {
                     match channel.charge(&reserved, used.min(reserved.limit())) {
                         Ok(charge) => {
                             charged += charge.cost;
+                            channel.filed(charge.number);
                             purse.settled(reserved.limit(), &charge).unwrap();
                         }
                         Err(ChannelError::Epoch { .. }) => purse.let_go(reserved.limit()).unwrap(),

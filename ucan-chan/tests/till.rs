@@ -33,7 +33,7 @@ async fn a_channel_from_beginning_to_end() {
         assert_eq!(drawn.credit, 100);
         assert_eq!(till.draw(voucher.bytes(), &DidKeys, now()).await.unwrap().more, 0, "a replay draws nothing");
         let reserved = till.reserve(&id, draft.paid_for, 100, now()).await.unwrap();
-        let refused = till.reserve(&id, draft.paid_for, 1, now()).await;
+        let refused = till.reserve(&id, task("another"), 1, now()).await;
         assert!(matches!(refused, Err(TillError::Channel(ChannelError::NoCredit { credit: 0, asked: 1 }))));
         let charge = till.charge(reserved, 10 * round).await.unwrap();
         sum += 10 * round;
@@ -164,7 +164,9 @@ async fn a_hundred_spenders_by_sub_channels() {
                 let voucher = draft.sign(&holder, purse.terms()).unwrap();
                 till.draw(voucher.bytes(), &DidKeys, now()).await.unwrap();
                 let reserved = till.reserve(purse.terms().id(), task("t"), 7, now()).await.unwrap();
-                purse.settled(7, &till.charge(reserved, 5).await.unwrap()).unwrap();
+                let charge = till.charge(reserved, 5).await.unwrap();
+                till.filed(&charge);
+                purse.settled(7, &charge).unwrap();
             }
             purse.charged()
         })
@@ -196,7 +198,9 @@ async fn a_hundred_tasks_on_one_channel() {
                     Err(error) => panic!("{error}"),
                 }
             };
-            till.charge(reserved, 9).await.unwrap()
+            let charge = till.charge(reserved, 9).await.unwrap();
+            till.filed(&charge);
+            charge
         })
     });
     let mut numbers = Vec::new();

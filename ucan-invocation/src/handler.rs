@@ -179,6 +179,14 @@ pub trait Handler: fmt::Debug + Send + Sync {
         true
     }
 
+    /// The most fuel that a task may use that is asked for with this configuration: no more than that is in its receipt as
+    /// [`FUEL`](crate::meta::FUEL) and [`INSTANTIATION`](crate::meta::INSTANTIATION) together, or as
+    /// [`FUEL_BOUND`](crate::meta::FUEL_BOUND). None where the handler does not count, so that its tasks cost nothing.
+    fn most_fuel(&self, config: &Config) -> Option<u64> {
+        let _ = config;
+        None
+    }
+
     /// The means of running a task of this command again to see whether a receipt holds. Only a deterministic command
     /// has one.
     fn reexecutor(&self) -> Option<&dyn Reexecutor> {

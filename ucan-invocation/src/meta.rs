@@ -9,6 +9,9 @@ pub const RESOLVED: &str = "resolved";
 pub const FUEL: &str = "fuel";
 /// The fuel that it took to get ready to run, an integer. It can differ between machines.
 pub const INSTANTIATION: &str = "instantiation";
+/// The most fuel that a computation which came to nothing may have used, what it took to get ready included: an integer. Machines do not
+/// count to the unit where a guest is cut off in the middle.
+pub const FUEL_BOUND: &str = "fuelBound";
 /// What a guest said on the side: a list of lines.
 pub const TRACE: &str = "trace";
 /// The blocks that a guest read beside its arguments: a list of links, each once, in the order in which they were read first.

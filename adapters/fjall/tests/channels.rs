@@ -48,7 +48,9 @@ async fn a_hundred_spenders_and_a_restart() {
                 let voucher = draft.sign(&holder, purse.terms()).unwrap();
                 till.draw(voucher.bytes(), &DidKeys, Timestamp::EPOCH).await.unwrap();
                 let reserved = till.reserve(purse.terms().id(), task, 7, Timestamp::EPOCH).await.unwrap();
-                purse.settled(7, &till.charge(reserved, 5).await.unwrap()).unwrap();
+                let charge = till.charge(reserved, 5).await.unwrap();
+                till.filed(&charge);
+                purse.settled(7, &charge).unwrap();
             }
             Some(purse)
         });

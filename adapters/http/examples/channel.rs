@@ -103,7 +103,12 @@ impl Provider {
                 self.receipt(task, Outcome::Ok(Ipld::Bytes(settle.bytes().to_vec())), Some(&last))
             }
             COLLATZ => match self.work(asked, &vouchers, &delegations, &ctx).await {
-                Ok((steps, charge)) => self.receipt(task, Outcome::Ok(Ipld::Integer(steps.into())), Some(&charge)),
+                Ok((steps, charge)) => {
+                    let receipt = self.receipt(task, Outcome::Ok(Ipld::Integer(steps.into())), Some(&charge));
+                    // Here would be the place to keep it.
+                    self.till.filed(&charge);
+                    receipt
+                }
                 Err(error) => self.receipt(task, Failure::new("Unpaid", error.to_string()).into(), None),
             },
             other => Err(format!("{other} is not done here").into()),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ipvm_task::{Bounds, CallError, Limits, TaskConfig, WasmCall};
 use ucan_core::Ipld;
-use ucan_invocation::meta::{FUEL, TRACE};
+use ucan_invocation::meta::{FUEL, FUEL_BOUND, TRACE};
 use ucan_invocation::{
     Await, BlockStore, Call, Completion, Config, EffectClass, Failure, Handler, Outcome, Task, is_pending,
 };
@@ -133,9 +133,14 @@ impl Handler for WasiHandler {
             Ok(output) => Outcome::Ok(output),
             Err(error) => failed(&error).into(),
         });
-        completion.meta.insert(FUEL.to_owned(), Ipld::Integer(fuel.into()));
+        let key = if completion.outcome.is_ok() { FUEL } else { FUEL_BOUND };
+        completion.meta.insert(key.to_owned(), Ipld::Integer(fuel.into()));
         completion.meta.extend(printed.map(|printed| (TRACE.to_owned(), printed)));
         completion
+    }
+
+    fn most_fuel(&self, config: &Config) -> Option<u64> {
+        self.limits(config).ok().map(|limits| limits.fuel)
     }
 }
 

@@ -40,6 +40,7 @@ pub(crate) struct Function {
 /// What came of a call, and what the guest printed in any case.
 pub(crate) struct Called {
     pub(crate) result: Result<Ipld, CallError>,
+    /// What it used; where it came to nothing, the most that it may have used.
     pub(crate) fuel: u64,
     pub(crate) printed: Option<Ipld>,
 }
@@ -113,7 +114,9 @@ impl Machine {
             Ok(result) => result,
             Err(_) => Err(CallError::TimeLimit { limit: limits.time }),
         };
-        let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        // A guest that was cut off has not written down what it used last.
+        let left = if result.is_ok() { store.get_fuel().unwrap_or(0) } else { 0 };
+        let fuel = limits.fuel.saturating_sub(left);
         Called { result, fuel, printed: store.data().printed() }
     }
 }

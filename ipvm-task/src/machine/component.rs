@@ -171,8 +171,9 @@ impl WasmtimeComponent {
         let blocks = self.blocks(execution, given);
         let mut run = Run::new(self, signature, execution, blocks)?;
         let result = run.call(&self.instance, function, &arguments);
+        let spent = run.spent(&result);
         let (trace, reads) = run.store.into_data().into_observed();
-        Ok(Executed { result, trace, reads })
+        Ok(Executed { result, trace, reads, spent })
     }
 
     /// The blocks that a call may read, which matters to a component that asks for blocks at all.
@@ -197,6 +198,11 @@ impl fmt::Debug for WasmtimeComponent {
 struct Run<'a> {
     store: Store<Host>,
     limits: &'a Limits,
+    /// What instantiation took, once it is over.
+    instantiation: u64,
+    /// Whether the guest was cut off in the middle of what it computed: machine code writes down what it has used when it calls
+    /// or ends something, and not in between.
+    cut_off: bool,
 }
 
 impl<'a> Run<'a> {
@@ -216,7 +222,7 @@ impl<'a> Run<'a> {
         }
         store.set_hostcall_fuel(allowance);
         store.set_epoch_deadline(Ticker::epochs(limits.time));
-        let mut run = Self { store, limits };
+        let mut run = Self { store, limits, instantiation: 0, cut_off: false };
         run.refuel()?;
         Ok(run)
     }
@@ -235,6 +241,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Fuel used from the beginning to the end, whatever that was; the most that it may have been where the guest was cut off.
+    fn spent(&self, result: &Result<Completion, CallError>) -> u64 {
+        let since = match result {
+            Ok(completion) => completion.fuel,
+            Err(_) if self.cut_off => self.limits.fuel,
+            Err(_) => self.fuel_used().unwrap_or(self.limits.fuel),
+        };
+        self.instantiation.saturating_add(since)
+    }
+
     fn call(
         &mut self,
         component: &InstancePre<Host>,
@@ -243,6 +259,7 @@ impl<'a> Run<'a> {
     ) -> Result<Completion, CallError> {
         let instance = component.instantiate(&mut self.store).map_err(|error| self.failure(&error, host_failure))?;
         let instantiation_fuel = self.fuel_used()?;
+        self.instantiation = instantiation_fuel;
         self.refuel()?;
 
         let fun = instance.get_func(&mut self.store, function.index);
@@ -261,7 +278,10 @@ impl<'a> Run<'a> {
     }
 
     /// What an error of wasmtime stands for; `otherwise` says it for one that has no name.
-    fn failure(&self, error: &wasmtime::Error, otherwise: impl FnOnce(String) -> CallError) -> CallError {
+    fn failure(&mut self, error: &wasmtime::Error, otherwise: impl FnOnce(String) -> CallError) -> CallError {
+        let trap = error.downcast_ref::<Trap>();
+        self.cut_off =
+            self.store.data().limiter.ended.is_some() || trap.is_some_and(|trap| *trap != Trap::UnreachableCodeReached);
         match &self.store.data().limiter.ended {
             Some(Ended::Limit { limit, wanted }) => {
                 return CallError::OutOfMemory { limit: *limit, wanted: *wanted };
@@ -277,7 +297,7 @@ impl<'a> Run<'a> {
             Some(Stop::Host(message)) => return host_failure(message.clone()),
             None => {}
         }
-        match error.downcast_ref::<Trap>() {
+        match trap {
             Some(Trap::OutOfFuel) => CallError::OutOfFuel { limit: self.limits.fuel },
             Some(Trap::Interrupt) => CallError::TimeLimit { limit: self.limits.time },
             Some(Trap::StackOverflow) => CallError::StackOverflow,

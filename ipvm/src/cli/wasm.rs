@@ -179,7 +179,7 @@ impl Call {
         };
         let inputs = Files::read(&self.blocks)?;
         let execution = Execution::new(fun, Params::Ipld(&params), &limits).with_inputs(Arc::new(inputs));
-        let Executed { result, trace, reads } = component.execute(&execution);
+        let Executed { result, trace, reads, .. } = component.execute(&execution);
         if !json {
             for line in trace.lines() {
                 let context = if line.context.is_empty() { String::new() } else { format!("{}: ", line.context) };
