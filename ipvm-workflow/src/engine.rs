@@ -3,10 +3,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token};
+use ucan_core::{
+    Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Timestamp, Token,
+};
 use ucan_invocation::{
-    Await, BlockStore, Durability, Entropy, Failure, Filing, Invocation, InvocationId, Outcome, Receipt, ReceiptStore,
-    RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust, authorize,
+    Authorized, Await, BlockStore, Durability, Entropy, Failure, Filing, Invocation, InvocationId, Outcome, Receipt,
+    ReceiptStore, RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust, authorize,
 };
 use ucan_pipeline::{Bounds, resolve_args};
 
@@ -80,10 +82,18 @@ impl RunRequest {
     /// The arguments of an invocation of [`RUN_COMMAND`].
     #[must_use]
     pub fn args(workflow: &Workflow, grants: &[Delegation], own: &[Command]) -> BTreeMap<String, Ipld> {
-        let grants = grants.iter().map(|grant| Ipld::Link(*grant.cid())).collect();
+        Self::arguments(workflow.cid(), grants.iter().map(|grant| *grant.cid()), own)
+    }
+
+    pub(crate) fn arguments(
+        workflow: &Cid,
+        grants: impl Iterator<Item = Cid>,
+        own: &[Command],
+    ) -> BTreeMap<String, Ipld> {
+        let grants = grants.map(Ipld::Link).collect();
         let own = own.iter().map(|command| Ipld::String(command.to_string())).collect();
         [
-            ("workflow".to_owned(), Ipld::Link(*workflow.cid())),
+            ("workflow".to_owned(), Ipld::Link(*workflow)),
             ("prf".to_owned(), Ipld::List(grants)),
             ("self".to_owned(), Ipld::List(own)),
         ]
@@ -242,24 +252,38 @@ impl Shared {
         Revoked::among(&*self.parts.revocations, delegations).await
     }
 
-    async fn check_request(&self, request: RunRequest) -> Result<Request, RunError> {
-        let RunRequest { invocation, delegations } = request;
-        let revoked = self.revoked(&delegations).await?;
+    /// Checks what somebody asks of this executor, about itself: now, or at the time `until` where that has passed.
+    pub(crate) async fn authorize_request(
+        &self,
+        invocation: Invocation,
+        delegations: &[Delegation],
+        until: Option<Timestamp>,
+    ) -> Result<Authorized, RunError> {
+        let revoked = self.revoked(delegations).await?;
         let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
-        let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
         let executor = self.parts.executor.did();
         let is_revoked = revoked.as_fn();
         let mut context = self.context(&is_revoked);
-        // The expiry of a request gates its acceptance only: what was begun can be gone on with.
-        if self.parts.journal.open(&invocation.task().id()?).await?.is_some() {
-            context.now = invocation.expiration().map_or(context.now, |end| context.now.min(end));
-        }
+        context.now = until.map_or(context.now, |end| context.now.min(end));
+        let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
         let authorized = authorize(invocation, executor, &find, &context)?;
-        let invocation = authorized.invocation();
-        if !invocation.subject().same_principal(executor) {
+        let subject = authorized.invocation().subject();
+        if !subject.same_principal(executor) {
             // Anybody may do anything with a subject of their own: only what the executor itself allowed counts here.
-            return Err(RunError::Malformed(format!("it is about {}, not about this executor", invocation.subject())));
+            return Err(RunError::Malformed(format!("it is about {subject}, not about this executor")));
         }
+        Ok(authorized)
+    }
+
+    async fn check_request(&self, request: RunRequest) -> Result<Request, RunError> {
+        let RunRequest { invocation, delegations } = request;
+        // The expiry of a request gates its acceptance only: what was begun can be gone on with.
+        let open = self.parts.journal.open(&invocation.task().id()?).await?;
+        let until = invocation.expiration().filter(|_| open.is_some());
+        let authorized = self.authorize_request(invocation, &delegations, until).await?;
+        let invocation = authorized.invocation();
+        let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
+        let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
         let (workflow, named, own) = run_arguments(invocation)?;
         let granted =
             named.iter().map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid))).collect::<Result<Vec<_>, _>>()?;
@@ -279,7 +303,7 @@ impl Shared {
         Ok((workflow, plan, outcomes))
     }
 
-    async fn check_not_done(&self, run: &TaskId) -> Result<(), RunError> {
+    pub(crate) async fn check_not_done(&self, run: &TaskId) -> Result<(), RunError> {
         let receipts = self.parts.receipts.by_task(run).await?;
         let Some(receipt) = receipts.into_iter().find(|receipt| self.trusts(receipt)) else { return Ok(()) };
         let receipt = receipt.id();
@@ -434,7 +458,6 @@ fn nonce(run: &TaskId, label: &str) -> Vec<u8> {
 }
 
 fn run_arguments(invocation: &Invocation) -> Result<(Cid, Vec<Cid>, Vec<Command>), RunError> {
-    let malformed = |what: &str| RunError::Malformed(what.to_owned());
     if invocation.command().as_str() != RUN_COMMAND {
         return Err(RunError::Malformed(format!("it invokes {}, not {RUN_COMMAND}", invocation.command())));
     }
@@ -442,6 +465,12 @@ fn run_arguments(invocation: &Invocation) -> Result<(Cid, Vec<Cid>, Vec<Command>
     if let Some(key) = args.keys().find(|key| !matches!(key.as_str(), "workflow" | "prf" | "self")) {
         return Err(RunError::Malformed(format!("unknown argument {key:?}")));
     }
+    pinned(args)
+}
+
+/// The workflow, the grants and the commands on the invoker's own resources that arguments name.
+pub(crate) fn pinned(args: &BTreeMap<String, Ipld>) -> Result<(Cid, Vec<Cid>, Vec<Command>), RunError> {
+    let malformed = |what: &str| RunError::Malformed(what.to_owned());
     let Some(Ipld::Link(workflow)) = args.get("workflow") else {
         return Err(malformed("the argument \"workflow\" is to be a link"));
     };

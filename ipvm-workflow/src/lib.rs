@@ -1,9 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod ask;
 mod bind;
 mod builder;
 mod catch;
+#[cfg(feature = "contracts")]
+pub mod contracts;
 mod control;
+mod cron;
 mod document;
 mod doubt;
 mod engine;
@@ -16,16 +20,22 @@ mod journal;
 mod perform;
 mod plan;
 mod planner;
+mod progress;
 mod retry;
+mod schedule;
+mod scheduler;
+mod schedules;
 mod shape;
 mod step;
 mod verify;
 mod verify_run;
 
+pub use ask::{Ask, AskError};
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
 pub use builder::{BuildError, DocumentBuilder, TaskBuilder, TaskHandle};
 pub use catch::Caught;
 pub use control::{Control, Resolution, RunOptions};
+pub use cron::{Cron, CronError, CronField};
 pub use document::{Document, DocumentError, TaskDocument, VERSION};
 pub use doubt::Refuted;
 pub use engine::{Engine, Parts, RUN_COMMAND, RunRequest};
@@ -36,7 +46,11 @@ pub use handle::RunHandle;
 pub use journal::{Entry, Journal, MemoryJournal, OpenRun};
 pub use plan::{Plan, PlanError, Step};
 pub use planner::Planner;
+pub use progress::{Decision, Ending, LeftOut, Past, Progress};
 pub use retry::Retry;
+pub use schedule::{Missed, Overlap, SCHEDULE_COMMAND, Schedule, Timing, When};
+pub use scheduler::{ScheduleError, ScheduleEvent, Scheduled, Scheduler, Until};
+pub use schedules::{KeptSchedule, MemorySchedules, SCHEDULE_STATE, ScheduleStore, check_schedule_state};
 pub use shape::ShapeError;
 pub use ucan_invocation::{Entropy, Trust};
 pub use verify::{Verification, VerifyError};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipvm_workflow::{
-    Bindings, Document, Engine, Entropy, Entry, Journal, MemoryJournal, OpenRun, Parts, RunReport, RunRequest,
-    StepReport, Trust,
+    Bindings, Document, Engine, Entropy, Entry, Journal, KeptSchedule, MemoryJournal, MemorySchedules, OpenRun, Parts,
+    RunReport, RunRequest, ScheduleStore, StepReport, Trust,
 };
 use ucan_core::{Cid, Command, Delegation, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp, dagjson};
 use ucan_invocation::{
@@ -140,6 +140,21 @@ impl Journal for Mortal<MemoryJournal> {
 
     async fn open(&self, run: &TaskId) -> Result<Option<OpenRun>, StoreError> {
         self.0.open(run).await
+    }
+}
+
+#[async_trait]
+impl ScheduleStore for Mortal<MemorySchedules> {
+    async fn get(&self, id: &TaskId) -> Result<Option<KeptSchedule>, StoreError> {
+        self.0.get(id).await
+    }
+
+    async fn put(&self, id: &TaskId, from: u64, state: Bytes) -> Result<bool, StoreError> {
+        mortal!(self, self.0.put(id, from, state))
+    }
+
+    async fn list(&self) -> Result<Vec<TaskId>, StoreError> {
+        self.0.list().await
     }
 }
 
