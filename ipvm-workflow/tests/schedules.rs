@@ -79,7 +79,8 @@ impl Times {
         let (clock, timer) = (self.time.clone(), self.time.clone());
         let engine = Engine::new(Parts { clock, timer, revocations, ..self.world.engine.parts().clone() });
         let store = Arc::new(Mortal(self.store.clone(), crash.clone()));
-        self.scheduler = Scheduler::new(engine, store, self.world.user.clone());
+        self.scheduler = Scheduler::new(engine.clone(), store, self.world.user.clone());
+        self.world.engine = engine;
     }
 
     async fn ask(&self, json: &str, timing: &Timing, by: &Issuer, end: Option<u64>) -> Result<Invocation, AskError> {
@@ -252,7 +253,7 @@ async fn a_schedule_that_cannot_be_honoured_is_refused_when_it_is_asked_for() {
         assert!(matches!(times.add(NOTE, &never).await, Err(ScheduleError::Never)), "{never:?}");
     }
     // A request that has expired, and one that was made before.
-    let expired = times.ask(NOTE, &timing, &user, Some(START - 1)).await.unwrap();
+    let expired = times.ask(NOTE, &timing, &user, Some(START - 301)).await.unwrap();
     let refused = times.scheduler.add(expired, grants.clone()).await.unwrap_err();
     assert!(matches!(refused, ScheduleError::Refused(RunError::Request(_))), "{refused}");
     let asked = times.ask(NOTE, &timing, &user, None).await.unwrap();

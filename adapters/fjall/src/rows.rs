@@ -6,6 +6,7 @@
 //! | `c` task | the task was claimed: the number of the record |
 //! | `d` sha2-256 of the audience, of the subject, CID | a delegation of that audience about that subject (an empty text for powerlines): the number of its record |
 //! | `f` receipt, number | the record of this number filed the receipt |
+//! | `h` schedule | the same as `u`, of a schedule |
 //! | `i` task | an intent was written: the number of its first record |
 //! | `l` number, big-endian | the log: chain hash, record |
 //! | `m` instruction, number, receipt | a receipt answers the instruction |
@@ -34,6 +35,7 @@ const BLOCK: u8 = b'b';
 const CLAIM: u8 = b'c';
 const AUDIENCE: u8 = b'd';
 const FILED: u8 = b'f';
+const SCHEDULE: u8 = b'h';
 const INTENT: u8 = b'i';
 const LOG: u8 = b'l';
 const MEMO: u8 = b'm';
@@ -93,6 +95,16 @@ pub(crate) fn all_channels() -> Vec<u8> {
 /// The key of the state of the channel `id`.
 pub(crate) fn channel(id: &Cid) -> Vec<u8> {
     key(CHANNEL, &id.to_bytes())
+}
+
+/// The beginning of the keys of all schedules.
+pub(crate) fn all_schedules() -> Vec<u8> {
+    vec![SCHEDULE]
+}
+
+/// The key of the state of the schedule `id`.
+pub(crate) fn schedule(id: &Cid) -> Vec<u8> {
+    key(SCHEDULE, &id.to_bytes())
 }
 
 /// The key of the record `sequence`.
@@ -229,7 +241,7 @@ pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
         Record::Cancelled(run) => vec![cancelled(run)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
         Record::Waits { .. } | Record::Answered(_) | Record::Unlisted { .. } => Vec::new(),
-        Record::Channels(_) => Vec::new(),
+        Record::Channels(_) | Record::Schedule(_) => Vec::new(),
     }
 }
 
