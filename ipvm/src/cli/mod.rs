@@ -11,6 +11,7 @@ mod moment;
 mod print;
 mod run;
 mod runs;
+mod schedule;
 mod show;
 mod task;
 mod verify;
@@ -66,6 +67,8 @@ enum Command {
     Resume(runs::Resume),
     /// Cancels a run that is not over, and undoes what it did where its workflow says how.
     Cancel(runs::Cancel),
+    /// Has workflows run at certain times.
+    Schedule(schedule::Schedule),
     /// Runs single tasks.
     Task(task::Task),
     /// Checks a receipt: its signature, and its result by running the task again.
@@ -147,6 +150,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::List => runs::list(&open(None)?, json).await,
         Command::Resume(resume) => resume.carry_out(open, json).await,
         Command::Cancel(cancel) => cancel.carry_out(open, json).await,
+        Command::Schedule(schedule) => schedule.carry_out(open, json).await,
         Command::Task(task) => task.carry_out(open, json).await,
         Command::Verify(verify) => verify.carry_out(&open(None)?, &trusted, json).await,
         Command::Forget(forget) => forget.carry_out(&open(None)?, json).await,
