@@ -17,6 +17,7 @@ use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
 use crate::perform::{Beginning, Performance, Performed};
 use crate::step::is_unrepresentable;
+use crate::time_limit::time_limit;
 use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, StepReport, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
@@ -391,7 +392,8 @@ impl Shared {
                 known.insert(step.id, receipt.outcome().clone());
                 continue;
             }
-            if let Err(failure) = handler.check(&step.task, &step.config).await {
+            let timed = time_limit(&**handler, &step.config).map(drop);
+            if let Err(failure) = handler.check(&step.task, &step.config).await.and(timed) {
                 bad.push(BadTask { label: step.label.clone(), failure });
             }
         }

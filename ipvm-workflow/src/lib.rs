@@ -27,6 +27,7 @@ mod scheduler;
 mod schedules;
 mod shape;
 mod step;
+mod time_limit;
 mod verify;
 mod verify_run;
 
