@@ -160,6 +160,10 @@ impl WasmHandler {
 
 #[async_trait]
 impl Handler for WasmHandler {
+    fn limits_time(&self) -> bool {
+        true
+    }
+
     fn effect_class(&self) -> EffectClass {
         EffectClass::Deterministic
     }

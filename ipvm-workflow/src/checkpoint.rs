@@ -10,7 +10,7 @@ use ucan_invocation::{
 use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::handover::{Checkpoint, Handed, HandoverError};
-use crate::{Engine, Entry, Plan, RunError};
+use crate::{Engine, Entry, Plan, RunError, RunRequest};
 
 /// How large an archive can be.
 fn limits() -> CarLimits {
@@ -97,7 +97,8 @@ impl Engine {
         if open.is_some() && !goes_on {
             return Err(HandoverError::TakenBefore(run));
         }
-        let request = self.read_request(&checkpoint.request).await?;
+        let (invocation, delegations) = self.kept(&checkpoint.request).await?;
+        let request = RunRequest { invocation, delegations };
         let request = shared.check_request(request, Some(&handed)).await?;
         // What its tasks await from elsewhere is among the receipts, which are not filed yet.
         let plan =
@@ -174,13 +175,13 @@ impl Engine {
             packed.add(*at, stated)?;
             packed.add(cid, token.envelope().bytes().to_vec())?;
         }
-        let request = self.read_request(&checkpoint.request).await?;
-        for token in &request.delegations {
+        let (request, delegations) = self.kept(&checkpoint.request).await?;
+        for token in &delegations {
             packed.add(*token.cid(), token.bytes().to_vec())?;
         }
-        packed.add(checkpoint.request, request.invocation.envelope().bytes().to_vec())?;
+        packed.add(checkpoint.request, request.envelope().bytes().to_vec())?;
         // The workflow, and what its tasks link to; tasks that it awaits from elsewhere are links as any other.
-        let mut wanted = request.invocation.task().links();
+        let mut wanted = request.task().links();
         for id in &checkpoint.receipts {
             let receipt = ReceiptStore::get(&*self.parts().receipts, id).await?;
             let receipt = receipt.ok_or(HandoverError::Missing((*id).into()))?;

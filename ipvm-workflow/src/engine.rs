@@ -3,10 +3,12 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token};
+use ucan_core::{
+    Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Timestamp, Token,
+};
 use ucan_invocation::{
-    Await, BlockStore, Durability, Entropy, Failure, Filing, Handler, Invocation, InvocationId, Outcome, Receipt,
-    ReceiptStore, RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust, authorize,
+    Authorized, Await, BlockStore, Durability, Entropy, Failure, Filing, Handler, Invocation, InvocationId, Outcome,
+    Receipt, ReceiptStore, RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust, authorize,
 };
 use ucan_pipeline::{Bounds, resolve_args};
 
@@ -17,6 +19,7 @@ use crate::flight::Flights;
 use crate::handover::Handed;
 use crate::perform::{Beginning, Performance, Performed};
 use crate::step::is_unrepresentable;
+use crate::time_limit::time_limit;
 use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, StepReport, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
@@ -83,10 +86,18 @@ impl RunRequest {
     /// The arguments of an invocation of [`RUN_COMMAND`].
     #[must_use]
     pub fn args(workflow: &Workflow, grants: &[Delegation], own: &[Command]) -> BTreeMap<String, Ipld> {
-        let grants = grants.iter().map(|grant| Ipld::Link(*grant.cid())).collect();
+        Self::arguments(workflow.cid(), grants.iter().map(|grant| *grant.cid()), own)
+    }
+
+    pub(crate) fn arguments(
+        workflow: &Cid,
+        grants: impl Iterator<Item = Cid>,
+        own: &[Command],
+    ) -> BTreeMap<String, Ipld> {
+        let grants = grants.map(Ipld::Link).collect();
         let own = own.iter().map(|command| Ipld::String(command.to_string())).collect();
         [
-            ("workflow".to_owned(), Ipld::Link(*workflow.cid())),
+            ("workflow".to_owned(), Ipld::Link(*workflow)),
             ("prf".to_owned(), Ipld::List(grants)),
             ("self".to_owned(), Ipld::List(own)),
         ]
@@ -297,6 +308,29 @@ impl Shared {
         self.parts.journal.append(&Entry::Intent { run, task }).await
     }
 
+    /// Checks what somebody asks of the executor `home`, about itself: now, or at the time `until` where that has passed.
+    pub(crate) async fn authorize_request(
+        &self,
+        invocation: Invocation,
+        delegations: &[Delegation],
+        until: Option<Timestamp>,
+        home: &Did,
+    ) -> Result<Authorized, RunError> {
+        let revoked = self.revoked(delegations).await?;
+        let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
+        let is_revoked = revoked.as_fn();
+        let mut context = self.context(&is_revoked);
+        context.now = until.map_or(context.now, |end| context.now.min(end));
+        let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
+        let authorized = authorize(invocation, home, &find, &context)?;
+        let subject = authorized.invocation().subject();
+        if !subject.same_principal(home) {
+            // Anybody may do anything with a subject of their own: only what the executor itself allowed counts here.
+            return Err(RunError::Malformed(format!("it is about {subject}, not about {home}")));
+        }
+        Ok(authorized)
+    }
+
     /// Checks a request to run; where the run was handed over, one that its first executor accepted.
     pub(crate) async fn check_request(
         &self,
@@ -304,9 +338,6 @@ impl Shared {
         handed: Option<&Handed>,
     ) -> Result<Request, RunError> {
         let RunRequest { invocation, delegations } = request;
-        let revoked = self.revoked(&delegations).await?;
-        let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
-        let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
         let home = handed.map_or(self.parts.executor.did(), |handed| &handed.home);
         let run = invocation.task().id()?;
         if let Some(handed) = handed
@@ -314,18 +345,13 @@ impl Shared {
         {
             return Err(RunError::Malformed(format!("what was handed over is the run {}", handed.checkpoint.run)));
         }
-        let is_revoked = revoked.as_fn();
-        let mut context = self.context(&is_revoked);
         // The expiry of a request gates its acceptance only: what was begun can be gone on with.
-        if handed.is_some() || self.parts.journal.open(&run).await?.is_some() {
-            context.now = invocation.expiration().map_or(context.now, |end| context.now.min(end));
-        }
-        let authorized = authorize(invocation, home, &find, &context)?;
+        let begun = handed.is_some() || self.parts.journal.open(&run).await?.is_some();
+        let until = invocation.expiration().filter(|_| begun);
+        let authorized = self.authorize_request(invocation, &delegations, until, home).await?;
         let invocation = authorized.invocation();
-        if !invocation.subject().same_principal(home) {
-            // Anybody may do anything with a subject of their own: only what the executor itself allowed counts here.
-            return Err(RunError::Malformed(format!("it is about {}, not about {home}", invocation.subject())));
-        }
+        let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
+        let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
         let Arguments { workflow, named, own, channel } = run_arguments(invocation)?;
         let granted =
             named.iter().map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid))).collect::<Result<Vec<_>, _>>()?;
@@ -348,7 +374,7 @@ impl Shared {
         Ok((workflow, plan, outcomes))
     }
 
-    async fn check_not_done(&self, run: &TaskId) -> Result<(), RunError> {
+    pub(crate) async fn check_not_done(&self, run: &TaskId) -> Result<(), RunError> {
         let receipts = self.parts.receipts.by_task(run).await?;
         let Some(receipt) = receipts.into_iter().find(|receipt| self.trusts(receipt)) else { return Ok(()) };
         let receipt = receipt.id();
@@ -442,7 +468,8 @@ impl Shared {
                 known.insert(step.id, receipt.outcome().clone());
                 continue;
             }
-            if let Err(failure) = handler.check(&step.task, &step.config).await {
+            let timed = time_limit(&**handler, &step.config).map(drop);
+            if let Err(failure) = handler.check(&step.task, &step.config).await.and(timed) {
                 bad.push(BadTask { label: step.label.clone(), failure });
             }
         }
@@ -508,16 +535,16 @@ fn nonce(run: &TaskId, label: &str) -> Vec<u8> {
     digest[..12].to_vec()
 }
 
-/// The arguments of a request to run.
-struct Arguments {
-    workflow: Cid,
-    named: Vec<Cid>,
-    own: Vec<Command>,
+/// What the arguments of a request name: the workflow, the grants, the commands on the invoker's own resources, and the
+/// channel that pays.
+pub(crate) struct Arguments {
+    pub(crate) workflow: Cid,
+    pub(crate) named: Vec<Cid>,
+    pub(crate) own: Vec<Command>,
     channel: Option<Cid>,
 }
 
 fn run_arguments(invocation: &Invocation) -> Result<Arguments, RunError> {
-    let malformed = |what: &str| RunError::Malformed(what.to_owned());
     if invocation.command().as_str() != RUN_COMMAND {
         return Err(RunError::Malformed(format!("it invokes {}, not {RUN_COMMAND}", invocation.command())));
     }
@@ -525,6 +552,12 @@ fn run_arguments(invocation: &Invocation) -> Result<Arguments, RunError> {
     if let Some(key) = args.keys().find(|key| !matches!(key.as_str(), "workflow" | "prf" | "self" | "chan")) {
         return Err(RunError::Malformed(format!("unknown argument {key:?}")));
     }
+    pinned(args)
+}
+
+/// What arguments name that say what is to be run.
+pub(crate) fn pinned(args: &BTreeMap<String, Ipld>) -> Result<Arguments, RunError> {
+    let malformed = |what: &str| RunError::Malformed(what.to_owned());
     let Some(Ipld::Link(workflow)) = args.get("workflow") else {
         return Err(malformed("the argument \"workflow\" is to be a link"));
     };

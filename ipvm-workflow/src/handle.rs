@@ -87,13 +87,14 @@ impl Engine {
     /// The request by which an open run was started.
     pub(crate) async fn request(&self, run: &TaskId) -> Result<RunRequest, RunError> {
         let open = self.parts().journal.open(run).await?.ok_or(RunError::NotOpen(*run))?;
-        self.read_request(&open.request).await
+        let (invocation, delegations) = self.kept(&open.request).await?;
+        Ok(RunRequest { invocation, delegations })
     }
 
-    /// The request that is in the store under the CID of its invocation.
-    pub(crate) async fn read_request(&self, cid: &Cid) -> Result<RunRequest, RunError> {
-        let invocation = Invocation::decode(self.block(cid).await?).ok();
-        let invocation = invocation.ok_or(RunError::NoRequest(*cid))?;
+    /// An invocation that was kept, and the delegations that it names: its proofs, and those among its arguments.
+    pub(crate) async fn kept(&self, request: &Cid) -> Result<(Invocation, Vec<Delegation>), RunError> {
+        let invocation = Invocation::decode(self.block(request).await?).ok();
+        let invocation = invocation.ok_or(RunError::NoRequest(*request))?;
         let granted = match invocation.args().get("prf") {
             Some(Ipld::List(links)) => links.as_slice(),
             _ => &[],
@@ -108,7 +109,7 @@ impl Engine {
             let delegation = Delegation::decode(self.block(&cid).await?).ok();
             delegations.push(delegation.filter(|it| *it.cid() == cid).ok_or(RunError::NoRequest(cid))?);
         }
-        Ok(RunRequest { invocation, delegations })
+        Ok((invocation, delegations))
     }
 
     async fn block(&self, cid: &Cid) -> Result<Vec<u8>, RunError> {

@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod ask;
 mod bind;
 mod builder;
 mod catch;
 mod charge;
 mod checkpoint;
+#[cfg(feature = "contracts")]
+pub mod contracts;
 mod control;
+mod cron;
 mod document;
 mod doubt;
 mod engine;
@@ -20,18 +24,26 @@ mod journal;
 mod perform;
 mod plan;
 mod planner;
+mod progress;
 mod retry;
+mod schedule;
+mod scheduled;
+mod scheduler;
+mod schedules;
 mod shape;
 mod status;
 mod step;
+mod time_limit;
 mod verify;
 mod verify_run;
 
+pub use ask::{Ask, AskError};
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
 pub use builder::{BuildError, DocumentBuilder, TaskBuilder, TaskHandle};
 pub use catch::Caught;
 pub use charge::{Charging, GAS, PaymentError};
 pub use control::{Control, Resolution, RunOptions};
+pub use cron::{Cron, CronError, CronField};
 pub use document::{Document, DocumentError, TaskDocument, VERSION};
 pub use doubt::Refuted;
 pub use engine::{Engine, Parts, RUN_COMMAND, RunRequest};
@@ -44,7 +56,12 @@ pub use handover::{HandoverError, RESUME_COMMAND};
 pub use journal::{Entry, Journal, MemoryJournal, OpenRun};
 pub use plan::{Plan, PlanError, Step};
 pub use planner::Planner;
+pub use progress::{Decision, Ending, LeftOut, Past, Progress};
 pub use retry::Retry;
+pub use schedule::{Missed, Overlap, SCHEDULE_COMMAND, Schedule, Timing, When};
+pub use scheduled::{ScheduleError, ScheduleEvent, Scheduled, Until};
+pub use scheduler::Scheduler;
+pub use schedules::{KeptSchedule, MemorySchedules, SCHEDULE_STATE, ScheduleStore, check_schedule_state};
 pub use shape::ShapeError;
 pub use status::{RunState, RunStatus, StepState};
 pub use ucan_invocation::{Entropy, Trust};

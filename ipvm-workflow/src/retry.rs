@@ -21,13 +21,15 @@ pub struct Retry {
     pub delay: Duration,
     /// The longest pause: a minute, unless it is said otherwise.
     pub longest: Duration,
+    /// No attempt is begun later than so long after the first one; as late as it comes, where that is not said.
+    pub within: Option<Duration>,
     /// The names of the failures after which it is tried again; all, where none are named.
     pub on: BTreeSet<String>,
 }
 
 impl Retry {
     pub(crate) fn parse(shape: &Shape<'_>) -> Result<Self, ShapeError> {
-        let fields = shape.fields(&["attempts", "delay", "longest", "on"])?;
+        let fields = shape.fields(&["attempts", "delay", "longest", "within", "on"])?;
         let attempts = fields.required("attempts")?;
         let in_range = |count: &u32| (1..=MOST).contains(count);
         let counted = u32::try_from(attempts.integer()?).ok().filter(in_range);
@@ -35,13 +37,14 @@ impl Retry {
         let pause =
             |key, otherwise| fields.optional(key).map_or(Ok(Duration::from_secs(otherwise)), |it| duration(&it));
         let (delay, longest) = (pause("delay", 1)?, pause("longest", 60)?);
+        let within = fields.optional("within").map(|it| duration(&it)).transpose()?;
         let on = match fields.optional("on") {
             Some(names) => {
                 names.items()?.iter().map(|name| name.string().map(str::to_owned)).collect::<Result<_, _>>()?
             }
             None => BTreeSet::new(),
         };
-        Ok(Self { attempts, delay, longest, on })
+        Ok(Self { attempts, delay, longest, within, on })
     }
 
     /// As a document has it. Times are in milliseconds.
@@ -54,6 +57,7 @@ impl Retry {
             ("delay".to_owned(), time(self.delay)),
             ("longest".to_owned(), time(self.longest)),
         ]);
+        map.extend(self.within.map(|within| ("within".to_owned(), time(within))));
         if !self.on.is_empty() {
             map.insert("on".to_owned(), Ipld::List(self.on.iter().map(|name| text(name)).collect()));
         }
@@ -75,7 +79,7 @@ impl Retry {
 }
 
 /// A time as documents have it: `[magnitude, prefix?, unit]`.
-fn duration(shape: &Shape<'_>) -> Result<Duration, ShapeError> {
+pub(crate) fn duration(shape: &Shape<'_>) -> Result<Duration, ShapeError> {
     let items = shape.items()?;
     let (magnitude, scale) = match items.as_slice() {
         [magnitude, unit] => (magnitude, unit_millis(unit.string()?)),

@@ -119,7 +119,7 @@ impl Work {
             }
             return self.reuse(&task, &resolved, known).await.map(Into::into);
         }
-        let mut number = 1;
+        let (mut number, began) = (1, Instant::now());
         loop {
             let attempt = self.attempt(&**handler, &task, &resolved, instruction).await?;
             let Attempt::Failed(stated) = attempt else { return Ok(attempt) };
@@ -128,8 +128,10 @@ impl Work {
             let name = stated.receipt.outcome().failure_name().unwrap_or_default();
             let mut chance = [0; 4];
             shared.parts.entropy.fill(&mut chance);
-            let Some(pause) = retry.pause(number, name, u32::from_le_bytes(chance)) else {
-                return Ok(self.spent(stated, number));
+            let pause = retry.pause(number, name, u32::from_le_bytes(chance));
+            let in_time = pause.filter(|pause| retry.within.is_none_or(|within| began.elapsed() + *pause <= within));
+            let Some(pause) = in_time else {
+                return Ok(self.spent(stated, number, pause.is_some()));
             };
             // Whoever shows what happens may be gone; what happens does not depend on it.
             let _unheard = self.notes.send(Event::Retrying {
@@ -147,8 +149,8 @@ impl Work {
     }
 
     /// What it comes to that all attempts failed. A handler of failures may know better; else a person has to.
-    fn spent(&self, stated: Stated, attempts: u32) -> Attempt {
-        if attempts == 1 || self.catches {
+    fn spent(&self, stated: Stated, attempts: u32, late: bool) -> Attempt {
+        if attempts == 1 && !late || self.catches {
             return Attempt::Stated(stated);
         }
         let outcome = stated.receipt.outcome();
@@ -159,6 +161,11 @@ impl Work {
             message: outcome.failure_message().unwrap_or_default().to_owned(),
             receipt: stated.receipt.id(),
         })
+    }
+
+    /// What it comes to that nobody knows whether it took effect: it waits for a person.
+    fn uncertain(&self) -> Attempt {
+        Attempt::Paused(Paused::Uncertain { label: self.step.label.clone(), task: self.step.id })
     }
 
     /// Does the task once.
@@ -195,10 +202,7 @@ impl Work {
                         return self.fail(Failure::new("Cancelled", message)).await.map(Into::into);
                     }
                     Probe::NotDone => {}
-                    Probe::Unknown => {
-                        let (label, task) = (self.step.label.clone(), self.step.id);
-                        return Ok(Attempt::Paused(Paused::Uncertain { label, task }));
-                    }
+                    Probe::Unknown => return Ok(self.uncertain()),
                 }
             }
         }
@@ -215,7 +219,10 @@ impl Work {
         let began = Instant::now();
         let completion = match found {
             Some(completion) => completion,
-            None => handler.handle(&call).await,
+            None => match self.handle_in_time(handler, &call).await {
+                Some(completion) => completion,
+                None => return Ok(self.uncertain()),
+            },
         };
         self.conclude(handler, &call, completion, instruction, began.elapsed(), hold).await
     }

@@ -21,6 +21,7 @@ fn what_is_built_is_what_would_have_been_written() {
         attempts: 3,
         delay: Duration::from_millis(50),
         longest: Duration::from_secs(1),
+        within: Some(Duration::from_secs(60)),
         on: BTreeSet::new(),
     });
     let b = b.add().unwrap();
@@ -31,7 +32,7 @@ fn what_is_built_is_what_would_have_been_written() {
     let written = r#"{"v": "1.0.0", "meta": {"title": "an example"}, "tasks": {
         "a": {"cmd": "/ask", "args": {"n": {"ipvm/input": "n"}}},
         "b": {"cmd": "/do", "args": {"of": [{"await/ok": "a"}, {"await/*": "a"}]}, "sub": "box", "undo": "undo b",
-              "config": {"retry": {"attempts": 3, "delay": [50, "milli", "seconds"], "longest": [1, "seconds"]}}},
+              "config": {"retry": {"attempts": 3, "delay": [50, "milli", "seconds"], "longest": [1, "seconds"], "within": [1, "minutes"]}}},
         "c": {"cmd": "/ask", "args": {"of": {"await/error": "b"}}, "allow": ["b"]},
         "undo b": {"cmd": "/do", "args": {"of": {"await/ok": "b"}}}
     }, "catch": {"cmd": "/pure", "args": {"told": {"ipvm/failure": null}}}}"#;

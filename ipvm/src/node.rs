@@ -9,12 +9,13 @@ use ipvm_files::{
 use ipvm_fjall::{FjallStore, OpenError};
 use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
-    BindError, Bindings, Document, Engine, Entropy, Event, Parts, Plan, RUN_COMMAND, Refuted, RunError, RunOptions,
-    RunReport, RunRequest, Trust, Workflow,
+    Ask, AskError, BindError, Bindings, Document, Engine, Entropy, Event, Parts, Plan, RUN_COMMAND, Refuted, RunError,
+    RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError, Scheduled, Scheduler, Timing, Trust,
+    Workflow,
 };
 use ucan_core::{
-    CachedKeys, Cid, Clock, Command, CommandError, Context, Did, DidKeys, Ipld, NoChain, Request, SignError,
-    StoreError, SystemClock, search,
+    CachedKeys, Cid, Clock, Command, CommandError, Context, Delegation, Did, DidKeys, Ipld, NoChain, StoreError,
+    SystemClock,
 };
 use ucan_invocation::{BlockStore, Handler, Invocation, Router, TokioTimer};
 
@@ -100,9 +101,12 @@ pub enum NodeError {
     /// The run was refused, or given up.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// A token could not be made.
+    /// A request could not be made.
     #[error("the request to run could not be made: {0}")]
-    Token(#[from] SignError),
+    Ask(AskError),
+    /// A schedule was refused, or could not be kept.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// A command is malformed.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -255,7 +259,7 @@ impl Node {
         options: &RunOptions,
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, NodeError> {
-        let request = self.bind(document, inputs, subjects).await?;
+        let request = self.request(&self.bind(document, inputs, subjects).await?)?;
         self.engine.run_with(request, options, observe).await.map_err(|error| self.explain(error))
     }
 
@@ -283,24 +287,51 @@ impl Node {
         inputs: BTreeMap<String, Ipld>,
         subjects: BTreeMap<String, Did>,
     ) -> Result<Plan, NodeError> {
-        let request = self.bind(document, inputs, subjects).await?;
+        let request = self.request(&self.bind(document, inputs, subjects).await?)?;
         self.engine.check(request).await.map_err(|error| self.explain(error))
     }
 
-    /// Binds a document, and asks for its run as the user.
+    /// Binds `document`, and asks as the user that it be run at certain times. [`Node::scheduler`] runs it when it is due.
+    ///
+    /// # Errors
+    /// [`NodeError`] where the schedule is refused, as its runs would be.
+    pub async fn schedule(
+        &self,
+        document: &Document,
+        inputs: BTreeMap<String, Ipld>,
+        subjects: BTreeMap<String, Did>,
+        timing: &Timing,
+    ) -> Result<Scheduled, NodeError> {
+        let workflow = self.bind(document, inputs, subjects).await?;
+        let delegations = self.state.delegations(self.state.user.did())?;
+        let args = Schedule::args(RunRequest::args(&workflow, &delegations, &[]), timing);
+        let asked = self.ask(SCHEDULE_COMMAND, args, &delegations, None)?;
+        self.scheduler().add(asked, delegations).await.map_err(|error| match error {
+            ScheduleError::Refused(error @ RunError::NoAuthority(_)) => self.explain(error),
+            error => error.into(),
+        })
+    }
+
+    /// What runs schedules when they are due, and signs for the user.
+    #[must_use]
+    pub fn scheduler(&self) -> Scheduler {
+        Scheduler::new(self.engine.clone(), self.store.clone(), self.state.user.clone())
+    }
+
+    /// Binds a document, and keeps the workflow.
     async fn bind(
         &self,
         document: &Document,
         inputs: BTreeMap<String, Ipld>,
         subjects: BTreeMap<String, Did>,
-    ) -> Result<RunRequest, NodeError> {
+    ) -> Result<Workflow, NodeError> {
         let mut bindings = Bindings::new(self.state.node.did().clone(), self.state.user.did().clone());
         bindings.subjects.insert(OUTPUT.to_owned(), self.state.owner.did().clone());
         bindings.subjects.extend(subjects);
         bindings.inputs = inputs;
         let workflow = document.bind(&bindings)?;
         self.store.put(workflow.cid(), workflow.bytes().to_vec().into()).await?;
-        self.request(&workflow)
+        Ok(workflow)
     }
 
     fn explain(&self, error: RunError) -> NodeError {
@@ -312,24 +343,34 @@ impl Node {
 
     /// Signs, as the user, the request to run `workflow` with all delegations that the user holds.
     fn request(&self, workflow: &Workflow) -> Result<RunRequest, NodeError> {
-        let State { node, user, .. } = &self.state;
-        let delegations = self.state.delegations(user.did())?;
-        let command = Command::parse(RUN_COMMAND)?;
+        let delegations = self.state.delegations(self.state.user.did())?;
         let args = RunRequest::args(workflow, &delegations, &[]);
-        let data = Ipld::Map(args.clone());
-        let request = Request { invoker: user.did(), subject: node.did(), command: &command, args: &data };
+        let invocation = self.ask(RUN_COMMAND, args, &delegations, Some(REQUEST_LIFETIME))?;
+        Ok(RunRequest { invocation, delegations })
+    }
+
+    /// Signs, as the user, what is asked of the node for so many seconds, or for ever.
+    fn ask(
+        &self,
+        command: &str,
+        args: BTreeMap<String, Ipld>,
+        delegations: &[Delegation],
+        lifetime: Option<u64>,
+    ) -> Result<Invocation, NodeError> {
         let now = SystemClock.now();
-        let authority = search(&request, &delegations, &Context::new(now, &DidKeys)).map_err(|error| {
-            NodeError::MayNotRun { error: Box::new(error), folder: self.state.delegations_folder() }
-        })?;
         let mut nonce = vec![0; 12];
         SystemEntropy.fill(&mut nonce);
-        let invocation = Invocation::builder(node.did().clone(), command, args)
-            .proofs(authority.proofs().to_vec())
-            .nonce(nonce)
-            .issued_at(now)
-            .expiration(now.saturating_add(REQUEST_LIFETIME))
-            .sign(user)?;
-        Ok(RunRequest { invocation, delegations })
+        let ask = Ask {
+            executor: self.state.node.did(),
+            command: Command::parse(command)?,
+            args,
+            nonce,
+            expiration: lifetime.map(|secs| now.saturating_add(secs)),
+            meta: BTreeMap::new(),
+        };
+        ask.sign(&self.state.user, delegations, &Context::new(now, &DidKeys)).map_err(|error| match error {
+            AskError::NoChain(error) => NodeError::MayNotRun { error, folder: self.state.delegations_folder() },
+            error => NodeError::Ask(error),
+        })
     }
 }

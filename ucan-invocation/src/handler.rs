@@ -166,6 +166,12 @@ pub trait Handler: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether it ends by itself what takes longer than the `time` of its configuration. The engine does it for all others: it waits no
+    /// longer, and drops the future of [`handle`](Handler::handle).
+    fn limits_time(&self) -> bool {
+        false
+    }
+
     /// Finds out whether a mutable task took effect that was begun, and of which a crash left no receipt.
     async fn probe(&self, call: &Call) -> Probe {
         let _ = call;

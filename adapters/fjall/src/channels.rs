@@ -12,11 +12,11 @@ use crate::store::FjallStore;
 
 const WHAT: &str = "the state of a channel";
 
-/// What the log says of a state: that it was written, and what it is.
+/// What the log says of the state of a channel or a schedule: that it was written, and what it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
     pub(crate) id: Cid,
-    /// How often the channel was written, this included.
+    /// How often it was written, this included.
     pub(crate) version: u64,
     /// How many bytes the state has.
     pub(crate) length: u32,
@@ -24,11 +24,11 @@ pub(crate) struct Written {
     pub(crate) hash: [u8; 32],
 }
 
-/// What the row of a channel holds before the state: its version, and the hash that the log has.
+/// What a row holds before the state: its version, and the hash that the log has.
 const HEADER: usize = 8 + 32;
 
 impl Written {
-    fn of(id: Cid, version: u64, state: &[u8]) -> Result<Self, StoreError> {
+    pub(crate) fn of(id: Cid, version: u64, state: &[u8]) -> Result<Self, StoreError> {
         let length = u32::try_from(state.len()).map_err(|_| StoreError::unsupported("states of so many bytes"))?;
         Ok(Self { id, version, length, hash: hash(version, state) })
     }
@@ -49,7 +49,7 @@ impl Written {
         Some(Self { id, version: u64::from_be_bytes(*version), length: u32::from_be_bytes(*length), hash: *hash })
     }
 
-    /// The value of the channel's row.
+    /// The value of the row.
     pub(crate) fn row(&self, state: &[u8]) -> Vec<u8> {
         let mut row = Vec::with_capacity(HEADER + state.len());
         row.extend(self.version.to_be_bytes());
@@ -71,7 +71,7 @@ fn hash(version: u64, state: &[u8]) -> [u8; 32] {
 }
 
 /// The version and the state in a row, if it is as it was written.
-fn read(row: &[u8]) -> Option<(u64, &[u8])> {
+pub(crate) fn read(row: &[u8]) -> Option<(u64, &[u8])> {
     let (version, rest) = row.split_first_chunk()?;
     let (stated, state) = rest.split_first_chunk::<32>()?;
     let version = u64::from_be_bytes(*version);
@@ -85,15 +85,15 @@ pub(crate) fn version(row: &[u8]) -> Option<u64> {
 
 /// That somebody else was faster. It goes the way of errors within this crate, and is none outside of it.
 #[derive(Debug, thiserror::Error)]
-#[error("a channel was changed meanwhile")]
-struct Stale;
+#[error("it was changed meanwhile")]
+pub(crate) struct Stale;
 
 pub(crate) fn stale() -> StoreError {
-    StoreError::io(WHAT, Stale)
+    StoreError::io("a state", Stale)
 }
 
-pub(crate) fn malformed() -> StoreError {
-    StoreError::corrupt(WHAT, "its row is not as it was written")
+pub(crate) fn malformed(what: &str) -> StoreError {
+    StoreError::corrupt(what, "its row is not as it was written")
 }
 
 /// A commit is one record, with all its rows in one batch, and is synced before it is answered. The committer, which is the only one
@@ -102,7 +102,7 @@ pub(crate) fn malformed() -> StoreError {
 impl ChannelStore for FjallStore {
     async fn get(&self, id: &Cid) -> Result<Option<Kept>, StoreError> {
         let Some(row) = self.db()?.get(WHAT, &rows::channel(id))? else { return Ok(None) };
-        let (version, state) = read(&row).ok_or_else(malformed)?;
+        let (version, state) = read(&row).ok_or_else(|| malformed(WHAT))?;
         Ok(Some(Kept { version, state: Bytes::copy_from_slice(state) }))
     }
 

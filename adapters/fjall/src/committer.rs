@@ -27,7 +27,7 @@ const CHECKPOINT: u64 = 16_384;
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) record: Record,
-    /// The row of the record's block; for channels, their states one after the other.
+    /// The row of the record's block; for channels and schedules, their states one after the other.
     pub(crate) block: Option<Vec<u8>>,
     /// Whether the answer waits for the sync.
     pub(crate) sync: bool,
@@ -164,7 +164,9 @@ impl Committer {
         block: Option<Vec<u8>>,
     ) -> Result<(), StoreError> {
         let record = match record {
-            Record::Channels(written) => return self.stage_channels(rows, head, written, &block.unwrap_or_default()),
+            Record::Channels(_) | Record::Schedule(_) => {
+                return self.stage_states(rows, head, &record, &block.unwrap_or_default());
+            }
             Record::Unlisted { receipt, .. } => match self.unlist(rows, receipt)? {
                 Some(record) => record,
                 None => return Ok(()),
@@ -184,7 +186,7 @@ impl Committer {
             Record::Waits { .. } => record,
             Record::Answered(request) if !self.waits(rows, &request)? => return Ok(()),
             Record::Answered(_) => record,
-            Record::Unlisted { .. } | Record::Channels(_) => record,
+            Record::Unlisted { .. } | Record::Channels(_) | Record::Schedule(_) => record,
             Record::Block(_) if block.is_none() => return Ok(()),
             // A receipt that is filed again is recorded with what is new about it.
             Record::Receipt { id, mut lists } => {
@@ -240,30 +242,37 @@ impl Committer {
         Ok(())
     }
 
-    /// Adds new states of channels to the batch, if all of them follow what is written and about to be.
-    fn stage_channels(
+    /// Adds new states of channels, or of a schedule, to the batch, if all of them follow what is written and about to be.
+    fn stage_states(
         &self,
         rows: &mut Rows,
         head: &mut Head,
-        written: Vec<Written>,
+        record: &Record,
         mut states: &[u8],
     ) -> Result<(), StoreError> {
+        const WHAT: &str = "a state";
+        let (written, key): (&[Written], fn(&Cid) -> Vec<u8>) = match record {
+            Record::Channels(written) => (written, rows::channel),
+            Record::Schedule(written) => (std::slice::from_ref(written), rows::schedule),
+            _ => return Ok(()),
+        };
+        let malformed = || channels::malformed(WHAT);
         let mut new = Vec::with_capacity(written.len());
-        for channel in &written {
-            let key = rows::channel(&channel.id);
+        for written in written {
+            let key = key(&written.id);
             let version = match rows.0.get(&key) {
                 Some(row) => row.as_deref().map(channels::version),
-                None => self.db.get("the state of a channel", &key)?.map(|row| channels::version(&row)),
+                None => self.db.get(WHAT, &key)?.map(|row| channels::version(&row)),
             };
-            let version = version.map_or(Ok(0), |version| version.ok_or_else(channels::malformed))?;
-            if version.checked_add(1) != Some(channel.version) {
+            let version = version.map_or(Ok(0), |version| version.ok_or_else(malformed))?;
+            if version.checked_add(1) != Some(written.version) {
                 return Err(channels::stale());
             }
-            let (state, rest) = states.split_at_checked(channel.length as usize).ok_or_else(channels::malformed)?;
-            new.push((key, Some(channel.row(state))));
+            let (state, rest) = states.split_at_checked(written.length as usize).ok_or_else(malformed)?;
+            new.push((key, Some(written.row(state))));
             states = rest;
         }
-        let bytes = Record::Channels(written).encode();
+        let bytes = record.encode();
         *head = head.next(&bytes);
         rows.0.insert(rows::log(head.sequence), Some(rows::log_value(head, &bytes)));
         rows.0.extend(new);

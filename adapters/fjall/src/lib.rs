@@ -14,6 +14,7 @@ mod record;
 mod requests;
 mod revocations;
 mod rows;
+mod schedules;
 mod store;
 mod traits;
 mod verify;

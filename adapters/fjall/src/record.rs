@@ -61,6 +61,8 @@ pub(crate) enum Record {
     Unlisted { receipt: Cid, records: Vec<u64> },
     /// Channels have these states. The states themselves are in their rows alone, because only the last one of each counts.
     Channels(Vec<Written>),
+    /// A schedule has this state; the same holds for it.
+    Schedule(Written),
     /// A run was handed over to another executor.
     HandedOver { run: Cid, handover: Cid },
 }
@@ -78,7 +80,8 @@ const ANSWERED: u8 = 10;
 const UNLISTED: u8 = 11;
 const CANCELLED: u8 = 12;
 const CHANNELS: u8 = 13;
-const HANDED_OVER: u8 = 14;
+const SCHEDULE: u8 = 14;
+const HANDED_OVER: u8 = 15;
 
 impl Record {
     /// The block that the write keeps, where it keeps one.
@@ -88,7 +91,7 @@ impl Record {
             Self::Waits { request, .. } => Some(request),
             Self::Started { .. } | Self::Intent { .. } | Self::Cancelled(_) | Self::Finished { .. } => None,
             Self::Revocation { .. } | Self::Claim(_) | Self::Answered(_) | Self::Unlisted { .. } => None,
-            Self::Channels(_) | Self::HandedOver { .. } => None,
+            Self::Channels(_) | Self::Schedule(_) | Self::HandedOver { .. } => None,
         }
     }
 
@@ -110,6 +113,7 @@ impl Record {
             Self::Answered(request) => (ANSWERED, vec![request]),
             Self::Unlisted { receipt, .. } => (UNLISTED, vec![receipt]),
             Self::Channels(_) => (CHANNELS, Vec::new()),
+            Self::Schedule(_) => (SCHEDULE, Vec::new()),
             Self::HandedOver { run, handover } => (HANDED_OVER, vec![run, handover]),
         };
         let mut bytes = vec![kind];
@@ -124,6 +128,7 @@ impl Record {
             Self::Waits { until, .. } => bytes.extend(until.to_be_bytes()),
             Self::Unlisted { records, .. } => records.iter().for_each(|number| bytes.extend(number.to_be_bytes())),
             Self::Channels(written) => written.iter().for_each(|written| written.encode(&mut bytes)),
+            Self::Schedule(written) => written.encode(&mut bytes),
             _ => {}
         }
         bytes
@@ -178,6 +183,7 @@ impl Record {
                 }
                 Self::Channels(written)
             }
+            SCHEDULE => Self::Schedule(Written::decode(&mut rest)?),
             HANDED_OVER => Self::HandedOver { run: cid(&mut rest)?, handover: cid(&mut rest)? },
             _ => return None,
         };
@@ -228,6 +234,7 @@ mod tests {
                 Written { id: b, version: 1, length: 0, hash: [7; 32] },
                 Written { id: c, version: u64::MAX, length: 900, hash: [0; 32] },
             ]),
+            Record::Schedule(Written { id: a, version: 3, length: 70, hash: [9; 32] }),
         ] {
             let bytes = record.encode();
             assert_eq!(Record::decode(&bytes), Some(record.clone()));

@@ -6,7 +6,8 @@
 //! | `c` task | the task was claimed: the number of the record |
 //! | `d` sha2-256 of the audience, of the subject, CID | a delegation of that audience about that subject (an empty text for powerlines): the number of its record |
 //! | `f` receipt, number | the record of this number filed the receipt |
-//! | `h` run, invocation | the run was handed over by the invocation: the number of the record |
+//! | `g` run, invocation | the run was handed over by the invocation: the number of the record |
+//! | `h` schedule | the same as `u`, of a schedule |
 //! | `i` task | an intent was written: the number of its first record |
 //! | `l` number, big-endian | the log: chain hash, record |
 //! | `m` instruction, number, receipt | a receipt answers the instruction |
@@ -35,7 +36,8 @@ const BLOCK: u8 = b'b';
 const CLAIM: u8 = b'c';
 const AUDIENCE: u8 = b'd';
 const FILED: u8 = b'f';
-const HANDED_OVER: u8 = b'h';
+const HANDED_OVER: u8 = b'g';
+const SCHEDULE: u8 = b'h';
 const INTENT: u8 = b'i';
 const LOG: u8 = b'l';
 const MEMO: u8 = b'm';
@@ -95,6 +97,16 @@ pub(crate) fn all_channels() -> Vec<u8> {
 /// The key of the state of the channel `id`.
 pub(crate) fn channel(id: &Cid) -> Vec<u8> {
     key(CHANNEL, &id.to_bytes())
+}
+
+/// The beginning of the keys of all schedules.
+pub(crate) fn all_schedules() -> Vec<u8> {
+    vec![SCHEDULE]
+}
+
+/// The key of the state of the schedule `id`.
+pub(crate) fn schedule(id: &Cid) -> Vec<u8> {
+    key(SCHEDULE, &id.to_bytes())
 }
 
 /// The key of the record `sequence`.
@@ -237,7 +249,7 @@ pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
         Record::HandedOver { run, handover } => vec![entry(handed_over(run), handover)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
         Record::Waits { .. } | Record::Answered(_) | Record::Unlisted { .. } => Vec::new(),
-        Record::Channels(_) => Vec::new(),
+        Record::Channels(_) | Record::Schedule(_) => Vec::new(),
     }
 }
 

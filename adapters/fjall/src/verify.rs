@@ -41,6 +41,8 @@ pub struct Report {
     pub requests: u64,
     /// Records of channels that were changed.
     pub channels: u64,
+    /// Records of schedules that were changed.
+    pub schedules: u64,
     /// What is wrong, the first 1,000 findings. Empty for a sound store.
     pub damage: Vec<Damage>,
 }
@@ -65,6 +67,7 @@ impl Report {
             Record::Waits { .. } | Record::Answered(_) => self.requests += 1,
             Record::Unlisted { .. } => self.unlisted += 1,
             Record::Channels(_) => self.channels += 1,
+            Record::Schedule(_) => self.schedules += 1,
         }
     }
 
@@ -87,6 +90,7 @@ pub(crate) fn verify(view: &View, blocks: &Blocks, claim: &Claim, from: Head, de
         runs: BTreeMap::new(),
         requests: BTreeMap::new(),
         channels: BTreeMap::new(),
+        schedules: BTreeMap::new(),
         listed: 0,
         absent: BTreeMap::new(),
         report: Report::default(),
@@ -112,13 +116,18 @@ struct Walk<'a> {
     /// Requests that the log has come across, and whether they wait.
     requests: BTreeMap<Cid, bool>,
     /// The last that the log says of each channel, and the record that does.
-    channels: BTreeMap<Cid, (u64, Written)>,
+    channels: States,
+    /// The same of each schedule.
+    schedules: States,
     /// How many rows of receipts the log has asked for.
     listed: u64,
     /// Index rows that are not there, with the record that asks for each: a later one may have had them deleted.
     absent: BTreeMap<Vec<u8>, u64>,
     report: Report,
 }
+
+/// The last states that the log has, each with the number of the record that has it.
+type States = BTreeMap<Cid, (u64, Written)>;
 
 struct LogRow {
     sequence: u64,
@@ -150,7 +159,10 @@ impl Walk<'_> {
         if from.sequence == 0 && self.depth == Depth::Read {
             self.receipts()?;
         }
-        self.states(from.sequence == 0)?;
+        let (channels, schedules) = (std::mem::take(&mut self.channels), std::mem::take(&mut self.schedules));
+        let all = from.sequence == 0;
+        self.states("channel", &channels, rows::channel, &rows::all_channels(), all)?;
+        self.states("schedule", &schedules, rows::schedule, &rows::all_schedules(), all)?;
         self.open_runs(from.sequence == 0)?;
         self.waiting(from.sequence == 0)
     }
@@ -226,6 +238,7 @@ impl Walk<'_> {
             Record::Channels(written) => {
                 self.channels.extend(written.iter().map(|written| (written.id, (sequence, written.clone()))));
             }
+            Record::Schedule(written) => drop(self.schedules.insert(written.id, (sequence, written.clone()))),
             _ => {}
         }
         Ok(())
@@ -252,20 +265,25 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Compares the states of channels with the log; `all` where the walk came across every channel there is.
-    fn states(&mut self, all: bool) -> Result<(), Damage> {
-        const WHAT: &str = "the states of channels";
-        let channels = std::mem::take(&mut self.channels);
-        for (id, (sequence, written)) in &channels {
-            let row = self.view.get(WHAT, &rows::channel(id)).map_err(database)?;
+    /// Compares states with the log; `all` where the walk came across every one there is.
+    fn states(
+        &mut self,
+        what: &str,
+        states: &States,
+        key: fn(&Cid) -> Vec<u8>,
+        prefix: &[u8],
+        all: bool,
+    ) -> Result<(), Damage> {
+        for (id, (sequence, written)) in states {
+            let row = self.view.get(what, &key(id)).map_err(database)?;
             if row.is_none_or(|row| !written.is_row(&row)) {
                 self.report
-                    .add(Damage::Missing { sequence: *sequence, what: format!("this state of the channel {id}") });
+                    .add(Damage::Missing { sequence: *sequence, what: format!("this state of the {what} {id}") });
             }
         }
-        let rows = if all { self.view.count(WHAT, &rows::all_channels()).map_err(database)? } else { 0 };
-        if rows > channels.len() as u64 {
-            let detail = format!("{rows} channels are there, and the log has {}", channels.len());
+        let rows = if all { self.view.count(what, prefix).map_err(database)? } else { 0 };
+        if rows > states.len() as u64 {
+            let detail = format!("the state of a {what}: {rows} are there, and the log has {}", states.len());
             self.report.add(Damage::Database { detail });
         }
         Ok(())

@@ -40,6 +40,18 @@ async fn channels() {
 }
 
 #[tokio::test]
+async fn schedules() {
+    let (folder, store) = opened();
+    let path = folder.path().join("store");
+    ipvm_workflow::contracts::schedules(&store, 1).await;
+    drop(store);
+    let store = FjallStore::open(&path).unwrap();
+    ipvm_workflow::contracts::schedules(&store, 2).await;
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound() && report.schedules >= 8, "{report:?}");
+}
+
+#[tokio::test]
 async fn receipts() {
     contracts::receipts(&opened().1).await;
 }

@@ -107,6 +107,10 @@ impl WasiHandler {
 
 #[async_trait]
 impl Handler for WasiHandler {
+    fn limits_time(&self) -> bool {
+        true
+    }
+
     fn effect_class(&self) -> EffectClass {
         self.class
     }

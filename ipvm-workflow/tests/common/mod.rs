@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipvm_workflow::{
-    Bindings, Document, Engine, Entropy, Entry, Journal, MemoryJournal, OpenRun, Parts, RunReport, RunRequest,
-    StepReport, Trust, Workflow,
+    Bindings, Document, Engine, Entropy, Entry, Journal, KeptSchedule, MemoryJournal, MemorySchedules, OpenRun, Parts,
+    RunReport, RunRequest, ScheduleStore, StepReport, Trust, Workflow,
 };
 use ucan_core::{
     CachedKeys, Cid, Command, Delegation, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp, dagjson,
@@ -155,6 +155,21 @@ impl Journal for Mortal<MemoryJournal> {
 
     async fn handed_over(&self, run: &TaskId) -> Result<Option<Cid>, StoreError> {
         self.0.handed_over(run).await
+    }
+}
+
+#[async_trait]
+impl ScheduleStore for Mortal<MemorySchedules> {
+    async fn get(&self, id: &TaskId) -> Result<Option<KeptSchedule>, StoreError> {
+        self.0.get(id).await
+    }
+
+    async fn put(&self, id: &TaskId, from: u64, state: Bytes) -> Result<bool, StoreError> {
+        mortal!(self, true, self.0.put(id, from, state))
+    }
+
+    async fn list(&self) -> Result<Vec<TaskId>, StoreError> {
+        self.0.list().await
     }
 }
 

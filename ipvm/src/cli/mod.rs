@@ -12,6 +12,7 @@ mod moves;
 mod print;
 mod run;
 mod runs;
+mod schedule;
 mod show;
 mod task;
 mod verify;
@@ -76,6 +77,8 @@ enum Command {
     Checkpoint(moves::Checkpoint),
     /// Runs a workflow of the store again with another value somewhere; what does not hang on it is reused.
     Fork(moves::Fork),
+    /// Has workflows run at certain times.
+    Schedule(schedule::Schedule),
     /// Runs single tasks.
     Task(task::Task),
     /// Checks a receipt: its signature, and its result by running the task again.
@@ -167,6 +170,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::Status(status) => status.carry_out(&open(None)?, json).await,
         Command::Checkpoint(checkpoint) => checkpoint.carry_out(&open(None)?, json).await,
         Command::Fork(fork) => fork.carry_out(open, json).await,
+        Command::Schedule(schedule) => schedule.carry_out(open, json).await,
         Command::Task(task) => task.carry_out(open, json).await,
         Command::Verify(verify) => verify.carry_out(&open(None)?, &trusted, json).await,
         Command::Forget(forget) => forget.carry_out(&open(None)?, json).await,

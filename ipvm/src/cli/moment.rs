@@ -6,6 +6,26 @@ const DAY: u64 = 24 * 60 * 60;
 
 /// Reads `30d`, `12h`, `90m`, `45s` or `2w` as so long after `now`, or a date and time as RFC 3339 has it.
 pub(super) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    later(text, now).or_else(|| Timestamp::parse_rfc3339(text).map(Ok)).unwrap_or_else(|| {
+        Err(format!(
+            "{text:?} is not a time; write a period (30d, 12h, 90m), or a date and time like 2027-01-31T12:00:00Z"
+        ))
+    })
+}
+
+/// Reads a period as so long after `now`, and nothing else.
+pub(super) fn after(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    later(text, now).unwrap_or_else(|| Err(format!("{text:?} is not a period; write 45s, 90m, 12h, 30d or 2w")))
+}
+
+/// Reads a date and a time, and nothing else.
+pub(super) fn at(text: &str) -> Result<Timestamp, String> {
+    let at = Timestamp::parse_rfc3339(text);
+    at.ok_or_else(|| format!("{text:?} is not a date and time like 2027-01-31T12:00:00Z"))
+}
+
+/// So long after `now`; `None` where the text is no period.
+fn later(text: &str, now: Timestamp) -> Option<Result<Timestamp, String>> {
     let unit = |letter| match letter {
         's' => Some(1),
         'm' => Some(60),
@@ -16,14 +36,10 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     };
     let period = text.char_indices().next_back().and_then(|(at, letter)| Some((text.get(..at)?, unit(letter)?)));
     let period = period.filter(|(digits, _)| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
-    if let Some((digits, unit)) = period {
-        let secs = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit));
-        let moment = secs.and_then(|secs| now.as_secs().checked_add(secs)).and_then(Timestamp::from_secs);
-        return moment.ok_or_else(|| format!("{text} is longer than a token can say; `never` is for ever"));
-    }
-    Timestamp::parse_rfc3339(text).ok_or_else(|| {
-        format!("{text:?} is not a time; write a period (30d, 12h, 90m), or a date and time like 2027-01-31T12:00:00Z")
-    })
+    let (digits, unit) = period?;
+    let secs = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit));
+    let moment = secs.and_then(|secs| now.as_secs().checked_add(secs)).and_then(Timestamp::from_secs);
+    Some(moment.ok_or_else(|| format!("{text} is longer than a token can say; `never` is for ever")))
 }
 
 /// A moment as RFC 3339 has it, in UTC.
@@ -67,6 +83,8 @@ mod tests {
         ] {
             assert_eq!(date(at(secs)), text);
             assert_eq!(parse(text, Timestamp::EPOCH), Ok(at(secs)), "{text}");
+            assert_eq!(super::at(text), Ok(at(secs)), "{text}");
+            assert!(after(text, Timestamp::EPOCH).is_err(), "{text}");
         }
         // Beyond what RFC 3339 can say, and still no reason to panic.
         assert_eq!(date(Timestamp::MAX), "285428751-11-12T07:36:31Z");
@@ -82,6 +100,8 @@ mod tests {
             [("0s", 0), ("45s", 45), ("90m", 5400), ("12h", 43_200), ("30d", 30 * DAY), ("2w", 14 * DAY)]
         {
             assert_eq!(parse(text, at(1000)), Ok(at(1000 + secs)));
+            assert_eq!(after(text, at(1000)), Ok(at(1000 + secs)));
+            assert!(super::at(text).is_err());
         }
         for text in [
             "",

@@ -33,9 +33,9 @@ pub(super) struct Planned {
 
 /// A workflow, and what it leaves open.
 #[derive(Debug, Args)]
-struct Given {
+pub(super) struct Given {
     /// The workflow, a DAG-JSON file.
-    workflow: PathBuf,
+    pub(super) workflow: PathBuf,
     /// Gives an input the text of a file (UTF-8); - is standard input.
     #[arg(long = "input", value_name = "NAME=FILE", value_parser = assignment)]
     inputs: Vec<(String, String)>,
@@ -107,7 +107,7 @@ impl Planned {
 }
 
 impl Given {
-    fn inputs(&self) -> Result<BTreeMap<String, Ipld>, Refused> {
+    pub(super) fn inputs(&self) -> Result<BTreeMap<String, Ipld>, Refused> {
         let mut inputs = BTreeMap::new();
         let mut give = |name: &String, value| match inputs.insert(name.clone(), value) {
             None => Ok(()),
@@ -131,7 +131,7 @@ impl Given {
         Ok(inputs)
     }
 
-    fn subjects(&self) -> Result<BTreeMap<String, Did>, Refused> {
+    pub(super) fn subjects(&self) -> Result<BTreeMap<String, Did>, Refused> {
         self.subjects
             .iter()
             .map(|(alias, did)| {
@@ -148,7 +148,7 @@ fn read(path: &str) -> Result<Vec<u8>, Refused> {
 }
 
 /// Where a component is missing, a file beside the workflow that changed is the likely reason.
-fn with_unlinked(error: NodeError, unlinked: &[(PathBuf, ucan_core::Cid)]) -> Refused {
+pub(super) fn with_unlinked(error: NodeError, unlinked: &[(PathBuf, ucan_core::Cid)]) -> Refused {
     let text = error.to_string();
     let error = error.into();
     if unlinked.is_empty() || !text.contains("MissingBlock") {
