@@ -21,6 +21,8 @@ mod shape;
 mod step;
 mod verify;
 mod verify_run;
+#[cfg(feature = "yaml")]
+pub mod yaml;
 
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};
 pub use builder::{BuildError, DocumentBuilder, TaskBuilder, TaskHandle};
