@@ -208,7 +208,7 @@ fn scalar(
     let meant = match tag {
         Some(tag) => core(&tag)
             .and_then(|name| scalar::tagged(name, text))
-            .unwrap_or_else(|| Err(Kind::Tag(excerpt(&tag.to_string())))),
+            .unwrap_or_else(|| Err(Kind::Tag(spelled(&tag)))),
         None if style == ScalarStyle::Plain => scalar::plain(text),
         None => Ok(Ipld::String(text.to_owned())),
     };
@@ -226,7 +226,7 @@ fn collection(
     let kind = match tag {
         _ if depth >= DEPTH => Kind::TooDeep(DEPTH),
         _ if anchor != 0 => Kind::Anchor,
-        Some(tag) if core(&tag) != Some(name) => Kind::Tag(excerpt(&tag.to_string())),
+        Some(tag) if core(&tag) != Some(name) => Kind::Tag(spelled(&tag)),
         _ => return Ok(()),
     };
     Err(refused(kind, start))
@@ -235,6 +235,14 @@ fn collection(
 /// The name of a tag of the core schema.
 fn core<'t>(tag: &'t Tag) -> Option<&'t str> {
     tag.is_yaml_core_schema().then_some(tag.suffix.as_str())
+}
+
+/// A tag as it is written, by the handles that it has unless the text gives it others.
+fn spelled(tag: &Tag) -> String {
+    excerpt(&match core(tag) {
+        Some(name) => format!("!!{name}"),
+        None => format!("{}{}", tag.handle, tag.suffix),
+    })
 }
 
 fn refused(kind: Kind, at: Marker) -> YamlError {
