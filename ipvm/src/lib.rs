@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conformance;
+mod fault;
 pub mod file;
 pub mod guest;
 mod keyfile;
@@ -8,9 +9,11 @@ mod keyring;
 mod node;
 mod source;
 mod state;
+mod text;
 
 pub use ipvm_task::Compat;
 pub use keyring::Keyring;
 pub use node::{Node, NodeError, NodeOptions, OUTPUT, SystemEntropy};
 pub use source::{Source, SourceError};
 pub use state::{State, StateError};
+pub use text::{Format, Spot, Text, TextError};

@@ -8,6 +8,7 @@ mod guest;
 mod inspect;
 mod key;
 mod moment;
+mod pointed;
 mod print;
 mod run;
 mod runs;
@@ -122,17 +123,17 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         .map_err(Into::into)
         .and_then(|runtime| runtime.block_on(carry_out(arguments)));
     outcome.unwrap_or_else(|error| {
-        let text = chain(&*error);
         if json {
             // It is said on standard error as well.
-            let _unheard = say_json(&serde_json::json!({"event": "error", "message": text}).to_string());
+            let _unheard = say_json(&pointed::for_programs(&*error).to_string());
         }
-        complain(&text);
+        complain(&pointed::for_people(&*error));
         ExitCode::from(if was_cut_off(&*error) { CUT_OFF } else { REFUSED })
     })
 }
 
 fn was_cut_off(error: &(dyn Error + 'static)) -> bool {
+    let error = pointed::itself(error);
     matches!(error.downcast_ref(), Some(NodeError::Run(RunError::CutOff(_)))) || error.is::<Unprinted>()
 }
 
