@@ -7,7 +7,8 @@ use ipvm_workflow::{Document, DocumentError};
 use ucan_core::{Cid, Ipld, Place, block, dagjson};
 use ucan_invocation::visit;
 
-use crate::{NodeError, Spot, Text, TextError, fault, file};
+use crate::text::TextError;
+use crate::{NodeError, Spot, Text, fault, file};
 
 /// A workflow in a file, in DAG-JSON or YAML, with the blocks in files that it lists.
 ///
@@ -39,13 +40,8 @@ pub enum SourceError {
         source: io::Error,
     },
     /// It is not in the format that its name says.
-    #[error("{} is {error}", .spot.path.display())]
-    Text {
-        /// What is wrong, at which line and column.
-        error: TextError,
-        /// What stands there.
-        spot: Box<Spot>,
-    },
+    #[error(transparent)]
+    Text(#[from] TextError),
     /// It is in its format, and not a workflow.
     #[error("{} is not a workflow: {error}", .path.display())]
     Document {
@@ -74,7 +70,7 @@ impl SourceError {
     pub fn spot(&self) -> Option<&Spot> {
         match self {
             Self::Io { .. } => None,
-            Self::Text { spot, .. } => Some(spot),
+            Self::Text(error) => Some(error.spot()),
             Self::Document { spot, .. } | Self::Blocks { spot, .. } => spot.as_deref(),
         }
     }
@@ -87,8 +83,8 @@ impl Source {
     /// [`SourceError`] names the file, and where in it.
     pub fn read(path: &Path) -> Result<Self, SourceError> {
         let read = |path: &Path| read_file(path).map_err(|source| SourceError::Io { path: path.to_owned(), source });
-        let text = Text::new(path, read(path)?);
-        let document = Document::parse(&value(&text)?).map_err(|error| {
+        let text = Self::text(path)?;
+        let document = Document::parse(&text.value()?).map_err(|error| {
             let spot = error.place().and_then(|place| text.spot(place)).map(Box::new);
             SourceError::Document { path: path.to_owned(), error, spot }
         })?;
@@ -108,6 +104,15 @@ impl Source {
         Ok(Self { text, document, blocks, unlinked })
     }
 
+    /// The text of a document in a file, whatever that says.
+    ///
+    /// # Errors
+    /// [`SourceError::Io`] where it cannot be read, or is too large.
+    pub fn text(path: &Path) -> Result<Text, SourceError> {
+        let bytes = read_file(path).map_err(|source| SourceError::Io { path: path.to_owned(), source })?;
+        Ok(Text::new(path, bytes))
+    }
+
     /// What in the file is at fault where a run of it was refused with this error; empty, where it is something else.
     #[must_use]
     pub fn spots(&self, error: &NodeError) -> Vec<Spot> {
@@ -115,13 +120,8 @@ impl Source {
     }
 }
 
-/// What a text says.
-pub(crate) fn value(text: &Text) -> Result<Ipld, SourceError> {
-    text.value().map_err(|error| SourceError::Text { spot: Box::new(text.spot_at(error.position())), error })
-}
-
 /// Reads a document, or a file that one names, which may be anything: only a regular one, and only so much of it.
-pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // Looked at before it is opened: opening can wait for ever, as on a pipe.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));

@@ -39,25 +39,36 @@ impl Format {
 
 /// A text that says nothing in its format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is {kind}", .spot.path.display())]
+pub struct TextError {
+    kind: TextErrorKind,
+    spot: Box<Spot>,
+}
+
+impl TextError {
+    /// What is wrong.
+    #[must_use]
+    pub fn kind(&self) -> &TextErrorKind {
+        &self.kind
+    }
+
+    /// Where it is wrong.
+    #[must_use]
+    pub fn spot(&self) -> &Spot {
+        &self.spot
+    }
+}
+
+/// What is wrong with a text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TextError {
+pub enum TextErrorKind {
     /// It is not DAG-JSON.
     #[error("not JSON: {0}")]
     Json(#[from] JsonError),
     /// It is not YAML.
     #[error("not YAML: {0}")]
     Yaml(#[from] YamlError),
-}
-
-impl TextError {
-    /// Where it is wrong.
-    #[must_use]
-    pub fn position(&self) -> Position {
-        match self {
-            Self::Json(error) => error.position(),
-            Self::Yaml(error) => error.position(),
-        }
-    }
 }
 
 /// The text of a document, which says where its parts stand.
@@ -81,10 +92,17 @@ impl Text {
     /// # Errors
     /// [`TextError`] where it is not written in its format.
     pub fn value(&self) -> Result<Ipld, TextError> {
-        Ok(match self.format {
-            Format::Json => dagjson::decode(&self.bytes)?,
-            Format::Yaml => yaml::decode(&self.bytes)?,
-        })
+        let (position, kind) = match self.format {
+            Format::Json => match dagjson::decode(&self.bytes) {
+                Ok(value) => return Ok(value),
+                Err(error) => (error.position(), error.into()),
+            },
+            Format::Yaml => match yaml::decode(&self.bytes) {
+                Ok(value) => return Ok(value),
+                Err(error) => (error.position(), error.into()),
+            },
+        };
+        Err(TextError { kind, spot: Box::new(self.spot_at(position)) })
     }
 
     /// The file.

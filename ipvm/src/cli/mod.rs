@@ -5,6 +5,7 @@ mod delegate;
 mod display;
 mod forget;
 mod guest;
+mod import;
 mod inspect;
 mod key;
 mod moment;
@@ -61,6 +62,8 @@ enum Command {
     Run(run::Run),
     /// Checks a workflow, and says what a run of it would do.
     Plan(run::Planned),
+    /// Makes a document of a workflow that was written for homestar.
+    Import(import::Import),
     /// Lists the runs that are not over.
     List,
     /// Goes on with a run that is not over.
@@ -145,6 +148,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
         Command::Plan(plan) => plan.carry_out(open, json).await,
+        Command::Import(import) => import.carry_out(json),
         Command::List => runs::list(&open(None)?, json).await,
         Command::Resume(resume) => resume.carry_out(open, json).await,
         Command::Cancel(cancel) => cancel.carry_out(open, json).await,

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use ipvm::{SourceError, Spot};
+use ipvm::{SourceError, Spot, TextError};
 use serde_json::Value;
 
 use super::{Refused, chain};
@@ -46,6 +46,9 @@ pub(super) fn itself<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + '
 }
 
 fn spots<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a Spot> {
+    if let Some(error) = error.downcast_ref::<TextError>() {
+        return vec![error.spot()];
+    }
     match (error.downcast_ref::<Pointed>(), error.downcast_ref::<SourceError>()) {
         (Some(pointed), _) => pointed.spots.iter().collect(),
         (_, Some(error)) => error.spot().into_iter().collect(),
