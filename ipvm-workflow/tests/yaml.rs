@@ -195,10 +195,7 @@ fn value() -> impl Strategy<Value = Ipld> {
     ];
     leaf.prop_recursive(4, 40, 5, |inner| {
         let key = text().prop_filter("it is reserved", |key| key != "/");
-        prop_oneof![
-            vec(inner.clone(), 0..5).prop_map(Ipld::List),
-            btree_map(key, inner, 0..5).prop_map(Ipld::Map),
-        ]
+        prop_oneof![vec(inner.clone(), 0..5).prop_map(Ipld::List), btree_map(key, inner, 0..5).prop_map(Ipld::Map),]
     })
 }
 
@@ -215,11 +212,7 @@ fn document() -> impl Strategy<Value = Ipld> {
         map([("cmd", Ipld::String("/test/it".to_owned())), ("args", Ipld::Map(args))])
     });
     (btree_map(label, task, 1..4), value()).prop_map(|(tasks, about)| {
-        map([
-            ("v", Ipld::String("1.0.0".to_owned())),
-            ("meta", map([("about", about)])),
-            ("tasks", Ipld::Map(tasks)),
-        ])
+        map([("v", Ipld::String("1.0.0".to_owned())), ("meta", map([("about", about)])), ("tasks", Ipld::Map(tasks))])
     })
 }
 

@@ -1,7 +1,7 @@
 //! Which parts of a document an error is about.
 
 use ipvm_workflow::{BindError, Document, DocumentBuilder, PlanError, RunError, TaskDocument};
-use ucan_core::{Ipld, Place};
+use ucan_core::{Ipld, Place, Segment};
 use ucan_invocation::Await;
 use ucan_pipeline::GraphError;
 
@@ -96,9 +96,13 @@ impl Faults<'_> {
     /// The first part of the arguments of a task that is meant; the task, where there is none.
     fn within(&self, label: &str, is_meant: &dyn Fn(&Ipld) -> bool) -> Place {
         let (place, task) = self.task(label);
-        let args = place.key("args");
-        let found = task.and_then(|task| task.args.iter().find_map(|(key, value)| find(value, &args.key(key), is_meant)));
-        found.unwrap_or_else(|| place.at_key())
+        let found = task
+            .and_then(|task| task.args.iter().find_map(|(key, value)| Some((key.as_str(), find(value, is_meant)?))));
+        let Some((key, way)) = found else { return place.at_key() };
+        way.into_iter().rev().fold(place.key("args").key(key), |place, segment| match segment {
+            Segment::Key(key) => place.key(&key),
+            Segment::Index(index) => place.index(index),
+        })
     }
 
     /// Where a task names another: in a promise, as what undoes it, or as what it may wait for.
@@ -116,13 +120,20 @@ impl Faults<'_> {
     }
 }
 
-fn find(value: &Ipld, place: &Place, is_meant: &dyn Fn(&Ipld) -> bool) -> Option<Place> {
+/// The way to the first part that is meant, from its end: it is put together only where there is one.
+fn find(value: &Ipld, is_meant: &dyn Fn(&Ipld) -> bool) -> Option<Vec<Segment>> {
     if is_meant(value) {
-        return Some(place.clone());
+        return Some(Vec::new());
     }
-    match value {
-        Ipld::List(list) => list.iter().enumerate().find_map(|(at, item)| find(item, &place.index(at), is_meant)),
-        Ipld::Map(map) => map.iter().find_map(|(key, item)| find(item, &place.key(key), is_meant)),
+    let (segment, mut way) = match value {
+        Ipld::List(list) => {
+            list.iter().enumerate().find_map(|(at, item)| Some((Segment::Index(at), find(item, is_meant)?)))
+        }
+        Ipld::Map(map) => {
+            map.iter().find_map(|(key, item)| find(item, is_meant).map(|way| (Segment::Key(key.as_str().into()), way)))
+        }
         _ => None,
-    }
+    }?;
+    way.push(segment);
+    Some(way)
 }

@@ -1,6 +1,9 @@
 //! Parts of a value, and where they stand in the text that it was read from.
 
 use std::fmt;
+use std::sync::Arc;
+
+use crate::text::excerpt;
 
 /// A part of a value: the keys and indices that lead to it, and whether its own key is meant rather than what stands under that.
 ///
@@ -24,7 +27,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Segment {
     /// What a map has under this key.
-    Key(String),
+    Key(Arc<str>),
     /// The item of a list, counted from 0.
     Index(usize),
 }
@@ -38,7 +41,7 @@ impl Place {
 
     /// What stands under a key of this part.
     #[must_use]
-    pub fn key(&self, key: impl Into<String>) -> Self {
+    pub fn key(&self, key: &str) -> Self {
         self.and(Segment::Key(key.into()))
     }
 
@@ -74,13 +77,13 @@ impl Place {
     }
 }
 
-/// As `tasks.join.args[1]`; nothing for the whole value.
+/// As `tasks.join.args[1]`, of long keys the beginning; nothing for the whole value.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, segment) in self.segments.iter().enumerate() {
             match segment {
-                Segment::Key(key) if at == 0 => f.write_str(key)?,
-                Segment::Key(key) => write!(f, ".{key}")?,
+                Segment::Key(key) if at == 0 => f.write_str(&excerpt(key))?,
+                Segment::Key(key) => write!(f, ".{}", excerpt(key))?,
                 Segment::Index(index) => write!(f, "[{index}]")?,
             }
         }

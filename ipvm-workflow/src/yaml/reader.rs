@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
             key = match (event, segment) {
                 (Event::MappingStart(..), Segment::Key(wanted)) => loop {
                     let Some((key, at)) = self.key()? else { return Ok(None) };
-                    if key == *wanted {
+                    if *key == **wanted {
                         break at;
                     }
                     self.skip()?;
@@ -206,9 +206,9 @@ fn scalar(
         return Err(refused(Kind::Anchor, start));
     }
     let meant = match tag {
-        Some(tag) => core(&tag)
-            .and_then(|name| scalar::tagged(name, text))
-            .unwrap_or_else(|| Err(Kind::Tag(spelled(&tag)))),
+        Some(tag) => {
+            core(&tag).and_then(|name| scalar::tagged(name, text)).unwrap_or_else(|| Err(Kind::Tag(spelled(&tag))))
+        }
         None if style == ScalarStyle::Plain => scalar::plain(text),
         None => Ok(Ipld::String(text.to_owned())),
     };

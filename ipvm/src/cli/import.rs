@@ -60,21 +60,23 @@ impl Import {
         }
         let tasks = imported.document.tasks().len();
         if json {
-            for (note, count) in &grouped(&imported.notes) {
-                say_json(&in_json(note, *count, &text).to_string())?;
+            for note in &imported.notes {
+                say_json(&in_json(note, &text).to_string())?;
             }
             let output = self.output.as_ref().map(|output| output.display().to_string());
             let document: serde_json::Value = serde_json::from_str(&dagjson::encode(&document))?;
-            let line =
-                serde_json::json!({"event": "imported", "tasks": tasks, "output": output, "document": document});
+            let line = serde_json::json!({"event": "imported", "tasks": tasks, "output": output, "document": document});
             say_json(&line.to_string())?;
             return Ok(ExitCode::SUCCESS);
         }
-        for (note, count) in &grouped(&imported.notes) {
-            warn(&for_people(note, *count, &text));
+        for note in &imported.notes {
+            warn(&for_people(note, &text));
         }
         match &self.output {
-            Some(output) => say(&format!("{}: {tasks} tasks", output.display()))?,
+            Some(output) => {
+                let output = output.display();
+                say(&format!("{output}: {tasks} tasks; to run it: ipvm --compat homestar run {output}"))?;
+            }
             None => write_out(format.encode(&document).as_bytes())?,
         }
         Ok(ExitCode::SUCCESS)
@@ -123,24 +125,8 @@ fn way_is_relative(way: &str) -> bool {
     !way.is_empty() && Path::new(way).is_relative()
 }
 
-/// Each text once, where it stands first, with how often it does.
-fn grouped(notes: &[Note]) -> Vec<(&Note, usize)> {
-    let mut grouped: Vec<(&Note, usize)> = Vec::new();
-    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
-    for note in notes {
-        match known.get(note.text.as_str()) {
-            Some(at) => grouped[*at].1 += 1,
-            None => {
-                known.insert(&note.text, grouped.len());
-                grouped.push((note, 1));
-            }
-        }
-    }
-    grouped
-}
-
-fn for_people(note: &Note, count: usize, text: &Text) -> String {
-    let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
+fn for_people(note: &Note, text: &Text) -> String {
+    let more = if note.times > 1 { format!(" (and {} more)", note.times - 1) } else { String::new() };
     let place = match text.spot(&note.place) {
         Some(spot) => format!("{}:{}:{}", spot.path.display(), spot.position.line, spot.position.column),
         None => text.path().display().to_string(),
@@ -148,9 +134,9 @@ fn for_people(note: &Note, count: usize, text: &Text) -> String {
     format!("{place}: {}: {}{more}", note.place, note.text)
 }
 
-fn in_json(note: &Note, count: usize, text: &Text) -> serde_json::Value {
+fn in_json(note: &Note, text: &Text) -> serde_json::Value {
     let mut line = serde_json::json!({
-        "event": "note", "message": note.text, "place": note.place.to_string(), "times": count,
+        "event": "note", "message": note.text, "place": note.place.to_string(), "times": note.times,
     });
     let place = text.spot(&note.place).as_ref().map(pointed::place);
     if let (serde_json::Value::Object(line), Some(serde_json::Value::Object(place))) = (&mut line, place) {

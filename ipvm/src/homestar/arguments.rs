@@ -7,47 +7,68 @@ use ucan_core::{Cid, Ipld, Place};
 use ucan_invocation::{Await, Branch};
 
 use super::instruction::as_read;
-use super::{ImportError, ImportProblem, Note};
+use super::{ImportError, ImportProblem, Notes};
+
+/// Where a value stands: the way back to the arguments. A place is made of it only where there is something to say.
+#[derive(Clone, Copy)]
+enum At<'a> {
+    Arguments(&'a Place),
+    Index(&'a At<'a>, usize),
+    Key(&'a At<'a>, &'a str),
+}
+
+impl At<'_> {
+    fn place(&self) -> Place {
+        match self {
+            Self::Arguments(place) => (*place).clone(),
+            Self::Index(at, index) => at.place().index(*index),
+            Self::Key(at, key) => at.place().key(key),
+        }
+    }
+}
 
 /// What turns arguments into those of a document.
 pub(super) struct Arguments<'a> {
     /// The labels of the tasks, by the CIDs of their instructions.
     pub(super) own: &'a BTreeMap<Cid, String>,
     /// What is done otherwise.
-    pub(super) notes: &'a mut Vec<Note>,
+    pub(super) notes: &'a mut Notes,
 }
 
 impl Arguments<'_> {
     /// All arguments of a task.
     pub(super) fn all(&mut self, args: &[Ipld], place: &Place) -> Result<Ipld, ImportError> {
-        let args = args.iter().enumerate().map(|(at, argument)| self.argument(argument, &place.index(at)));
+        let all = At::Arguments(place);
+        let args = args.iter().enumerate().map(|(at, argument)| self.argument(argument, &At::Index(&all, at)));
         Ok(Ipld::List(args.collect::<Result<_, _>>()?))
     }
 
     /// One argument. Some forms mean something in this place alone.
-    fn argument(&mut self, argument: &Ipld, place: &Place) -> Result<Ipld, ImportError> {
+    fn argument(&mut self, argument: &Ipld, at: &At<'_>) -> Result<Ipld, ImportError> {
         if let Ipld::List(items) = argument
             && let [Ipld::String(tag), value] = items.as_slice()
             && matches!(tag.as_str(), "ok" | "error" | "just")
         {
-            self.note(place, "homestar takes a list of \"ok\", \"error\" or \"just\" and a value for the value");
-            return self.value(value, &place.index(1), false);
+            self.note(at, "homestar takes a list of \"ok\", \"error\" or \"just\" and a value for the value");
+            return self.value(value, &At::Index(at, 1), false);
         }
-        self.value(argument, place, true)
+        self.value(argument, at, true)
     }
 
-    fn value(&mut self, value: &Ipld, place: &Place, is_argument: bool) -> Result<Ipld, ImportError> {
+    fn value(&mut self, value: &Ipld, at: &At<'_>, is_argument: bool) -> Result<Ipld, ImportError> {
         match value {
-            Ipld::Link(cid) => Ok(self.link(cid, place)),
+            Ipld::Link(cid) => Ok(self.link(cid, at)),
             Ipld::List(items) => {
-                let items = items.iter().enumerate().map(|(at, item)| self.value(item, &place.index(at), false));
+                let items =
+                    items.iter().enumerate().map(|(index, item)| self.value(item, &At::Index(at, index), false));
                 Ok(Ipld::List(items.collect::<Result<_, _>>()?))
             }
             Ipld::Map(map) => {
-                if let Some(meant) = self.single(value, place, is_argument)? {
+                if let Some(meant) = self.single(value, at, is_argument)? {
                     return Ok(meant);
                 }
-                let entries = map.iter().map(|(key, item)| Ok((key.clone(), self.value(item, &place.key(key), false)?)));
+                let entries =
+                    map.iter().map(|(key, item)| Ok((key.clone(), self.value(item, &At::Key(at, key), false)?)));
                 Ok(Ipld::Map(entries.collect::<Result<_, _>>()?))
             }
             other => Ok(as_read(other)),
@@ -55,8 +76,8 @@ impl Arguments<'_> {
     }
 
     /// What a map with one entry stands for, if that is something else than itself.
-    fn single(&mut self, map: &Ipld, place: &Place, is_argument: bool) -> Result<Option<Ipld>, ImportError> {
-        let refused = |problem| Err(ImportError::new(place, problem));
+    fn single(&mut self, map: &Ipld, at: &At<'_>, is_argument: bool) -> Result<Option<Ipld>, ImportError> {
+        let refused = |problem| Err(ImportError::new(&at.place(), problem));
         let (branch, target) = match (Await::recognise(map), Await::recognise_label(map)) {
             (Some(promise), _) => (promise.branch, Some(Cid::from(promise.target))),
             (_, Some(promise)) => (promise.branch, promise.target.parse().ok()),
@@ -77,11 +98,14 @@ impl Arguments<'_> {
             return refused(ImportProblem::Awaited { awaited: target.to_string(), known });
         };
         if !is_argument {
-            self.note(place, "homestar leaves the key of a promise inside of an argument around its value; here the value takes its place");
+            self.note(at, "homestar leaves the key of a promise inside of an argument around its value; here the value takes its place");
         }
         let branch = match branch {
             Branch::Any => {
-                self.note(place, "homestar hands over the value for await/*, and only of tasks that succeeded: it became await/ok");
+                self.note(
+                    at,
+                    "homestar hands over the value for await/*, and only of tasks that succeeded: it became await/ok",
+                );
                 Branch::Ok
             }
             branch => branch,
@@ -90,18 +114,20 @@ impl Arguments<'_> {
     }
 
     /// Homestar puts the result, or the content, in the place of a link.
-    fn link(&mut self, cid: &Cid, place: &Place) -> Ipld {
+    fn link(&mut self, cid: &Cid, at: &At<'_>) -> Ipld {
         if let Some(label) = self.own.get(cid) {
-            self.note(place, "a link to the instruction of a task is a promise to homestar: it became await/ok");
+            self.note(at, "a link to the instruction of a task is a promise to homestar: it became await/ok");
             return promise(Branch::Ok, label);
         }
-        let text = format!("homestar hands over the content of {cid}; here it is an input: give it, by --input-bytes {cid}=FILE");
-        self.note(place, &text);
+        let text = format!(
+            "homestar hands over the content of {cid}; here it is an input: give it, by --input-bytes {cid}=FILE"
+        );
+        self.note(at, &text);
         DocumentBuilder::input(&cid.to_string())
     }
 
-    fn note(&mut self, place: &Place, text: &str) {
-        self.notes.push(Note { place: place.clone(), text: text.to_owned() });
+    fn note(&mut self, at: &At<'_>, text: &str) {
+        self.notes.add(|| at.place(), text);
     }
 }
 

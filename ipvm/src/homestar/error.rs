@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use ipvm_workflow::DocumentError;
 use ucan_core::{Cid, Ipld, Place};
 
-use super::Note;
+use super::Notes;
 
 /// Why a workflow cannot be carried over, and which part of it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -52,7 +52,9 @@ pub enum ImportProblem {
         known: Vec<(String, Cid)>,
     },
     /// A map of one key and a link, which homestar takes for a promise whatever its key is.
-    #[error("homestar takes a map of one key and a link for a promise, and {0:?} is none of await/ok, await/error and await/*")]
+    #[error(
+        "homestar takes a map of one key and a link for a promise, and {0:?} is none of await/ok, await/error and await/*"
+    )]
     AmbiguousPromise(String),
     /// Data that would be something else in a document.
     #[error("a map with the one key {0:?} stands for something else in a document, and cannot be data")]
@@ -84,12 +86,11 @@ pub(super) fn fields<'a, const N: usize>(
     value: &'a Ipld,
     place: &Place,
     known: [&str; N],
-    notes: &mut Vec<Note>,
+    notes: &mut Notes,
 ) -> Result<[Option<&'a Ipld>; N], ImportError> {
     let map = map(value, place)?;
     for key in map.keys().filter(|key| !known.contains(&key.as_str())) {
-        let text = "a field that homestar does not know, left out".to_owned();
-        notes.push(Note { place: place.key(key).at_key(), text });
+        notes.add(|| place.key(key).at_key(), "a field that homestar does not know, left out");
     }
     Ok(known.map(|key| map.get(key)))
 }

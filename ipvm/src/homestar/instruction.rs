@@ -8,7 +8,7 @@ use sha3::{Digest, Sha3_256};
 use ucan_core::{Cid, Ipld, Place, block, dagcbor};
 
 use super::error::{fields, list, required, string};
-use super::{ImportError, ImportProblem, Note, limits};
+use super::{ImportError, ImportProblem, Notes, limits};
 
 /// The multihash of SHA3-256, by which homestar names what it makes itself.
 const SHA3_256: u64 = 0x16;
@@ -37,7 +37,7 @@ pub(super) struct Instruction<'a> {
 }
 
 impl<'a> Instruction<'a> {
-    pub(super) fn read(task: &'a Ipld, place: &Place, notes: &mut Vec<Note>) -> Result<Self, ImportError> {
+    pub(super) fn read(task: &'a Ipld, place: &Place, notes: &mut Notes) -> Result<Self, ImportError> {
         let [run, cause, meta, proofs] = fields(task, place, ["run", "cause", "meta", "prf"], notes)?;
         for (value, key, text) in [
             (cause, "cause", "the receipt that caused the task is left out"),
@@ -49,7 +49,7 @@ impl<'a> Instruction<'a> {
                 Some(_) => true,
             };
             if says_something {
-                notes.push(Note { place: place.key(key), text: text.to_owned() });
+                notes.add(|| place.key(key), text);
             }
         }
         let (config, name) = limits::read(meta, &place.key("meta"), notes)?;
@@ -75,12 +75,8 @@ impl<'a> Instruction<'a> {
 
 /// The CID of an instruction: of `{rsc, op, input, nnc}` in DAG-CBOR, by SHA3-256.
 fn cid(resource: String, input: Ipld, nonce: Ipld) -> Result<Cid, ImportProblem> {
-    let fields = [
-        ("rsc", Ipld::String(resource)),
-        ("op", Ipld::String(OPERATION.to_owned())),
-        ("input", input),
-        ("nnc", nonce),
-    ];
+    let fields =
+        [("rsc", Ipld::String(resource)), ("op", Ipld::String(OPERATION.to_owned())), ("input", input), ("nnc", nonce)];
     let bytes = dagcbor::encode(&super::entries(fields))?;
     let digest = Sha3_256::digest(&bytes);
     let hash = Multihash::wrap(SHA3_256, &digest).map_err(|_| ImportProblem::Expected("a digest of 32 bytes"))?;

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ucan_core::Place;
 
-use super::Note;
+use super::Notes;
 use super::instruction::Instruction;
 
 /// How many bytes a label may have, with a number behind it.
 const LONGEST: usize = 240;
 
 /// A label for each task: the name in its metadata; else its function, with a number where several tasks call it.
-pub(super) fn choose(instructions: &[(Instruction<'_>, Place)], notes: &mut Vec<Note>) -> Vec<String> {
+pub(super) fn choose(instructions: &[(Instruction<'_>, Place)], notes: &mut Notes) -> Vec<String> {
     let usable = |name: &&str| !name.is_empty() && name.len() <= LONGEST;
     let wanted = |instruction: &Instruction<'_>| {
         let function = Some(instruction.function).filter(usable);
@@ -41,7 +41,7 @@ pub(super) fn choose(instructions: &[(Instruction<'_>, Place)], notes: &mut Vec<
             }
         };
         if instruction.name == Some(name) {
-            notes.push(Note { place: place.key("meta"), text: format!("two tasks are called {name:?}; this one became {label:?}") });
+            notes.add(|| place.key("meta"), &format!("several tasks are called {name:?}; this one became {label:?}"));
         }
         labels.push(label);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ucan_core::{Ipld, Place};
 
-use super::{ImportError, ImportProblem, Note};
+use super::{ImportError, ImportProblem, Notes};
 
 /// What homestar writes where nobody chose a limit: all fuel, 4 GiB and 100 seconds.
 const DEFAULTS: [(&str, i128); 3] = [("fuel", u64::MAX as i128), ("memory", 1 << 32), ("time", 100_000)];
@@ -13,7 +13,7 @@ const DEFAULTS: [(&str, i128); 3] = [("fuel", u64::MAX as i128), ("memory", 1 <<
 pub(super) fn read<'a>(
     meta: Option<&'a Ipld>,
     place: &Place,
-    notes: &mut Vec<Note>,
+    notes: &mut Notes,
 ) -> Result<(BTreeMap<String, Ipld>, Option<&'a str>), ImportError> {
     let map = match meta {
         None | Some(Ipld::Null) => return Ok((BTreeMap::new(), None)),
@@ -35,14 +35,13 @@ pub(super) fn read<'a>(
             }
             (_, Some(_), _) => return Err(ImportError::new(&place, ImportProblem::Expected("an integer of 64 bits"))),
             _ => {
-                let text = "metadata that means nothing to homestar, left out".to_owned();
-                notes.push(Note { place: place.at_key(), text });
+                notes.add(|| place.at_key(), "metadata that means nothing to homestar, left out");
             }
         }
     }
     if are_defaults {
-        let text = "limits that are homestar's defaults are left out, and those of the node hold instead".to_owned();
-        notes.push(Note { place: place.clone(), text });
+        let text = "limits that are homestar's defaults are left out, and those of the node hold instead";
+        notes.add(|| place.clone(), text);
     }
     Ok((config, name))
 }

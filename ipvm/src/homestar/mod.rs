@@ -26,6 +26,8 @@ use instruction::Instruction;
 
 /// The multicodec of the nodes that UnixFS files consist of.
 const DAG_PB: u64 = 0x70;
+/// How many notes are made: who has more to say has said enough.
+const MOST: usize = 1_000;
 
 /// A component at hand, for what a workflow names as a resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,17 +43,39 @@ pub struct Component {
 pub struct Imported {
     /// The document. Its `meta.homestar` has the CIDs of the instructions that its tasks were.
     pub document: Document,
-    /// What it does not say, or says in another way.
+    /// What it does not say, or says in another way: the first thousand of such things.
     pub notes: Vec<Note>,
 }
 
 /// Something that a document does not say as the workflow did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// The part of the workflow.
+    /// The first part of the workflow that it is about.
     pub place: Place,
     /// What became of it.
     pub text: String,
+    /// How many parts it is about.
+    pub times: usize,
+}
+
+/// Notes as they come, each text once.
+#[derive(Debug, Default)]
+struct Notes {
+    notes: Vec<Note>,
+    positions: BTreeMap<String, usize>,
+}
+
+impl Notes {
+    fn add(&mut self, place: impl FnOnce() -> Place, text: &str) {
+        if let Some(at) = self.positions.get(text) {
+            if let Some(note) = self.notes.get_mut(*at) {
+                note.times += 1;
+            }
+        } else if self.notes.len() < MOST {
+            self.positions.insert(text.to_owned(), self.notes.len());
+            self.notes.push(Note { place: place(), text: text.to_owned(), times: 1 });
+        }
+    }
 }
 
 /// Makes a document of a homestar workflow. `components` are those at hand, by the CIDs of the resources that the workflow names.
@@ -59,7 +83,7 @@ pub struct Note {
 /// # Errors
 /// [`ImportError`] says which part cannot be carried over, and why.
 pub fn import(workflow: &Ipld, components: &BTreeMap<Cid, Component>) -> Result<Imported, ImportError> {
-    let mut notes = Vec::new();
+    let mut notes = Notes::default();
     let root = Place::root();
     let [tasks] = fields(workflow, &root, ["tasks"], &mut notes)?;
     let (listed, place) = list(tasks, &root, "tasks")?;
@@ -69,8 +93,7 @@ pub fn import(workflow: &Ipld, components: &BTreeMap<Cid, Component>) -> Result<
         let place = place.index(at);
         let instruction = Instruction::read(task, &place, &mut notes)?;
         if let Some(first) = positions.get(&instruction.cid) {
-            let text = format!("the same instruction as tasks[{first}], and one task with it");
-            notes.push(Note { place, text });
+            notes.add(|| place, &format!("the same instruction as tasks[{first}], and one task with it"));
             continue;
         }
         positions.insert(instruction.cid, at);
@@ -86,7 +109,7 @@ pub fn import(workflow: &Ipld, components: &BTreeMap<Cid, Component>) -> Result<
                 component.cid
             }
             None => {
-                notes.push(Note { place: place.key("run").key("rsc"), text: not_at_hand(&instruction.resource) });
+                notes.add(|| place.key("run").key("rsc"), &not_at_hand(&instruction.resource));
                 instruction.resource
             }
         };
@@ -95,22 +118,19 @@ pub fn import(workflow: &Ipld, components: &BTreeMap<Cid, Component>) -> Result<
         tasks.insert(label.clone(), task(instruction, module, params));
         ids.insert(label.clone(), Ipld::String(instruction.cid.to_string()));
     }
-    let blocks = Ipld::List(blocks.into_iter().map(Ipld::String).collect());
-    let document = entries([
-        ("v", Ipld::String(VERSION.to_owned())),
-        ("meta", entries([("homestar", Ipld::Map(ids)), ("blocks", blocks)])),
-        ("tasks", Ipld::Map(tasks)),
-    ]);
+    let mut meta = BTreeMap::from([("homestar".to_owned(), Ipld::Map(ids))]);
+    if !blocks.is_empty() {
+        meta.insert("blocks".to_owned(), Ipld::List(blocks.into_iter().map(Ipld::String).collect()));
+    }
+    let document =
+        entries([("v", Ipld::String(VERSION.to_owned())), ("meta", Ipld::Map(meta)), ("tasks", Ipld::Map(tasks))]);
     let document = Document::parse(&document).map_err(|error| ImportError::new(&place, error.into()))?;
-    Ok(Imported { document, notes })
+    Ok(Imported { document, notes: notes.notes })
 }
 
 fn task(instruction: &Instruction<'_>, module: Cid, params: Ipld) -> Ipld {
-    let args = [
-        ("mod", Ipld::Link(module)),
-        ("fun", Ipld::String(instruction.function.to_owned())),
-        ("params", params),
-    ];
+    let args =
+        [("mod", Ipld::Link(module)), ("fun", Ipld::String(instruction.function.to_owned())), ("params", params)];
     let mut task = BTreeMap::from([
         ("cmd".to_owned(), Ipld::String(WASM_RUN_COMMAND.to_owned())),
         ("args".to_owned(), entries(args)),
@@ -134,6 +154,8 @@ fn not_at_hand(resource: &Cid) -> String {
             "the component {resource} is named as a file of UnixFS, which is not read here: give its file, by --module {resource}=FILE"
         )
     } else {
-        format!("the component {resource} has to be in the store: give its file, by --module FILE, to have it put there")
+        format!(
+            "the component {resource} has to be in the store: give its file, by --module FILE, to have it put there"
+        )
     }
 }

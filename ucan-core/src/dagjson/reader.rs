@@ -76,7 +76,7 @@ impl Reader<'_> {
                         self.space();
                         self.expect(b':', "`:`").ok()?;
                         self.space();
-                        key == *wanted
+                        *key == **wanted
                     }
                     Segment::Index(index) => passed == *index,
                 };
