@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ucan_core::{Cid, Command, Ipld, dagcbor};
+use ucan_core::{Cid, Command, Ipld, Place, dagcbor};
 use ucan_invocation::{Await, Config, visit};
 
 use crate::Retry;
@@ -64,7 +64,7 @@ impl Document {
             return Err(version.error(format!("this engine reads version {VERSION:?}")).into());
         }
         if fields.optional("config").is_some() {
-            return Err(DocumentError::Unsupported { path: root.child("config") });
+            return Err(DocumentError::Unsupported { place: root.child("config").at_key() });
         }
         let meta = fields.optional("meta").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default();
         let parent = fields.optional("parent").map(|shape| shape.link_and_label()).transpose()?;
@@ -74,7 +74,8 @@ impl Document {
         let mut tasks = BTreeMap::new();
         for (label, shape) in listed.entries()? {
             if label.is_empty() || label.len() > LONGEST_LABEL {
-                return Err(listed.error(format!("a task's label has 1 to {LONGEST_LABEL} bytes")).into());
+                let problem = format!("a task's label has 1 to {LONGEST_LABEL} bytes");
+                return Err(ShapeError { place: listed.child(label).at_key(), problem }.into());
             }
             tasks.insert(label.to_owned(), TaskDocument::parse(&shape)?);
         }
@@ -118,7 +119,7 @@ impl TaskDocument {
     fn parse(shape: &Shape<'_>) -> Result<Self, DocumentError> {
         let fields = shape.fields(&["cmd", "args", "sub", "aud", "nonce", "config", "undo", "allow"])?;
         if fields.optional("aud").is_some() {
-            return Err(DocumentError::Unsupported { path: shape.child("aud") });
+            return Err(DocumentError::Unsupported { place: shape.child("aud").at_key() });
         }
         let command = fields.required("cmd")?;
         let command = Command::parse(command.string()?).map_err(|error| command.error(error.to_string()))?;
@@ -205,9 +206,11 @@ fn config(shape: Option<Shape<'_>>) -> Result<(Config, Option<Retry>), DocumentE
     let Some(shape) = shape else { return Ok(Default::default()) };
     let mut config = shape.map()?.clone();
     match config.get("secret") {
-        Some(Ipld::Bool(true)) => return Err(DocumentError::Unsupported { path: shape.child("secret") }),
+        Some(Ipld::Bool(true)) => return Err(DocumentError::Unsupported { place: shape.child("secret").at_key() }),
         None | Some(Ipld::Bool(false)) => {}
-        Some(_) => return Err(shape.error("the field \"secret\" is true or false".to_owned()).into()),
+        Some(_) => {
+            return Err(ShapeError { place: shape.child("secret"), problem: "it is true or false".to_owned() }.into());
+        }
     }
     let known: Vec<&str> = config.keys().map(String::as_str).collect();
     let retry = shape.fields(&known)?.optional(RETRY).map(|retry| Retry::parse(&retry)).transpose()?;
@@ -235,10 +238,10 @@ pub enum DocumentError {
     #[error(transparent)]
     Shape(#[from] ShapeError),
     /// A field is part of the format, and this engine cannot do what it asks for. It is never ignored.
-    #[error("{path}: this engine does not support this field yet; remove it to run the workflow without")]
+    #[error("{place}: this engine does not support this field yet; remove it to run the workflow without")]
     Unsupported {
         /// Where the field stands.
-        path: String,
+        place: Place,
     },
     /// Something was left open that has to be bound before a workflow can be run.
     #[error("{what} is not bound")]
@@ -252,4 +255,16 @@ pub enum DocumentError {
     /// A value cannot be carried in DAG-CBOR.
     #[error("the workflow cannot be encoded: {0}")]
     Encode(#[from] dagcbor::EncodeError),
+}
+
+impl DocumentError {
+    /// Where in the document it is wrong, as far as that is known.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Shape(error) => Some(&error.place),
+            Self::Unsupported { place } => Some(place),
+            Self::Unbound { .. } | Self::Decode(_) | Self::Encode(_) => None,
+        }
+    }
 }

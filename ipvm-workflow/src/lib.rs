@@ -36,6 +36,8 @@ mod step;
 mod time_limit;
 mod verify;
 mod verify_run;
+#[cfg(feature = "yaml")]
+pub mod yaml;
 
 pub use ask::{Ask, AskError};
 pub use bind::{BindError, Bindings, EXECUTOR, INVOKER, Workflow};

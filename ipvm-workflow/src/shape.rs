@@ -1,35 +1,46 @@
 use std::collections::BTreeMap;
 
-use ucan_core::{Cid, Ipld};
+use std::fmt;
+
+use ucan_core::{Cid, Ipld, Place};
 
 /// A value of a document together with where it stands, so that every complaint can say where.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape<'a> {
-    path: String,
+    place: Place,
     value: &'a Ipld,
 }
 
 /// The data does not have the shape that was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {problem}")]
+#[error("{}: {problem}", Shown(.place))]
 pub struct ShapeError {
-    /// Where it stands, as `tasks.join.args`.
-    pub path: String,
+    /// Where it stands, as `tasks.join.args`. Of what is missing it is the map that it is missing in.
+    pub place: Place,
     /// What is wrong there.
     pub problem: String,
 }
 
+/// A place as messages have it.
+struct Shown<'a>(&'a Place);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.segments().is_empty() { f.write_str("workflow") } else { self.0.fmt(f) }
+    }
+}
+
 impl<'a> Shape<'a> {
     pub(crate) fn root(value: &'a Ipld) -> Self {
-        Self { path: "workflow".to_owned(), value }
+        Self { place: Place::root(), value }
     }
 
-    pub(crate) fn child(&self, key: &str) -> String {
-        if self.path == "workflow" { key.to_owned() } else { format!("{}.{key}", self.path) }
+    pub(crate) fn child(&self, key: &str) -> Place {
+        self.place.key(key)
     }
 
     pub(crate) fn error(&self, problem: String) -> ShapeError {
-        ShapeError { path: self.path.clone(), problem }
+        ShapeError { place: self.place.clone(), problem }
     }
 
     fn expected(&self, what: &str) -> ShapeError {
@@ -73,14 +84,14 @@ impl<'a> Shape<'a> {
             Ipld::List(items) => Ok(items
                 .iter()
                 .enumerate()
-                .map(|(index, value)| Self { path: format!("{}[{index}]", self.path), value })
+                .map(|(index, value)| Self { place: self.place.index(index), value })
                 .collect()),
             _ => Err(self.expected("a list")),
         }
     }
 
     pub(crate) fn entries(&self) -> Result<Vec<(&'a str, Shape<'a>)>, ShapeError> {
-        Ok(self.map()?.iter().map(|(key, value)| (key.as_str(), Self { path: self.child(key), value })).collect())
+        Ok(self.map()?.iter().map(|(key, value)| (key.as_str(), Self { place: self.child(key), value })).collect())
     }
 
     pub(crate) fn link_and_label(&self) -> Result<(Cid, String), ShapeError> {
@@ -97,7 +108,10 @@ impl<'a> Shape<'a> {
     pub(crate) fn fields(&self, known: &[&str]) -> Result<Fields<'a>, ShapeError> {
         let map = self.map()?;
         match map.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => Err(self.error(format!("unknown field {key:?}; the fields are {}", known.join(", ")))),
+            Some(key) => Err(ShapeError {
+                place: self.child(key).at_key(),
+                problem: format!("unknown field; the fields here are {}", known.join(", ")),
+            }),
             None => Ok(Fields { shape: self.clone(), map }),
         }
     }
@@ -110,7 +124,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) fn optional(&self, key: &str) -> Option<Shape<'a>> {
-        self.map.get(key).map(|value| Shape { path: self.shape.child(key), value })
+        self.map.get(key).map(|value| Shape { place: self.shape.child(key), value })
     }
 
     pub(crate) fn required(&self, key: &str) -> Result<Shape<'a>, ShapeError> {

@@ -1,16 +1,20 @@
 #![doc = include_str!("../README.md")]
 
 pub mod conformance;
+mod fault;
 pub mod file;
 pub mod guest;
+pub mod homestar;
 mod keyfile;
 mod keyring;
 mod node;
 mod source;
 mod state;
+mod text;
 
 pub use ipvm_task::Compat;
 pub use keyring::Keyring;
 pub use node::{Node, NodeError, NodeOptions, OUTPUT, SystemEntropy};
 pub use source::{Source, SourceError};
 pub use state::{State, StateError};
+pub use text::{Format, Spot, Text, TextError, TextErrorKind};

@@ -5,10 +5,12 @@ mod delegate;
 mod display;
 mod forget;
 mod guest;
+mod import;
 mod inspect;
 mod key;
 mod moment;
 mod moves;
+mod pointed;
 mod print;
 mod run;
 mod runs;
@@ -65,6 +67,8 @@ enum Command {
     Run(run::Run),
     /// Checks a workflow, and says what a run of it would do.
     Plan(run::Planned),
+    /// Makes a document of a workflow that was written for homestar.
+    Import(import::Import),
     /// Lists the runs that are not over.
     List,
     /// Goes on with a run that is not over, or with one that another executor hands over.
@@ -135,17 +139,17 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         .map_err(Into::into)
         .and_then(|runtime| runtime.block_on(carry_out(arguments)));
     outcome.unwrap_or_else(|error| {
-        let text = chain(&*error);
         if json {
             // It is said on standard error as well.
-            let _unheard = say_json(&serde_json::json!({"event": "error", "message": text}).to_string());
+            let _unheard = say_json(&pointed::for_programs(&*error).to_string());
         }
-        complain(&text);
+        complain(&pointed::for_people(&*error));
         ExitCode::from(if was_cut_off(&*error) { CUT_OFF } else { REFUSED })
     })
 }
 
 fn was_cut_off(error: &(dyn Error + 'static)) -> bool {
+    let error = pointed::itself(error);
     matches!(error.downcast_ref(), Some(NodeError::Run(RunError::CutOff(_)))) || error.is::<Unprinted>()
 }
 
@@ -164,6 +168,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
     match command {
         Command::Run(run) => run.carry_out(open, json).await,
         Command::Plan(plan) => plan.carry_out(open, json).await,
+        Command::Import(import) => import.carry_out(json),
         Command::List => runs::list(&open(None)?, json).await,
         Command::Resume(resume) => resume.carry_out(open, json).await,
         Command::Cancel(cancel) => cancel.carry_out(open, json).await,

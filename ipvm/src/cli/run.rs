@@ -8,6 +8,7 @@ use ipvm_workflow::RunOptions;
 use ucan_core::{Did, Ipld, dagjson};
 
 use super::display::Display;
+use super::pointed::Pointed;
 use super::{FAILED, Outcome, Refused, forget, runs};
 
 /// What `ipvm run` takes.
@@ -34,7 +35,7 @@ pub(super) struct Planned {
 /// A workflow, and what it leaves open.
 #[derive(Debug, Args)]
 pub(super) struct Given {
-    /// The workflow, a DAG-JSON file.
+    /// The workflow, a file of DAG-JSON, or of YAML where its name ends in .yaml or .yml.
     pub(super) workflow: PathBuf,
     /// Gives an input the text of a file (UTF-8); - is standard input.
     #[arg(long = "input", value_name = "NAME=FILE", value_parser = assignment)]
@@ -80,7 +81,7 @@ impl Run {
         let observe = |event| display.show(&event);
         let run = node.run_with(&source.document, inputs, subjects, &options, &observe);
         let report = runs::interruptible(&options.control, run).await;
-        let ended = runs::conclude(json, display, report.map_err(|error| with_unlinked(error, &source.unlinked)))?;
+        let ended = runs::conclude(json, display, report.map_err(|error| pointed(error, &source)))?;
         let refuted = node.checked().await?;
         for refuted in &refuted {
             forget::report_refuted(json, refuted)?;
@@ -102,7 +103,7 @@ impl Planned {
             node.put(cid, bytes.clone()).await?;
         }
         let plan = node.plan(&source.document, inputs, subjects).await;
-        runs::show_plan(&plan.map_err(|error| with_unlinked(error, &source.unlinked))?, json)
+        runs::show_plan(&plan.map_err(|error| pointed(error, &source))?, json)
     }
 }
 
@@ -145,6 +146,12 @@ impl Given {
 fn read(path: &str) -> Result<Vec<u8>, Refused> {
     let read = file::read_bounded(path.as_ref(), file::LARGEST);
     read.map_err(|error| format!("cannot read {}: {error}", file::name_of(path.as_ref())).into())
+}
+
+/// An error with what in the document is at fault.
+fn pointed(error: NodeError, source: &Source) -> Refused {
+    let spots = source.spots(&error);
+    Pointed::at(with_unlinked(error, &source.unlinked), spots)
 }
 
 /// Where a component is missing, a file beside the workflow that changed is the likely reason.

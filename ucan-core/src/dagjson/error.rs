@@ -1,12 +1,13 @@
 //! Why a text was refused.
 
+use crate::Position;
+
 /// A text that is not DAG-JSON, or too deep.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{kind} at line {line}, column {column}")]
+#[error("{kind} at {position}")]
 pub struct JsonError {
     pub(super) kind: JsonErrorKind,
-    pub(super) line: usize,
-    pub(super) column: usize,
+    pub(super) position: Position,
 }
 
 impl JsonError {
@@ -15,14 +16,9 @@ impl JsonError {
         &self.kind
     }
 
-    /// The line, counted from 1.
-    pub fn line(&self) -> usize {
-        self.line
-    }
-
-    /// The column in characters, counted from 1.
-    pub fn column(&self) -> usize {
-        self.column
+    /// Where it stands.
+    pub fn position(&self) -> Position {
+        self.position
     }
 }
 

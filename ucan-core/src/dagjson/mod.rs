@@ -21,7 +21,7 @@ mod reader;
 mod writer;
 
 pub use error::{JsonError, JsonErrorKind};
-pub use reader::decode;
+pub use reader::{decode, locate, meaning};
 pub use writer::{encode, encode_pretty};
 
 #[cfg(test)]

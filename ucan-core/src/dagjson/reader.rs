@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use data_encoding::BASE64_NOPAD;
 
 use super::{JsonError, JsonErrorKind as Kind};
-use crate::{Ipld, block, text::excerpt};
+use crate::{Ipld, Place, Position, Segment, block, text::excerpt};
 
 /// How deep lists and maps may be nested, as in DAG-CBOR.
 const DEPTH: usize = 128;
@@ -20,13 +20,22 @@ const DEPTH: usize = 128;
 /// When the text is not DAG-JSON, or nests deeper than 128; the error has the line and the column.
 pub fn decode(json: &[u8]) -> Result<Ipld, JsonError> {
     let mut reader = Reader { json, at: 0 };
-    reader.read().map_err(|(offset, kind)| {
-        let before = &json[..offset];
-        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        let column = 1 + String::from_utf8_lossy(&before[line_start..]).chars().count();
-        JsonError { kind, line, column }
-    })
+    reader.read().map_err(|(offset, kind)| JsonError { kind, position: position(json, offset) })
+}
+
+/// Finds a part of the value that a text spells; `None` where it has no such part. The text is read again for that, up to the part:
+/// it costs nothing to those who need no positions.
+pub fn locate(json: &[u8], place: &Place) -> Option<Position> {
+    let offset = Reader { json, at: 0 }.seek(place)?;
+    Some(position(json, offset))
+}
+
+fn position(json: &[u8], offset: usize) -> Position {
+    let before = &json[..offset.min(json.len())];
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let column = 1 + String::from_utf8_lossy(&before[line_start..]).chars().count();
+    Position { line, column }
 }
 
 struct Reader<'a> {
@@ -43,6 +52,46 @@ impl Reader<'_> {
         let value = self.value(0)?;
         self.space();
         if self.at == self.json.len() { Ok(value) } else { Err((self.at, Kind::Trailing)) }
+    }
+
+    /// The offset of a part.
+    fn seek(&mut self, place: &Place) -> Option<usize> {
+        self.space();
+        let mut found = self.at;
+        for segment in place.segments() {
+            let opened = match segment {
+                Segment::Key(_) => self.take(b'{'),
+                Segment::Index(_) => self.take(b'['),
+            };
+            if !opened {
+                return None;
+            }
+            let mut passed = 0;
+            loop {
+                self.space();
+                found = self.at;
+                let there = match segment {
+                    Segment::Key(wanted) => {
+                        let key = self.string().ok()?;
+                        self.space();
+                        self.expect(b':', "`:`").ok()?;
+                        self.space();
+                        *key == **wanted
+                    }
+                    Segment::Index(index) => passed == *index,
+                };
+                if there {
+                    break;
+                }
+                self.value(0).ok()?;
+                self.space();
+                passed += 1;
+                if !self.take(b',') {
+                    return None;
+                }
+            }
+        }
+        Some(if place.is_at_key() { found } else { self.at })
     }
 
     fn peek(&self) -> Option<u8> {
@@ -231,10 +280,11 @@ impl Reader<'_> {
     }
 }
 
-/// What a map stands for: a link, bytes, or itself; nothing, if it is one that DAG-JSON reserves and is neither.
+/// What a map stands for: a link, bytes, or itself; nothing, if it is one that DAG-JSON reserves and is neither. It is for other
+/// spellings of the same data, such as YAML.
 ///
 /// Reserved are a string under `/`, and a map under `/` that has a string under `bytes`.
-fn meaning(map: BTreeMap<String, Ipld>) -> Option<Ipld> {
+pub fn meaning(map: BTreeMap<String, Ipld>) -> Option<Ipld> {
     match map.get("/") {
         Some(Ipld::String(cid)) if map.len() == 1 => block::cid_from_text(cid).map(Ipld::Link),
         Some(Ipld::String(_)) => None,

@@ -1,5 +1,5 @@
 use super::{JsonErrorKind as Kind, *};
-use crate::{Ipld, block};
+use crate::{Ipld, Place, block};
 
 fn read(json: &str) -> Ipld {
     decode(json.as_bytes()).unwrap()
@@ -7,7 +7,7 @@ fn read(json: &str) -> Ipld {
 
 fn refused(json: &str) -> (Kind, usize, usize) {
     let error = decode(json.as_bytes()).unwrap_err();
-    (error.kind, error.line, error.column)
+    (error.kind, error.position.line, error.position.column)
 }
 
 #[test]
@@ -124,4 +124,28 @@ fn pretty() {
     let text = "{\n  \"a\": {},\n  \"b\": [\n    1,\n    {\"/\":{\"bytes\":\"AQI\"}}\n  ],\n  \"c\": []\n}";
     assert_eq!(encode_pretty(&value), text);
     assert_eq!(read(text), value);
+}
+
+#[test]
+fn parts_are_found_where_they_stand() {
+    let text = "{ \"a\": {\n  \"é\": [ [1, {\"x.y\": null}],\n\t{\"/\": {\"bytes\": \"AQI\"}} ] }, \"b\" : 2 }";
+    let found = |place: &Place| locate(text.as_bytes(), place).map(|at| (at.line, at.column));
+    let root = Place::root();
+    let list = root.key("a").key("é");
+    assert_eq!(found(&root), Some((1, 1)));
+    assert_eq!(found(&root.clone().at_key()), Some((1, 1)));
+    assert_eq!(found(&list), Some((2, 8)));
+    assert_eq!(found(&list.clone().at_key()), Some((2, 3)));
+    assert_eq!(found(&list.index(0).index(0)), Some((2, 11)));
+    assert_eq!(found(&list.index(0).index(1).key("x.y")), Some((2, 22)));
+    assert_eq!(found(&list.index(1)), Some((3, 2)));
+    assert_eq!(found(&root.key("b")), Some((3, 33)));
+    assert_eq!(found(&root.key("b").at_key()), Some((3, 27)));
+    for missing in [root.key("c"), root.index(0), list.index(2), list.key("0"), root.key("b").key("c")] {
+        assert_eq!(found(&missing), None, "{missing}");
+    }
+    // Also where the text is none: up to what is wrong.
+    assert_eq!(locate(b"{\"a\": 1, \"b\": [", &root.key("b")).unwrap().column, 15);
+    assert_eq!(locate(b"{\"a\": }", &root.key("b")), None);
+    assert_eq!(list.index(1).to_string(), "a.é[1]");
 }
