@@ -71,6 +71,8 @@ pub struct RunOptions {
     /// What was found out of tasks that are uncertain, by their ids in the workflow's plan. It holds for this time: after another
     /// crash it has to be found out again.
     pub resolutions: BTreeMap<TaskId, Resolution>,
+    /// How important it is beside other runs: places to run tasks are given to the most important runs first. 0 unless it is said.
+    pub priority: i16,
     /// The most that it may cost from now on, in units of fuel: it is paused before a task starts that could exceed it.
     pub cap: Option<u64>,
     /// The channel that pays for it, instead of the one that its request names; it has to be held by the same principal. For a

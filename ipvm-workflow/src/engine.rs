@@ -2,7 +2,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
 use ucan_core::{
     Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Timestamp, Token,
 };
@@ -18,6 +17,7 @@ use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
 use crate::handover::Handed;
 use crate::perform::{Beginning, Performance, Performed};
+use crate::places::Places;
 use crate::step::is_unrepresentable;
 use crate::time_limit::time_limit;
 use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, StepReport, Workflow};
@@ -52,7 +52,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// What lets time pass, between attempts.
     pub timer: Arc<dyn Timer>,
-    /// How many tasks may run at once.
+    /// How many tasks may run at once. Runs take turns, those of a higher [priority](RunOptions::priority) first; classes
+    /// ([`Router::set_limit`]) and handlers ([`Handler::places`]) may have fewer.
     pub parallelism: usize,
 }
 
@@ -68,7 +69,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) flights: Flights,
-    pub(crate) permits: Semaphore,
+    pub(crate) places: Arc<Places>,
     pub(crate) doubts: Doubts,
     pub(crate) toll: Option<Toll>,
 }
@@ -139,9 +140,9 @@ impl Engine {
     }
 
     fn of(parts: Parts, toll: Option<Toll>) -> Self {
-        let permits = Semaphore::new(parts.parallelism.max(1));
+        let places = Places::new(parts.parallelism);
         let (flights, doubts) = (Flights::default(), Doubts::default());
-        Self { shared: Arc::new(Shared { parts, flights, permits, doubts, toll }) }
+        Self { shared: Arc::new(Shared { parts, flights, places, doubts, toll }) }
     }
 
     /// The parts that it was made of.

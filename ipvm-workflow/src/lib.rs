@@ -22,6 +22,7 @@ mod handle;
 mod handover;
 mod journal;
 mod perform;
+mod places;
 mod plan;
 mod planner;
 mod progress;

@@ -15,6 +15,7 @@ use ucan_pipeline::ResolveError;
 
 use crate::charge::{self, Hold, Short};
 use crate::engine::{Grants, Shared};
+use crate::places::Want;
 use crate::{Entry, Event, How, Paused, Resolution, RunError, RunOptions, Step, StepReport};
 
 /// The metadata field with the time that handling the task took, in microseconds.
@@ -177,7 +178,8 @@ impl Work {
         instruction: Option<InstructionId>,
     ) -> Result<Attempt, RunError> {
         let (shared, class) = (&self.shared, self.step.class);
-        let _permit = shared.permits.acquire().await;
+        let want = Want::new(self.run, self.options.priority, handler, &shared.parts.router);
+        let _place = shared.places.acquire(want).await;
         // Waiting for a place may have taken long.
         let call = match self.authorize(task).await? {
             Ok(call) => call,

@@ -159,6 +159,11 @@ pub trait Handler: fmt::Debug + Send + Sync {
     /// Does the task.
     async fn handle(&self, call: &Call) -> Completion;
 
+    /// How many of its tasks may run at once; as many as there are places, unless it says so.
+    fn places(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether doing a task of `command` once more, with the same id, has no further effect, because the handler hands the id on as an
     /// idempotency key and whoever gets it honours that. Of mutable commands, only such are done again after a crash.
     fn is_idempotent(&self, command: &Command) -> bool {
@@ -227,6 +232,7 @@ pub trait Reexecutor: Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct Router {
     routes: Vec<Route>,
+    limits: BTreeMap<EffectClass, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -240,6 +246,17 @@ impl Router {
     /// Lets `handler` do `command`, and all below it, for tasks on `subject`.
     pub fn insert(&mut self, subject: Did, command: Command, handler: Arc<dyn Handler>) {
         self.routes.push(Route { subject, command, handler });
+    }
+
+    /// Lets no more than `most` tasks of a class run at once, and always one.
+    pub fn set_limit(&mut self, class: EffectClass, most: usize) {
+        self.limits.insert(class, most.max(1));
+    }
+
+    /// How many tasks of a class may run at once; as many as there are places, where nothing is said.
+    #[must_use]
+    pub fn limit(&self, class: EffectClass) -> Option<usize> {
+        self.limits.get(&class).copied()
     }
 
     /// Whether anything is done here on `subject`.
