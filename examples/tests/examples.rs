@@ -12,6 +12,8 @@ mod own_handler;
 mod reverse_lookup;
 #[path = "../revocation.rs"]
 mod revocation;
+#[path = "../telemetry.rs"]
+mod telemetry;
 
 #[tokio::test]
 async fn distributed_invocation_leaves_what_was_asked_for() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,6 +54,11 @@ fn own_handler_runs() -> Result<(), Box<dyn std::error::Error>> {
 #[test]
 fn revocation_runs() -> Result<(), Box<dyn std::error::Error>> {
     revocation::main()
+}
+
+#[test]
+fn telemetry_runs() -> Result<(), Box<dyn std::error::Error>> {
+    telemetry::main()
 }
 
 #[test]

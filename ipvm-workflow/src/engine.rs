@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 use ucan_core::{
     Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Timestamp, Token,
 };
@@ -19,6 +20,7 @@ use crate::handover::Handed;
 use crate::perform::{Beginning, Performance, Performed};
 use crate::places::Places;
 use crate::step::is_unrepresentable;
+use crate::telemetry;
 use crate::time_limit::time_limit;
 use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, StepReport, Workflow};
 
@@ -182,6 +184,25 @@ impl Engine {
     /// # Errors
     /// As [`Engine::run`].
     pub async fn run_with(
+        &self,
+        request: RunRequest,
+        options: &RunOptions,
+        observe: &(dyn Fn(Event) + Send + Sync),
+    ) -> Result<RunReport, RunError> {
+        let span = telemetry::run_span(&request.invocation.task().id()?);
+        let observe = |event| {
+            telemetry::count(&event);
+            observe(event);
+        };
+        let run = async {
+            let ended = self.carry_out(request, options, &observe).await;
+            telemetry::count_run(&ended);
+            ended
+        };
+        run.instrument(span).await
+    }
+
+    async fn carry_out(
         &self,
         request: RunRequest,
         options: &RunOptions,

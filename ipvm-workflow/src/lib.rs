@@ -34,6 +34,7 @@ mod schedules;
 mod shape;
 mod status;
 mod step;
+mod telemetry;
 mod time_limit;
 mod verify;
 mod verify_run;

@@ -14,6 +14,7 @@ use crate::catch::{self, Answer, Caught};
 use crate::control::Wish;
 use crate::engine::{Grants, Shared};
 use crate::step::{self, Concluded, Work};
+use crate::telemetry;
 use crate::{Entry, Event, How, Paused, Plan, Planner, Resolution, RunError, RunOptions, Step, StepReport};
 
 /// What the receipts of a substitution link to: that of the failure, and that of its handler.
@@ -213,6 +214,7 @@ impl<'a> Performance<'a> {
         let instead = awaited.iter().filter_map(|id| self.instead.get(id).copied()).collect();
         Work {
             args: resolve_args(step.task.args(), &Bounds::default(), &|id| self.outcomes.get(id)),
+            span: telemetry::task_span(&step),
             step,
             run: self.run,
             instead,

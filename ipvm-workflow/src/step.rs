@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 use ucan_chan::CHARGE;
 use ucan_core::{Cid, Ipld, SignError, StoreError, Token, Verified, block, verify};
 use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, PROFILE, RESOLVED};
@@ -39,6 +40,8 @@ pub(crate) struct Work {
     pub(crate) settle: bool,
     /// Whether the workflow has a handler of failures.
     pub(crate) catches: bool,
+    /// The span of the task, within that of the run.
+    pub(crate) span: Span,
     /// Where it says what happens meanwhile.
     pub(crate) notes: mpsc::UnboundedSender<Event>,
 }
@@ -83,6 +86,11 @@ impl From<Stated> for Attempt {
 
 impl Work {
     pub(crate) async fn perform(self) -> Result<Concluded, RunError> {
+        let span = self.span.clone();
+        self.perform_here().instrument(span).await
+    }
+
+    async fn perform_here(self) -> Result<Concluded, RunError> {
         let started = Instant::now();
         let attempt = match &self.args {
             Ok(args) => self.perform_resolved(self.step.task.with_args(args.clone())).await?,
