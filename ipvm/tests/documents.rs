@@ -121,7 +121,7 @@ fn yaml_itself_is_refused_where_it_is_wrong() {
         ("v: 1.0.0\n---\nv: 1.0.0\n", "a second document", (2, 1)),
         ("v: [.nan]\n", "not finite", (1, 5)),
         ("1: x\n", "no string", (1, 1)),
-        ("v: [1,\ntasks: 2\n", "not YAML", (2, 6)),
+        ("v: [1,\ntasks: 2\n", "not YAML", (2, 1)),
     ] {
         let (said, line, column, _) = refused(&shell, "bad.yml", document);
         assert!(said.contains(message) && said.starts_with("bad.yml is not YAML"), "{document}: {said}");

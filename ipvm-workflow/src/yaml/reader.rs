@@ -233,7 +233,7 @@ fn collection(
 }
 
 /// The name of a tag of the core schema.
-fn core<'t>(tag: &'t Tag) -> Option<&'t str> {
+fn core(tag: &Tag) -> Option<&str> {
     tag.is_yaml_core_schema().then_some(tag.suffix.as_str())
 }
 

@@ -68,8 +68,10 @@ fn float(text: &str) -> Option<Result<Ipld, Kind>> {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
     let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let has_digits = !exponent.is_empty() && !(whole.is_empty() && fraction.is_empty());
-    if !has_digits || ![whole, fraction, exponent].into_iter().all(are_digits) {
+    if mantissa.trim_matches('.').is_empty()
+        || exponent.is_empty()
+        || ![whole, fraction, exponent].into_iter().all(are_digits)
+    {
         return None;
     }
     let float = text.parse().ok().filter(|float: &f64| float.is_finite());

@@ -139,8 +139,8 @@ fn parts_are_found_where_they_stand() {
     assert_eq!(found(&list.index(0).index(0)), Some((2, 11)));
     assert_eq!(found(&list.index(0).index(1).key("x.y")), Some((2, 22)));
     assert_eq!(found(&list.index(1)), Some((3, 2)));
-    assert_eq!(found(&root.key("b")), Some((3, 33)));
-    assert_eq!(found(&root.key("b").at_key()), Some((3, 27)));
+    assert_eq!(found(&root.key("b")), Some((3, 37)));
+    assert_eq!(found(&root.key("b").at_key()), Some((3, 31)));
     for missing in [root.key("c"), root.index(0), list.index(2), list.key("0"), root.key("b").key("c")] {
         assert_eq!(found(&missing), None, "{missing}");
     }
