@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod channels;
 pub mod conformance;
 pub mod file;
 pub mod guest;
@@ -9,6 +10,7 @@ mod node;
 mod source;
 mod state;
 
+pub use channels::{Channels, ChannelsError};
 pub use ipvm_task::Compat;
 pub use keyring::Keyring;
 pub use node::{Node, NodeError, NodeOptions, OUTPUT, SystemEntropy};
