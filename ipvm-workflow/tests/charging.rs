@@ -320,8 +320,9 @@ async fn survive(json: &str, first: i64, random: &mut Random) -> (u64, u64, u64)
             Err(RunError::Paused(Paused::Exhausted { credit, asked, .. })) => {
                 pauses += 1;
                 world.open(&Crash::never());
-                world.sign_for(&mut purse, asked - credit).await;
-                // It did not die, and goes on for as long.
+                // Attempts begin anew when it is resumed: there has to be enough for some.
+                world.sign_for(&mut purse, asked - credit + random.below(800)).await;
+                assert!(pauses < 1_000, "it does not come to an end");
             }
             // What was tried too often is asked for once more, a few times.
             Err(RunError::Paused(Paused::Spent { .. })) if pauses < 200 => pauses += 1,
