@@ -342,8 +342,7 @@ impl Payer {
                 }
                 Err(error) => error,
             };
-            let is_short =
-                matches!(error, TillError::Channel(ChannelError::NoCredit { .. } | ChannelError::Busy));
+            let is_short = matches!(error, TillError::Channel(ChannelError::NoCredit { .. } | ChannelError::Busy));
             if is_short && turn.again().await {
                 continue;
             }

@@ -140,7 +140,9 @@ pub enum Paused {
         channel: Cid,
     },
     /// A task could exceed what the run may cost.
-    #[error("task {label:?} may use {asked} gas; the run may cost {cap}, of which {spent} are spent: resume it with another cap")]
+    #[error(
+        "task {label:?} may use {asked} gas; the run may cost {cap}, of which {spent} are spent: resume it with another cap"
+    )]
     Capped {
         /// The task.
         label: String,

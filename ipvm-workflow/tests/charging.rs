@@ -226,7 +226,10 @@ async fn a_channel_has_to_be_the_invokers_in_gas_and_at_hand() {
     let own = world.channel.take();
     assert!(matches!(refused(&world, None).await, RunError::Unpaid));
     // Somebody else's.
-    let mine = std::mem::replace(&mut world.user, ucan_core::Issuer::ed25519(varsig::ed25519::SigningKey::from_seed(&[9; 32])));
+    let mine = std::mem::replace(
+        &mut world.user,
+        ucan_core::Issuer::ed25519(varsig::ed25519::SigningKey::from_seed(&[9; 32])),
+    );
     let (theirs, _) = world.open_channel("gas", 100, 100, 3).await;
     world.user = mine;
     assert!(matches!(reason(refused(&world, Some(*theirs.cid())).await), PaymentError::OtherHolder { .. }));
@@ -273,7 +276,9 @@ fn draw(random: &mut Random) -> String {
         let fails = [0, 0, 1, 2][random.below(4) as usize];
         let retry = if random.below(2) == 0 { r#", "config": {"retry": {"attempts": 3}}"# } else { "" };
         let of = match random.below(2) {
-            0 if position > 0 && command != "/pure" => format!(r#", "of": [{{"await/ok": "t{}"}}]"#, random.below(position)),
+            0 if position > 0 && command != "/pure" => {
+                format!(r#", "of": [{{"await/ok": "t{}"}}]"#, random.below(position))
+            }
             _ => String::new(),
         };
         let of = if command == "/ask" { String::new() } else { of };

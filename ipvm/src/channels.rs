@@ -100,7 +100,8 @@ impl Channels {
         let mut all = Vec::new();
         for entry in entries {
             let name = entry.map_err(failed)?.file_name();
-            let cid: Option<Cid> = name.to_str().and_then(|name| name.strip_suffix(".chan")).and_then(|name| name.parse().ok());
+            let cid: Option<Cid> =
+                name.to_str().and_then(|name| name.strip_suffix(".chan")).and_then(|name| name.parse().ok());
             all.extend(cid);
         }
         all.sort_by_key(Cid::to_string);

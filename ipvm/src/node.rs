@@ -10,8 +10,8 @@ use ipvm_files::{
 use ipvm_fjall::{FjallStore, OpenError};
 use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
-    BindError, Bindings, Charging, Document, Engine, Entropy, Event, Parts, Plan, RUN_COMMAND, Refuted, RunError, RunOptions,
-    RunReport, RunRequest, Trust, Workflow,
+    BindError, Bindings, Charging, Document, Engine, Entropy, Event, Parts, Plan, RUN_COMMAND, Refuted, RunError,
+    RunOptions, RunReport, RunRequest, Trust, Workflow,
 };
 use ucan_chan::Till;
 use ucan_core::{

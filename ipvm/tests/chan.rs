@@ -356,8 +356,7 @@ fn however_often_it_is_killed_the_accounts_add_up() {
                 None => vec!["run", "counts.json", "--channel", &id],
                 Some(run) => vec!["resume", run],
             };
-            let mut process =
-                shell.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut process = shell.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             std::thread::sleep(Duration::from_micros(5_000 + random.below(60_000)));
             let ended = process.try_wait().unwrap();
             let _already_over = process.kill();

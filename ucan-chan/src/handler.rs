@@ -3,9 +3,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ucan_core::{Cid, Clock, Context, Delegation, Ipld, Issuer, KeySource, Token};
-use ucan_invocation::{
-    Asked, BlockStore, Call, Completion, Config, EffectClass, Failure, Handler, Outcome, Task,
-};
+use ucan_invocation::{Asked, BlockStore, Call, Completion, Config, EffectClass, Failure, Handler, Outcome, Task};
 
 use crate::args::integer;
 use crate::channel::Status;
@@ -89,8 +87,7 @@ impl ChannelHandler {
             settle => settle.map_err(failure)?,
         };
         channel = self.till.channel(&id).await.map_err(failure)?;
-        let mut completion =
-            done([("settle", Ipld::Bytes(settle.bytes().to_vec())), ("due", integer(settle.total()))]);
+        let mut completion = done([("settle", Ipld::Bytes(settle.bytes().to_vec())), ("due", integer(settle.total()))]);
         channel.last_charge().map_err(|error| failure(error.into()))?.put(&mut completion.meta);
         Ok(completion)
     }
@@ -125,7 +122,8 @@ impl Handler for ChannelHandler {
 
     async fn handle(&self, call: &Call) -> Completion {
         let Some(asked) = call.asked() else {
-            let message = format!("what {CHANNEL_COMMAND} states has to be signed: send it as an invocation of its own");
+            let message =
+                format!("what {CHANNEL_COMMAND} states has to be signed: send it as an invocation of its own");
             return Completion::new(Failure::new("Unsigned", message).into());
         };
         let done = match call.task().command().as_str() {
@@ -147,7 +145,9 @@ fn failure(error: TillError) -> Failure {
     let name = match &error {
         TillError::Unknown { .. } => "Unknown",
         TillError::Draw(DrawError::Cheating { .. }) => "Cheating",
-        TillError::Draw(DrawError::Exhausted { .. }) | TillError::Channel(ChannelError::Exhausted { .. }) => "Exhausted",
+        TillError::Draw(DrawError::Exhausted { .. }) | TillError::Channel(ChannelError::Exhausted { .. }) => {
+            "Exhausted"
+        }
         TillError::Draw(DrawError::Expired { .. } | DrawError::Over) | TillError::Channel(ChannelError::NotOpen) => {
             "NotOpen"
         }
@@ -164,7 +164,5 @@ fn failure(error: TillError) -> Failure {
 
 fn with_proof(failure: Failure, proof: &Proof) -> Failure {
     let tokens = proof.tokens().iter().cloned().map(Ipld::Bytes).collect();
-    failure
-        .with("cheating", Ipld::String(proof.kind().name().to_owned()))
-        .with("proof", Ipld::List(tokens))
+    failure.with("cheating", Ipld::String(proof.kind().name().to_owned())).with("proof", Ipld::List(tokens))
 }

@@ -253,7 +253,11 @@ impl Rest {
             Stage::Reserved { .. } => true,
             Stage::Charged { number, cost, charged } => (1..=charges).contains(&number) && cost <= charged,
         };
-        if tasks.iter().all(|known| seen.insert(known.task) && fits(known)) { Ok(tasks) } else { Err(StateError::Malformed) }
+        if tasks.iter().all(|known| seen.insert(known.task) && fits(known)) {
+            Ok(tasks)
+        } else {
+            Err(StateError::Malformed)
+        }
     }
 
     fn terms(&mut self) -> Result<Terms, StateError> {

@@ -46,9 +46,7 @@ impl Channel {
 
     fn charge_of(&self, known: &Known) -> Option<Charge> {
         match known.stage {
-            Stage::Charged { number, cost, charged } => {
-                Some(Charge { number, charged, ..self.stated(cost, false) })
-            }
+            Stage::Charged { number, cost, charged } => Some(Charge { number, charged, ..self.stated(cost, false) }),
             Stage::Reserved { .. } => None,
         }
     }

@@ -280,8 +280,8 @@ impl<'a> Run<'a> {
     /// What an error of wasmtime stands for; `otherwise` says it for one that has no name.
     fn failure(&mut self, error: &wasmtime::Error, otherwise: impl FnOnce(String) -> CallError) -> CallError {
         let trap = error.downcast_ref::<Trap>();
-        self.cut_off = self.store.data().limiter.ended.is_some()
-            || trap.is_some_and(|trap| *trap != Trap::UnreachableCodeReached);
+        self.cut_off =
+            self.store.data().limiter.ended.is_some() || trap.is_some_and(|trap| *trap != Trap::UnreachableCodeReached);
         match &self.store.data().limiter.ended {
             Some(Ended::Limit { limit, wanted }) => {
                 return CallError::OutOfMemory { limit: *limit, wanted: *wanted };

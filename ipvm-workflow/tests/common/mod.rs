@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipvm_workflow::{
-    Bindings, Charging, Document, Engine, Entropy, Entry, Journal, MemoryJournal, OpenRun, Parts, RunReport, RunRequest,
-    StepReport, Trust,
+    Bindings, Charging, Document, Engine, Entropy, Entry, Journal, MemoryJournal, OpenRun, Parts, RunReport,
+    RunRequest, StepReport, Trust,
 };
 use ucan_chan::{Change, ChannelStore, Commit, Kept, MemoryChannels, Open, Purse, Terms, Till};
 use ucan_core::{Cid, Command, Context, Delegation, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp, dagjson};
@@ -218,7 +218,11 @@ fn metered(completion: Completion, call: &Call) -> Completion {
     let (fuel, limit) = (u64::try_from(integer(call.task(), "fuel")).unwrap(), limit(call.config()));
     if fuel > limit {
         let failed = Completion::new(Failure::new("OutOfFuel", "more than it may").into());
-        return Completion { meta: [(FUEL_BOUND.to_owned(), Ipld::Integer(limit.into()))].into(), repeatable: false, ..failed };
+        return Completion {
+            meta: [(FUEL_BOUND.to_owned(), Ipld::Integer(limit.into()))].into(),
+            repeatable: false,
+            ..failed
+        };
     }
     let fuel = [(FUEL.to_owned(), Ipld::Integer(fuel.into()))];
     Completion { meta: completion.meta.into_iter().chain(fuel).collect(), ..completion }

@@ -158,7 +158,9 @@ pub(super) fn conclude(json: bool, display: Display, report: Result<RunReport, R
             format!("ipvm resume {run} --done '{task}={{\"ok\": ..}}', or ipvm resume {run} --not-done {task}")
         }
         Paused::Exhausted { channel, .. } => {
-            format!("ipvm chan pay {channel} --amount GAS, and ipvm resume {run}; or ipvm resume {run} --channel ANOTHER")
+            format!(
+                "ipvm chan pay {channel} --amount GAS, and ipvm resume {run}; or ipvm resume {run} --channel ANOTHER"
+            )
         }
         Paused::ChannelClosed { .. } => format!("ipvm resume {run} --channel ANOTHER, or ipvm cancel {run}"),
         Paused::Capped { .. } => format!("ipvm resume {run} --cap GAS, or ipvm cancel {run}"),
@@ -242,7 +244,8 @@ pub(super) fn show_plan(plan: &Plan, quotes: Option<&[Quote]>, json: bool) -> Ou
     if json {
         say_json(&serde_json::json!({"event": "cost", "most": most, "likely": likely}).to_string())?;
     } else {
-        let likely = likely.map_or_else(String::new, |likely| format!("{} gas by what was measured, ", grouped(likely)));
+        let likely =
+            likely.map_or_else(String::new, |likely| format!("{} gas by what was measured, ", grouped(likely)));
         say(&format!("in all: {likely}{} gas at most", grouped(most)))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -113,7 +113,11 @@ pub(super) fn close(here: &Here, mut purse: Purse, signed: &Signed) -> Result<()
     let close = Close::sign(&holder, purse.terms(), sequence, total)?;
     let path = here.hand_over("close", &signed.output, &chain, Some(close.bytes()))?;
     here.report(
-        &format!("closed at voucher {sequence}, {total} in all; {} is for {}, who takes it", path.display(), purse.terms().provider()),
+        &format!(
+            "closed at voucher {sequence}, {total} in all; {} is for {}, who takes it",
+            path.display(),
+            purse.terms().provider()
+        ),
         serde_json::json!({
             "event": "closed", "channel": id.to_string(), "side": "holder", "seq": sequence, "total": total,
             "file": path.display().to_string(),
@@ -129,6 +133,10 @@ fn check_holder(purse: &Purse, holder: &ucan_core::Issuer, signed: &Signed) -> R
     if purse.terms().holder().same_principal(holder.did()) {
         return Ok(());
     }
-    Err(format!("the key {:?} does not hold the channel, {} does: --from says with which key to sign", signed.from, purse.terms().holder())
-        .into())
+    Err(format!(
+        "the key {:?} does not hold the channel, {} does: --from says with which key to sign",
+        signed.from,
+        purse.terms().holder()
+    )
+    .into())
 }

@@ -188,7 +188,13 @@ impl Here {
     }
 
     /// Writes a token with the chain of its channel, for the other side.
-    fn hand_over(&self, what: &str, output: &Output, chain: &[Delegation], token: Option<&[u8]>) -> Result<PathBuf, Refused> {
+    fn hand_over(
+        &self,
+        what: &str,
+        output: &Output,
+        chain: &[Delegation],
+        token: Option<&[u8]>,
+    ) -> Result<PathBuf, Refused> {
         let name = token.map_or_else(
             || chain.last().map_or_else(String::new, |last| last.cid().to_string()),
             |token| ucan_core::block::dag_cbor_cid(token).to_string(),
@@ -273,8 +279,13 @@ async fn status(here: &Here, node: &Node, channel: Option<Cid>) -> Result<(), Re
                 };
                 let text = format!(
                     "{id}  provider  {status}{more}: {} {}, {} signed for, {} charged, {} allotted, held by {}, expires {}",
-                    terms.budget(), channel.unit(), channel.total(), channel.charged(), channel.allotted(),
-                    terms.holder(), date(terms.expiration()),
+                    terms.budget(),
+                    channel.unit(),
+                    channel.total(),
+                    channel.charged(),
+                    channel.allotted(),
+                    terms.holder(),
+                    date(terms.expiration()),
                 );
                 here.report(&text, line)?;
             }
@@ -285,8 +296,13 @@ async fn status(here: &Here, node: &Node, channel: Option<Cid>) -> Result<(), Re
                     "holder": terms.holder().as_str(), "status": "offered", "budget": terms.budget(),
                     "expires": terms.expiration().as_secs(),
                 });
-                let text =
-                    format!("{id}  offered: {} {} to {}, expires {}", terms.budget(), terms.unit(), terms.holder(), date(terms.expiration()));
+                let text = format!(
+                    "{id}  offered: {} {} to {}, expires {}",
+                    terms.budget(),
+                    terms.unit(),
+                    terms.holder(),
+                    date(terms.expiration())
+                );
                 here.report(&text, line)?;
             }
             Err(error) => return Err(error.into()),
@@ -305,8 +321,14 @@ fn show_purse(here: &Here, purse: &Purse) -> Result<(), Refused> {
     });
     let text = format!(
         "{}  holder  {}: {} {}, {} signed for, {} left, provided by {}, expires {}",
-        terms.id(), if purse.is_closed() { "closed" } else { "open" }, terms.budget(), terms.unit(), purse.total(),
-        purse.left(), terms.provider(), date(terms.expiration()),
+        terms.id(),
+        if purse.is_closed() { "closed" } else { "open" },
+        terms.budget(),
+        terms.unit(),
+        purse.total(),
+        purse.left(),
+        terms.provider(),
+        date(terms.expiration()),
     );
     here.report(&text, line)
 }

@@ -27,7 +27,11 @@ pub(super) fn offer(here: &Here, offer: &Offer) -> Result<(), Refused> {
     let path = here.hand_over("offer", &offer.output, &chain, None)?;
     let (budget, unit) = (offer.budget, &offer.unit);
     here.report(
-        &format!("{id}\n{budget} {unit} are offered to {to} until {}, who opens it with {}", date(until), path.display()),
+        &format!(
+            "{id}\n{budget} {unit} are offered to {to} until {}, who opens it with {}",
+            date(until),
+            path.display()
+        ),
         serde_json::json!({
             "event": "offered", "channel": id.to_string(), "budget": budget, "unit": unit.as_str(),
             "holder": to.as_str(), "expires": until.as_secs(), "file": path.display().to_string(),
@@ -61,7 +65,9 @@ async fn refuse_revoked(node: &Node, received: &Received, now: Timestamp) -> Res
         return Ok(());
     }
     match node.till().revoke(received.terms()?.id(), now).await {
-        Ok(_) | Err(TillError::Unknown { .. }) => Err("a delegation of the channel was revoked, which closes it".into()),
+        Ok(_) | Err(TillError::Unknown { .. }) => {
+            Err("a delegation of the channel was revoked, which closes it".into())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -78,7 +84,11 @@ async fn opened(here: &Here, node: &Node, received: &Received, token: &[u8], now
     let terms = channel.terms();
     let (id, unit, budget) = (terms.id(), terms.unit(), terms.budget());
     here.report(
-        &format!("{id} is open with {budget} {unit}, held by {}; a closing may be disputed for {} s", terms.holder(), open.window()),
+        &format!(
+            "{id} is open with {budget} {unit}, held by {}; a closing may be disputed for {} s",
+            terms.holder(),
+            open.window()
+        ),
         serde_json::json!({
             "event": "taken", "what": "open", "channel": id.to_string(), "budget": budget, "unit": unit.as_str(),
             "holder": terms.holder().as_str(), "window": open.window(),
@@ -125,7 +135,8 @@ async fn closed(here: &Here, node: &Node, terms: &Terms, token: &[u8], now: Time
         Err(TillError::Unknown { .. }) => {
             let _alone = here.channels.lock()?;
             let purse = here.channels.purse(terms.id())?;
-            let mut purse = purse.ok_or_else(|| Refused::from(format!("the channel {} was not opened here", terms.id())))?;
+            let mut purse =
+                purse.ok_or_else(|| Refused::from(format!("the channel {} was not opened here", terms.id())))?;
             let close = verify(close, &DidKeys)?;
             if !close.issuer().same_principal(terms.provider()) {
                 return Err(format!("it is signed by {}, and not by the provider", close.issuer()).into());
@@ -135,7 +146,12 @@ async fn closed(here: &Here, node: &Node, terms: &Terms, token: &[u8], now: Time
             let short = close.sequence() < sequence;
             let more = if short { "; that is not the last one: send it again (ipvm chan pay --again)" } else { "" };
             here.report(
-                &format!("the provider has closed {} at voucher {}, {} in all{more}", terms.id(), close.sequence(), close.total()),
+                &format!(
+                    "the provider has closed {} at voucher {}, {} in all{more}",
+                    terms.id(),
+                    close.sequence(),
+                    close.total()
+                ),
                 serde_json::json!({
                     "event": "taken", "what": "close", "channel": terms.id().to_string(), "seq": close.sequence(),
                     "total": close.total(), "signed": total, "short": short,
@@ -171,7 +187,12 @@ fn claimed(here: &Here, received: &Received, token: &[u8]) -> Result<(), Refused
     }
     let (due, unit, funder) = (settle.total(), terms.unit(), terms.funder());
     here.report(
-        &format!("{due} {unit} are due for {}, by voucher {}: {funder} owes it to {}", terms.id(), settle.sequence(), terms.provider()),
+        &format!(
+            "{due} {unit} are due for {}, by voucher {}: {funder} owes it to {}",
+            terms.id(),
+            settle.sequence(),
+            terms.provider()
+        ),
         serde_json::json!({
             "event": "taken", "what": "settle", "channel": terms.id().to_string(), "due": due, "seq": settle.sequence(),
             "unit": unit.as_str(), "funder": funder.as_str(),
@@ -213,7 +234,11 @@ pub(super) async fn close(here: &Here, node: &Node, channel: &Cid, output: &Outp
     let path = here.hand_over("close", output, &chain, Some(close.bytes()))?;
     let (_, until, _) = words(status);
     here.report(
-        &format!("closed at voucher {sequence}, {total} in all; {} is for {}, who takes it", path.display(), known.terms().holder()),
+        &format!(
+            "closed at voucher {sequence}, {total} in all; {} is for {}, who takes it",
+            path.display(),
+            known.terms().holder()
+        ),
         serde_json::json!({
             "event": "closed", "channel": channel.to_string(), "side": "provider", "seq": sequence, "total": total,
             "until": until, "file": path.display().to_string(),
@@ -228,9 +253,11 @@ pub(super) async fn settle(here: &Here, node: &Node, channel: &Cid, output: &Out
         Err(TillError::Channel(ChannelError::Unfinished)) => {
             return Err(match before {
                 Status::Open => format!("the channel is open: `ipvm chan close {channel}` first").into(),
-                Status::Closing { until, .. } if now < until => {
-                    format!("the closing can be disputed until {}, unless both sides close with the same voucher", date(until)).into()
-                }
+                Status::Closing { until, .. } if now < until => format!(
+                    "the closing can be disputed until {}, unless both sides close with the same voucher",
+                    date(until)
+                )
+                .into(),
                 _ => Refused::from("a part of the channel is not settled yet, or a task is under way"),
             });
         }
@@ -240,7 +267,11 @@ pub(super) async fn settle(here: &Here, node: &Node, channel: &Cid, output: &Out
     let (due, unit) = (settle.total(), settle.unit());
     let funder = Terms::read(&chain)?.funder().clone();
     here.report(
-        &format!("{due} {unit} are due, by voucher {}; {} is for {funder}, who owes it", settle.sequence(), path.display()),
+        &format!(
+            "{due} {unit} are due, by voucher {}; {} is for {funder}, who owes it",
+            settle.sequence(),
+            path.display()
+        ),
         serde_json::json!({
             "event": "settled", "channel": channel.to_string(), "due": due, "seq": settle.sequence(),
             "voucher": settle.voucher().map(ToString::to_string), "unit": unit.as_str(), "funder": funder.as_str(),
