@@ -316,7 +316,7 @@ fn to_the_unit_whenever_the_process_dies() {
 async fn survive(json: &str, first: i64, random: &mut Random) -> (u64, u64, u64) {
     let (mut world, mut purse) = world(Knows::Key, 100).await;
     let request = world.request(json).await;
-    let (mut deaths, mut pauses, mut writes) = (0, 0, first);
+    let (mut deaths, mut pauses, mut spent, mut writes) = (0, 0, 0, first);
     loop {
         let crash = if deaths < 10 { Crash::after(writes) } else { Crash::never() };
         world.open(&crash);
@@ -330,7 +330,7 @@ async fn survive(json: &str, first: i64, random: &mut Random) -> (u64, u64, u64)
                 assert!(pauses < 1_000, "it does not come to an end");
             }
             // What was tried too often is asked for once more, a few times.
-            Err(RunError::Paused(Paused::Spent { .. })) if pauses < 200 => pauses += 1,
+            Err(RunError::Paused(Paused::Spent { .. })) if spent < 2 => spent += 1,
             Err(RunError::Paused(Paused::Spent { .. })) => break,
             Err(RunError::Paused(other)) => panic!("{other:?}"),
             Err(_) => {
