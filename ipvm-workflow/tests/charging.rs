@@ -294,7 +294,7 @@ fn draw(random: &mut Random) -> String {
 #[test]
 fn to_the_unit_whenever_the_process_dies() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let simulations = std::env::var("IPVM_SIMULATIONS").ok().and_then(|number| number.parse().ok()).unwrap_or(40);
+    let simulations = std::env::var("IPVM_SIMULATIONS").ok().and_then(|number| number.parse().ok()).unwrap_or(24);
     let (mut deaths, mut pauses, mut sum) = (0, 0, 0);
     for seed in 0..simulations {
         let mut random = Random((seed + 1_u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
