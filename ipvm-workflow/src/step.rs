@@ -43,6 +43,7 @@ pub(crate) struct Work {
 }
 
 /// What a step comes to.
+#[expect(clippy::large_enum_variant, reason = "there is one a step, and most are reports")]
 pub(crate) enum Concluded {
     /// It has its receipt.
     Report(StepReport),
@@ -167,20 +168,18 @@ impl Work {
             Err(failure) => return self.fail(failure).await.map(Into::into),
         };
         let mut found = None;
-        if class.is_mutation() {
-            if class == EffectClass::Mutable && self.begun_before(resolved).await? {
-                let idempotent = handler.is_idempotent(call.task().command());
-                match self.find_out(handler, &call).await {
-                    Probe::Done(completion) => found = Some(*completion),
-                    Probe::NotDone if self.settle && !idempotent => {
-                        let message = "the run was cancelled, and it has not taken effect";
-                        return self.fail(Failure::new("Cancelled", message)).await.map(Into::into);
-                    }
-                    Probe::NotDone => {}
-                    Probe::Unknown => {
-                        let (label, task) = (self.step.label.clone(), self.step.id);
-                        return Ok(Attempt::Paused(Paused::Uncertain { label, task }));
-                    }
+        if class == EffectClass::Mutable && self.begun_before(resolved).await? {
+            let idempotent = handler.is_idempotent(call.task().command());
+            match self.find_out(handler, &call).await {
+                Probe::Done(completion) => found = Some(*completion),
+                Probe::NotDone if self.settle && !idempotent => {
+                    let message = "the run was cancelled, and it has not taken effect";
+                    return self.fail(Failure::new("Cancelled", message)).await.map(Into::into);
+                }
+                Probe::NotDone => {}
+                Probe::Unknown => {
+                    let (label, task) = (self.step.label.clone(), self.step.id);
+                    return Ok(Attempt::Paused(Paused::Uncertain { label, task }));
                 }
             }
         }
@@ -441,7 +440,7 @@ pub(crate) fn report(step: &Step, how: How, receipt: &Receipt, elapsed: Duration
         how,
         outcome: receipt.outcome().clone(),
         fuel,
-        charge: charge::charge_of(receipt),
+        charged: charge::charge_of(receipt).map(|charge| charge.cost),
         elapsed,
         receipt: receipt.id(),
     }

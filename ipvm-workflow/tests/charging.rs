@@ -102,20 +102,20 @@ async fn what_is_used_is_charged_and_what_is_known_costs_nothing() {
     let report = world.run(&json).await;
     assert!(report.succeeded());
     let costs = |report: &RunReport| {
-        let mut costs: Vec<_> = report.steps.iter().map(|step| (step.label.clone(), step.charge.clone())).collect();
+        let mut costs: Vec<_> = report.steps.iter().map(|step| (step.label.clone(), step.charged)).collect();
         costs.sort_by(|a, b| a.0.cmp(&b.0));
-        costs.into_iter().map(|(_, charge)| charge.map(|charge| charge.cost)).collect::<Vec<_>>()
+        costs.into_iter().map(|(_, charged)| charged).collect::<Vec<_>>()
     };
     assert_eq!(costs(&report), [Some(7), Some(30), Some(5)]);
     assert_eq!(adds_up(&world).await, 42);
     // Asked for again, pure work is known; the effect is another one.
     let again = world.run(&json).await;
     assert_eq!(step(&again, "a").how, How::Reused);
-    assert_eq!(step(&again, "d").charge.as_ref().unwrap().cost, 5);
+    assert_eq!(step(&again, "d").charged, Some(5));
     assert_eq!(adds_up(&world).await, 47);
     // Whoever hits the limit has used all of it.
     let failed = world.run(&tasks(&[&document[2]])).await;
-    assert_eq!(step(&failed, "c").charge.as_ref().unwrap().cost, 100);
+    assert_eq!(step(&failed, "c").charged, Some(100));
     assert_eq!(adds_up(&world).await, 147);
     let channel = channel(&world).await;
     assert_eq!((channel.reserved(), channel.credit()), (0, 400 - 147));
@@ -203,7 +203,7 @@ async fn a_cap_holds_without_channels_too() {
     let options = RunOptions { cap: Some(220), ..RunOptions::default() };
     let report = resume(&world, &run, &options).await;
     assert!(report.succeeded());
-    assert!(report.steps.iter().all(|step| step.charge.is_none()));
+    assert!(report.steps.iter().all(|step| step.charged.is_none()));
     assert_eq!(report.steps.iter().filter(|step| step.how == How::Ran).count(), 3);
 }
 

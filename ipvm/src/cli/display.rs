@@ -154,8 +154,8 @@ impl Table {
             (true, _) => self.reused += 1,
             (false, _) => {}
         }
-        if let (How::Ran | How::Unchanged, Some(charge)) = (step.how, &step.charge) {
-            self.charged = Some(self.charged.unwrap_or(0).saturating_add(charge.cost));
+        if let (How::Ran | How::Unchanged, Some(charged)) = (step.how, step.charged) {
+            self.charged = Some(self.charged.unwrap_or(0).saturating_add(charged));
         }
         self.wrote |= step.class == EffectClass::IdempotentWrite && step.outcome.is_ok();
         if !step.outcome.is_ok() {
@@ -281,7 +281,7 @@ fn as_json(event: &Event) -> Value {
             "status": status(step),
             "how": step.how.name(),
             "fuel": step.fuel,
-            "charged": step.charge.as_ref().map(|charge| charge.cost),
+            "charged": step.charged,
             "micros": u64::try_from(step.elapsed.as_micros()).unwrap_or(u64::MAX),
             "out": serde_json::from_str::<Value>(&dagjson::encode(&step.outcome.to_ipld())).unwrap_or_default(),
             "receipt": step.receipt.to_string(),
