@@ -3,10 +3,11 @@
 //! This law is no part of the library, for `ucan-chan` stands above the crates of tokens: the fuzz target and a test of
 //! `ucan-chan` include it.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use ucan_chan::{Channel, Close, CommandError, Dispute, Open, Purse, Settle, Terms, Voucher};
-use ucan_core::{DidKeys, Issuer, Timestamp, Token, block, verify};
+use ucan_chan::{Channel, Charge, Close, CommandError, Dispute, Open, Purse, Settle, Terms, Voucher};
+use ucan_core::{DidKeys, Ipld, Issuer, Timestamp, Token, block, dagcbor, verify};
 use ucan_invocation::TaskId;
 use varsig::ed25519::SigningKey;
 
@@ -52,10 +53,18 @@ fn read(bytes: &[u8]) -> bool {
     if let Ok(purse) = Purse::decode(bytes) {
         assert_eq!(purse.encode().as_deref(), Ok(bytes));
     }
+    if let Ok(Ipld::Map(meta)) = dagcbor::decode(bytes)
+        && let Ok(Some(charge)) = Charge::of_meta(&meta)
+    {
+        assert!(charge.number > 0 && charge.cost <= charge.charged);
+        let mut again = meta.clone();
+        charge.put(&mut again);
+        assert_eq!(again, meta, "a charge says something that is not read");
+    }
     found.contains(&true)
 }
 
-/// A token of every command, and states.
+/// A token of every command, states, and a charge as it stands in metadata.
 pub(crate) fn originals() -> &'static [Vec<u8>] {
     static ALL: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
     ALL.get_or_init(|| {
@@ -80,11 +89,14 @@ pub(crate) fn originals() -> &'static [Vec<u8>] {
         let voucher = verify(voucher, &DidKeys).expect("it was signed");
         channel.draw(&voucher, Timestamp::EPOCH).expect("there is enough");
         let charged = channel.reserve(task, 50, 0, 1, Timestamp::EPOCH).expect("there is credit");
-        channel.charge(&charged, 20).expect("within its limit");
+        let charge = channel.charge(&charged, 20).expect("within its limit");
         let other = TaskId::new(block::dag_cbor_cid(b"another"));
         drop(channel.reserve(other, 60, 0, 1, Timestamp::EPOCH).expect("there is credit"));
         all.push(channel.encode().expect("small"));
         all.push(purse.encode().expect("small"));
+        let mut meta = BTreeMap::new();
+        charge.put(&mut meta);
+        all.push(dagcbor::encode(&Ipld::Map(meta)).expect("small"));
         all
     })
 }

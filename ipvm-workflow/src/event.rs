@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ucan_chan::Charge;
 use ucan_core::Cid;
 use ucan_invocation::{EffectClass, Outcome, ReceiptId, TaskId};
 
@@ -109,8 +108,9 @@ pub struct StepReport {
     pub outcome: Outcome,
     /// The fuel that the receipt states, where it states any.
     pub fuel: Option<u64>,
-    /// What the receipt says that was charged for it, where anything was. What is reused states what it cost when it ran.
-    pub charge: Option<Charge>,
+    /// What the receipt says that was charged for it, in units of its channel, where it was paid for. What is reused says what it cost
+    /// when it ran.
+    pub charged: Option<u64>,
     /// The time that this run spent on it.
     pub elapsed: Duration,
     /// Its receipt.

@@ -47,6 +47,7 @@ pub(crate) struct Work {
 }
 
 /// What a step comes to.
+#[expect(clippy::large_enum_variant, reason = "there is one a step, and most are reports")]
 pub(crate) enum Concluded {
     /// It has its receipt.
     Report(StepReport),
@@ -494,7 +495,7 @@ pub(crate) fn report(step: &Step, how: How, receipt: &Receipt, elapsed: Duration
         how,
         outcome: receipt.outcome().clone(),
         fuel,
-        charge: charge::charge_of(receipt),
+        charged: charge::charge_of(receipt).map(|charge| charge.cost),
         elapsed,
         receipt: receipt.id(),
     }

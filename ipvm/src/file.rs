@@ -66,6 +66,26 @@ pub fn write_new(path: &Path, content: &[u8], secret: bool) -> io::Result<()> {
     })
 }
 
+/// Writes a file, whole and synced, that may be there already: after a crash it is as it was, or as it is to be. It is readable by its owner
+/// alone.
+///
+/// # Errors
+/// What the system says.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut suffix = [0; 8];
+    SystemEntropy.fill(&mut suffix);
+    path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let temporary = path.with_file_name(format!(".{:016x}.new", u64::from_be_bytes(suffix)));
+    let replaced = write_new(&temporary, content, true).and_then(|()| fs::rename(&temporary, path));
+    replaced.inspect_err(|_| drop(fs::remove_file(&temporary)))?;
+    sync_folder(path)
+}
+
+fn sync_folder(of: &Path) -> io::Result<()> {
+    let parent = of.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|folder| folder.sync_all())
+}
+
 fn write_and_name(temporary: &Path, path: &Path, content: &[u8], secret: bool) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -87,9 +107,7 @@ fn write_and_name(temporary: &Path, path: &Path, content: &[u8], secret: bool) -
         }
         linked => linked?,
     }
-    let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-    let synced = File::open(parent).and_then(|folder| folder.sync_all());
-    synced.inspect_err(|_| drop(fs::remove_file(path)))
+    sync_folder(path).inspect_err(|_| drop(fs::remove_file(path)))
 }
 
 #[cfg(test)]
@@ -121,6 +139,8 @@ mod tests {
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert!(write_new(&folder.path().join("nowhere/file"), b"", false).is_err());
+        replace(&path, b"ours").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"ours");
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["file"]);
     }

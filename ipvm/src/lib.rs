@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod channels;
 pub mod conformance;
 mod fault;
 pub mod file;
@@ -12,6 +13,7 @@ mod source;
 mod state;
 mod text;
 
+pub use channels::{Channels, ChannelsError};
 pub use ipvm_task::Compat;
 pub use keyring::Keyring;
 pub use node::{Node, NodeError, NodeOptions, OUTPUT, SystemEntropy};

@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use ipvm_files::{
@@ -9,10 +10,11 @@ use ipvm_files::{
 use ipvm_fjall::{FjallStore, OpenError};
 use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
-    Ask, AskError, BindError, Bindings, Document, Engine, Entropy, Event, Parts, Plan, RUN_COMMAND, Refuted, RunError,
-    RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError, Scheduled, Scheduler, Timing, Trust,
-    Workflow,
+    Ask, AskError, BindError, Bindings, Charging, Document, Engine, Entropy, Event, Parts, Plan, RUN_COMMAND, Refuted,
+    RunError, RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError, Scheduled, Scheduler,
+    Timing, Trust, Workflow,
 };
+use ucan_chan::Till;
 use ucan_core::{
     CachedKeys, Cid, Clock, Command, CommandError, Context, Delegation, Did, DidKeys, Ipld, NoChain, StoreError,
     SystemClock,
@@ -35,6 +37,7 @@ pub struct Node {
     state: State,
     store: Arc<FjallStore>,
     engine: Engine,
+    till: Till,
     output: PathBuf,
 }
 
@@ -137,6 +140,12 @@ impl Entropy for SystemEntropy {
     }
 }
 
+/// A number that is higher each time a node is opened: the time, in microseconds.
+fn epoch() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX).min(ucan_chan::MAX)
+}
+
 impl Node {
     /// Opens the node, setting up what is not there yet.
     ///
@@ -170,7 +179,10 @@ impl Node {
             false => Trust::Executors(options.trusted.clone())
                 .without(&|did| quarantine.iter().any(|signer| signer.same_principal(did))),
         };
-        let engine = Engine::new(Parts {
+        let till = Till::new(store.clone(), state.node.did().clone(), epoch());
+        // Whoever owns the node need not pay itself, and can, to see what things cost.
+        let charging = Charging::new(Arc::new(till.clone())).exempt([state.user.did().clone()]);
+        let parts = Parts {
             executor: state.node.clone(),
             blocks: store.clone(),
             receipts: store.clone(),
@@ -183,8 +195,9 @@ impl Node {
             entropy: Arc::new(SystemEntropy),
             timer: Arc::new(TokioTimer),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
-        });
-        Ok(Self { state, store, engine, output })
+        };
+        let engine = Engine::with_charging(parts, charging);
+        Ok(Self { state, store, engine, till, output })
     }
 
     /// Waits for what [`Engine::sample`] has computed again, and keeps whom that put into quarantine there for when the node is
@@ -210,6 +223,12 @@ impl Node {
     #[must_use]
     pub fn store(&self) -> &Arc<FjallStore> {
         &self.store
+    }
+
+    /// The channels by which others pay this node.
+    #[must_use]
+    pub fn till(&self) -> &Till {
+        &self.till
     }
 
     /// The keys and delegations.
@@ -259,7 +278,7 @@ impl Node {
         options: &RunOptions,
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, NodeError> {
-        let request = self.request(&self.bind(document, inputs, subjects).await?)?;
+        let request = self.request(&self.bind(document, inputs, subjects).await?, options.channel)?;
         self.engine.run_with(request, options, observe).await.map_err(|error| self.explain(error))
     }
 
@@ -274,7 +293,10 @@ impl Node {
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, NodeError> {
         self.store.put(workflow.cid(), workflow.bytes().to_vec().into()).await?;
-        self.engine.run_with(self.request(workflow)?, options, observe).await.map_err(|error| self.explain(error))
+        self.engine
+            .run_with(self.request(workflow, options.channel)?, options, observe)
+            .await
+            .map_err(|error| self.explain(error))
     }
 
     /// Checks all that is checked before a run starts, and gives its plan.
@@ -287,7 +309,7 @@ impl Node {
         inputs: BTreeMap<String, Ipld>,
         subjects: BTreeMap<String, Did>,
     ) -> Result<Plan, NodeError> {
-        let request = self.request(&self.bind(document, inputs, subjects).await?)?;
+        let request = self.request(&self.bind(document, inputs, subjects).await?, None)?;
         self.engine.check(request).await.map_err(|error| self.explain(error))
     }
 
@@ -341,10 +363,14 @@ impl Node {
         }
     }
 
-    /// Signs, as the user, the request to run `workflow` with all delegations that the user holds.
-    fn request(&self, workflow: &Workflow) -> Result<RunRequest, NodeError> {
+    /// Signs, as the user, the request to run `workflow` with all delegations that the user holds, paid by `channel`.
+    fn request(&self, workflow: &Workflow, channel: Option<Cid>) -> Result<RunRequest, NodeError> {
         let delegations = self.state.delegations(self.state.user.did())?;
         let args = RunRequest::args(workflow, &delegations, &[]);
+        let args = match channel {
+            Some(channel) => RunRequest::paid_by(args, channel),
+            None => args,
+        };
         let invocation = self.ask(RUN_COMMAND, args, &delegations, Some(REQUEST_LIFETIME))?;
         Ok(RunRequest { invocation, delegations })
     }

@@ -96,6 +96,12 @@ impl Purse {
         self.terms.budget.saturating_sub(spoken_for).saturating_sub(self.allotted)
     }
 
+    /// Whether nothing more is signed.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// The contents of the last voucher, to be signed again; none before the first.
     #[must_use]
     pub fn draft(&self) -> Option<Draft> {

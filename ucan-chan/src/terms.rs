@@ -89,7 +89,7 @@ impl Terms {
             return Err(TermsError::Length { length: chain.len() });
         }
         let provider = root.subject().ok_or(TermsError::NotAChannel { at: 0, what: "sub" })?;
-        let (mut issuer, mut above, mut expiration) = (provider, None::<(Unit, u64)>, Timestamp::MAX);
+        let (mut issuer, mut upper, mut expiration) = (provider, None::<(Unit, u64)>, Timestamp::MAX);
         for (at, link) in chain.iter().enumerate() {
             let (unit, budget, until) = read_one(at, link)?;
             if link.subject().is_none_or(|subject| !subject.same_principal(provider)) {
@@ -98,22 +98,22 @@ impl Terms {
             if !link.issuer().same_principal(issuer) {
                 return Err(TermsError::NotAChannel { at, what: "iss" });
             }
-            let named = link.meta().and_then(|meta| meta.get(ABOVE));
+            let named = above(link);
             let before = at.checked_sub(1).and_then(|before| chain.get(before)).map(|link| Ipld::Link(*link.cid()));
             if named != before.as_ref() {
                 return Err(TermsError::OtherAbove { at });
             }
-            if let Some((above_unit, above)) = &above {
-                if *above_unit != unit {
+            if let Some((upper_unit, above)) = &upper {
+                if *upper_unit != unit {
                     return Err(TermsError::OtherUnit { at });
                 }
                 if budget > *above {
                     return Err(TermsError::Wider { at, budget, above: *above });
                 }
             }
-            (issuer, above, expiration) = (link.audience(), Some((unit, budget)), expiration.min(until));
+            (issuer, upper, expiration) = (link.audience(), Some((unit, budget)), expiration.min(until));
         }
-        let (unit, budget) = above.ok_or(TermsError::Length { length: 0 })?;
+        let (unit, budget) = upper.ok_or(TermsError::Length { length: 0 })?;
         Ok(Self {
             proofs: chain.iter().map(|link| *link.cid()).collect(),
             id: *last.cid(),
@@ -274,6 +274,34 @@ pub enum TermsError {
         /// Its place in the chain, from 0.
         at: usize,
     },
+}
+
+/// Puts the delegations of one channel, which came in any order, in the order of its chain: root first. [`Terms::read`] says whether they
+/// are one.
+///
+/// # Errors
+/// [`TermsError::Length`] where there are none or too many; [`TermsError::OtherAbove`] where they are not of one chain.
+pub fn chain(delegations: Vec<Delegation>) -> Result<Vec<Delegation>, TermsError> {
+    let length = delegations.len();
+    if length == 0 || length > DEPTH {
+        return Err(TermsError::Length { length });
+    }
+    let (mut left, mut chain) = (delegations, Vec::with_capacity(length));
+    let mut next = None;
+    while !left.is_empty() {
+        let at = left.iter().position(|link| match above(link) {
+            Some(Ipld::Link(named)) => Some(*named) == next,
+            _ => next.is_none(),
+        });
+        let link = left.swap_remove(at.ok_or(TermsError::OtherAbove { at: chain.len() })?);
+        next = Some(*link.cid());
+        chain.push(link);
+    }
+    Ok(chain)
+}
+
+fn above(link: &Delegation) -> Option<&Ipld> {
+    link.meta().and_then(|meta| meta.get(ABOVE))
 }
 
 /// Whether a delegation of a chain was revoked by somebody whose word counts: who issued it, or one above it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ucan_core::{Authority, Cid, Command, Context, Delegation, Did, Ipld, NoChain, Request};
 
-use crate::{Authorized, EffectClass, Effects, Failure, Outcome, Receipt, Task, TaskError, TaskId};
+use crate::{Authorized, EffectClass, Effects, Failure, Invocation, Outcome, Receipt, Task, TaskError, TaskId};
 
 /// How a task is asked to be run: limits and the like. Read by its handler, and never part of its identity.
 pub type Config = BTreeMap<String, Ipld>;
@@ -20,6 +20,16 @@ pub struct Call {
     task: Task,
     config: Config,
     authority: Authority,
+    asked: Option<Arc<Asked>>,
+}
+
+/// The signed request that a call came by.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The invocation.
+    pub invocation: Invocation,
+    /// Its proofs, as far as they came with it.
+    pub proofs: Vec<Delegation>,
 }
 
 impl Call {
@@ -43,7 +53,7 @@ impl Call {
         if authority.undecided() {
             return Err(TaskError::Pending.into());
         }
-        Ok(Self { id, task, config, authority })
+        Ok(Self { id, task, config, authority, asked: None })
     }
 
     /// The call that an invocation asks for, whose own proofs were found to cover it.
@@ -55,7 +65,7 @@ impl Call {
         if task.is_pending() || authority.undecided() {
             return Err(TaskError::Pending.into());
         }
-        Ok(Self { id: task.id()?, task: task.clone(), config, authority: authority.clone() })
+        Ok(Self { id: task.id()?, task: task.clone(), config, authority: authority.clone(), asked: None })
     }
 
     /// The id of the resolved task: an idempotency key for handlers that reach outside.
@@ -74,6 +84,19 @@ impl Call {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The same call, with the request that it came by.
+    pub(crate) fn asked_by(self, invocation: &Invocation, proofs: &[Delegation]) -> Self {
+        let asked = Asked { invocation: invocation.clone(), proofs: proofs.to_vec() };
+        Self { asked: Some(Arc::new(asked)), ..self }
+    }
+
+    /// The request that it came by, for handlers to which what somebody signed is evidence. An [`Executor`](crate::Executor) hands it to those
+    /// of mutations; a task of a workflow has none of its own.
+    #[must_use]
+    pub fn asked(&self) -> Option<&Asked> {
+        self.asked.as_deref()
     }
 
     /// On whose behalf and by which delegations.

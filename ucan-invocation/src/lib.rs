@@ -40,7 +40,7 @@ pub use effects::Effects;
 pub use elsewhere::{Elsewhere, Patience};
 pub use entropy::Entropy;
 pub use executor::{ExecuteError, Executor, ExecutorParts};
-pub use handler::{Call, CallError, Completion, Config, Handler, Probe, Reexecutor, Router};
+pub use handler::{Asked, Call, CallError, Completion, Config, Handler, Probe, Reexecutor, Router};
 pub use ids::{InstructionId, InvocationId, ReceiptId, TaskId};
 pub use invocation::{Authorized, Invocation, InvocationBuilder, InvocationError, authorize};
 pub use listing::{Cursor, Listing, Page, links};

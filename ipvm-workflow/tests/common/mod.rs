@@ -9,12 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipvm_workflow::{
-    Bindings, Document, Engine, Entropy, Entry, Journal, KeptSchedule, MemoryJournal, MemorySchedules, OpenRun, Parts,
-    RunReport, RunRequest, ScheduleStore, StepReport, Trust, Workflow,
+    Bindings, Charging, Document, Engine, Entropy, Entry, Journal, KeptSchedule, MemoryJournal, MemorySchedules,
+    OpenRun, Parts, RunReport, RunRequest, ScheduleStore, StepReport, Trust, Workflow,
 };
+use ucan_chan::{Change, ChannelStore, Commit, Kept, MemoryChannels, Open, Purse, Terms, Till};
 use ucan_core::{
-    CachedKeys, Cid, Command, Delegation, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp, dagjson,
+    CachedKeys, Cid, Command, Context, Delegation, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp, dagjson,
 };
+use ucan_invocation::meta::{FUEL, FUEL_BOUND};
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, Cursor, EffectClass, Failure, Filing, Handler, InstructionId, Invocation,
     Listing, MemoryBlocks, MemoryReceipts, MemoryRevocations, Outcome, Page, Probe, Receipt, ReceiptId, ReceiptStore,
@@ -173,6 +175,17 @@ impl ScheduleStore for Mortal<MemorySchedules> {
     }
 }
 
+#[async_trait]
+impl ChannelStore for Mortal<MemoryChannels> {
+    async fn get(&self, id: &Cid) -> Result<Option<Kept>, StoreError> {
+        self.0.get(id).await
+    }
+
+    async fn commit(&self, changes: Vec<Change>) -> Result<Commit, StoreError> {
+        mortal!(self, true, self.0.commit(changes))
+    }
+}
+
 /// The world outside: what was done to it, in order, each with the task that did it.
 #[derive(Debug, Default)]
 pub(crate) struct Outside {
@@ -236,6 +249,29 @@ fn integer(task: &Task, key: &str) -> i128 {
     }
 }
 
+/// The fuel that a task may use: what its configuration says, 100 otherwise.
+pub(crate) fn limit(config: &Config) -> u64 {
+    match config.get("gas") {
+        Some(Ipld::Integer(gas)) => u64::try_from(*gas).unwrap(),
+        _ => 100,
+    }
+}
+
+/// What a task that uses `fuel` comes to under its limit.
+fn metered(completion: Completion, call: &Call) -> Completion {
+    let (fuel, limit) = (u64::try_from(integer(call.task(), "fuel")).unwrap(), limit(call.config()));
+    if fuel > limit {
+        let failed = Completion::new(Failure::new("OutOfFuel", "more than it may").into());
+        return Completion {
+            meta: [(FUEL_BOUND.to_owned(), Ipld::Integer(limit.into()))].into(),
+            repeatable: false,
+            ..failed
+        };
+    }
+    let fuel = [(FUEL.to_owned(), Ipld::Integer(fuel.into()))];
+    Completion { meta: completion.meta.into_iter().chain(fuel).collect(), ..completion }
+}
+
 fn name(task: &Task) -> String {
     match task.args().get("name") {
         Some(Ipld::String(name)) => name.clone(),
@@ -280,8 +316,23 @@ impl Handler for Doer {
         }
     }
 
+    fn most_fuel(&self, config: &Config) -> Option<u64> {
+        Some(limit(config))
+    }
+
     async fn handle(&self, call: &Call) -> Completion {
+        metered(self.do_it(call).await, call)
+    }
+
+    fn reexecutor(&self) -> Option<&dyn Reexecutor> {
+        (self.class == EffectClass::Deterministic).then_some(self as &dyn Reexecutor)
+    }
+}
+
+impl Doer {
+    async fn do_it(&self, call: &Call) -> Completion {
         let (task, name) = (call.task(), name(call.task()));
+        assert!(!task.args().contains_key("panics"), "told to");
         let times = self.outside.ask(&name);
         for _ in 0..turns(self.pace, &name, times) {
             tokio::task::yield_now().await;
@@ -304,10 +355,6 @@ impl Handler for Doer {
         }
         compute(task)
     }
-
-    fn reexecutor(&self) -> Option<&dyn Reexecutor> {
-        (self.class == EffectClass::Deterministic).then_some(self as &dyn Reexecutor)
-    }
 }
 
 #[async_trait]
@@ -325,6 +372,11 @@ pub(crate) struct World {
     pub(crate) blocks: Arc<MemoryBlocks>,
     pub(crate) receipts: Arc<MemoryReceipts>,
     pub(crate) journal: Arc<MemoryJournal>,
+    pub(crate) revocations: Arc<MemoryRevocations>,
+    pub(crate) channels: Arc<MemoryChannels>,
+    /// The channel that pays for runs; without one nobody is paid.
+    pub(crate) channel: Option<Cid>,
+    pub(crate) till: Till,
     pub(crate) engine: Engine,
     pub(crate) grants: Vec<Delegation>,
     pub(crate) entropy: Arc<Counter>,
@@ -334,6 +386,7 @@ pub(crate) struct World {
     pub(crate) pace: Pace,
     knows: Knows,
     requests: AtomicU64,
+    lives: u64,
 }
 
 /// Signatures are computed once for all worlds: what is tried is what is done with them.
@@ -377,6 +430,7 @@ impl World {
             }
         };
         let parts = parts(&node);
+        let till = Till::new(Arc::new(MemoryChannels::default()), node.did().clone(), 0);
         let mut world = Self {
             node,
             user,
@@ -385,6 +439,10 @@ impl World {
             blocks: Arc::default(),
             receipts: Arc::default(),
             journal: Arc::default(),
+            revocations: Arc::default(),
+            channels: Arc::default(),
+            channel: None,
+            till,
             engine: Engine::new(parts),
             grants,
             entropy: Arc::default(),
@@ -394,6 +452,7 @@ impl World {
             pace: None,
             knows,
             requests: AtomicU64::new(0),
+            lives: 0,
         };
         world.open(&Crash::never());
         world
@@ -406,7 +465,10 @@ impl World {
             let doer = Doer { class, knows: self.knows, pace: self.pace, outside: self.outside.clone() };
             router.insert(self.node.did().clone(), self::command(command), Arc::new(doer));
         }
-        self.engine = Engine::new(Parts {
+        self.lives += 1;
+        let channels = Arc::new(Mortal(self.channels.clone(), crash.clone()));
+        self.till = Till::new(channels, self.node.did().clone(), self.lives);
+        let parts = Parts {
             blocks: Arc::new(Mortal(self.blocks.clone(), crash.clone())),
             receipts: Arc::new(Mortal(self.receipts.clone(), crash.clone())),
             journal: Arc::new(Mortal(self.journal.clone(), crash.clone())),
@@ -416,8 +478,37 @@ impl World {
             entropy: self.entropy.clone(),
             timer: self.waits.clone(),
             parallelism: self.parallelism,
+            revocations: self.revocations.clone(),
             ..parts(&self.node)
-        });
+        };
+        self.engine = match self.channel {
+            None => Engine::new(parts),
+            Some(_) => Engine::with_charging(parts, Charging::new(Arc::new(self.till.clone()))),
+        };
+    }
+
+    /// Opens a channel of the user with this budget, all of which is signed for up to `signed`.
+    pub(crate) async fn open_channel(&self, unit: &str, budget: u64, signed: u64, nonce: u8) -> (Delegation, Purse) {
+        let (holder, until) = (self.user.did().clone(), Timestamp::from_secs(self.now + 10_000).unwrap());
+        let offer = Terms::offer(self.node.did(), holder, unit.parse().unwrap(), budget, until).unwrap();
+        let chain = [offer.nonce(vec![nonce; 12]).sign(&self.node).unwrap()];
+        let terms = Terms::read(&chain).unwrap();
+        let open = Open::sign(&self.user, &terms, 100).unwrap();
+        let now = Timestamp::from_secs(self.now).unwrap();
+        self.till.open(open.bytes(), &chain, &Context::new(now, &DidKeys)).await.unwrap();
+        self.blocks.put(chain[0].cid(), chain[0].bytes().to_vec().into()).await.unwrap();
+        let mut purse = Purse::new(terms);
+        self.sign_for(&mut purse, signed).await;
+        let [chain] = chain;
+        (chain, purse)
+    }
+
+    /// The user signs for so much more.
+    pub(crate) async fn sign_for(&self, purse: &mut Purse, more: u64) {
+        let draft = purse.reserve(TaskId::new(ucan_core::block::raw_cid(b"runs")), more).unwrap();
+        let voucher = draft.sign(&self.user, purse.terms()).unwrap();
+        let now = Timestamp::from_secs(self.now).unwrap();
+        self.till.draw(voucher.bytes(), &DidKeys, now).await.unwrap();
     }
 
     pub(crate) async fn request(&self, json: &str) -> RunRequest {
@@ -430,7 +521,10 @@ impl World {
         let document = Document::parse(&dagjson::decode(json.as_bytes()).unwrap()).unwrap();
         let workflow = document.bind(&bindings).unwrap();
         self.blocks.put(workflow.cid(), workflow.bytes().to_vec().into()).await.unwrap();
-        let args = RunRequest::args(&workflow, &self.grants, &[]);
+        let mut args = RunRequest::args(&workflow, &self.grants, &[]);
+        if let Some(channel) = self.channel {
+            args = RunRequest::paid_by(args, channel);
+        }
         let invocation = Invocation::builder(self.node.did().clone(), command("/ipvm/run"), args)
             .proofs(vec![*self.grants[0].cid()])
             .nonce(self.requests.fetch_add(1, Ordering::Relaxed).to_be_bytes().to_vec())

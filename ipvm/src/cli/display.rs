@@ -35,6 +35,8 @@ struct Table {
     unchanged: usize,
     not_started: usize,
     failures: Vec<String>,
+    /// What was charged by what ran here, where anything was.
+    charged: Option<u64>,
     wrote: bool,
     /// Why not all was printed.
     unprinted: Option<Unprinted>,
@@ -108,7 +110,8 @@ impl Display {
                     self.line(table, &failure);
                 }
                 let (summary, elapsed) = (table.summary(), time(self.began.elapsed()));
-                self.line(table, &format!("{summary} in {elapsed}; receipt of the run {receipt}"));
+                let charged = table.charged.map_or_else(String::new, |gas| format!("{} gas charged; ", grouped(gas)));
+                self.line(table, &format!("{summary} in {elapsed}; {charged}receipt of the run {receipt}"));
                 if table.wrote {
                     self.line(table, &format!("results are in {}", plain(&self.output.display().to_string())));
                 }
@@ -150,6 +153,9 @@ impl Table {
             (true, How::Unchanged) => self.unchanged += 1,
             (true, _) => self.reused += 1,
             (false, _) => {}
+        }
+        if let (How::Ran | How::Unchanged, Some(charged)) = (step.how, step.charged) {
+            self.charged = Some(self.charged.unwrap_or(0).saturating_add(charged));
         }
         self.wrote |= step.class == EffectClass::IdempotentWrite && step.outcome.is_ok();
         if !step.outcome.is_ok() {
@@ -238,7 +244,7 @@ fn short(value: &Ipld) -> String {
 }
 
 /// A number with its thousands apart.
-fn grouped(number: u64) -> String {
+pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -275,6 +281,7 @@ fn as_json(event: &Event) -> Value {
             "status": status(step),
             "how": step.how.name(),
             "fuel": step.fuel,
+            "charged": step.charged,
             "micros": u64::try_from(step.elapsed.as_micros()).unwrap_or(u64::MAX),
             "out": serde_json::from_str::<Value>(&dagjson::encode(&step.outcome.to_ipld())).unwrap_or_default(),
             "receipt": step.receipt.to_string(),

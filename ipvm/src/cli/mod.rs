@@ -1,5 +1,6 @@
 //! What the command line says, and who carries it out.
 
+mod chan;
 mod conformance;
 mod delegate;
 mod display;
@@ -95,6 +96,8 @@ enum Command {
     Key(key::Key),
     /// Passes authority on: signs a delegation.
     Delegate(delegate::Delegate),
+    /// Is paid, and pays: channels with a budget, vouchers, closing and settling.
+    Chan(chan::Chan),
     /// Tells what is in a token or container, and whether it holds.
     Inspect(inspect::Inspect),
     /// Writes projects for new guests.
@@ -182,6 +185,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::Show(show) => show.carry_out(&open(None)?).await,
         Command::Key(key) => key.carry_out(&state, json),
         Command::Delegate(delegate) => delegate.carry_out(&state, json),
+        Command::Chan(chan) => chan.carry_out(&state, open, json).await,
         Command::Inspect(inspect) => inspect.carry_out(json),
         Command::Guest(guest) => guest.carry_out(json),
         Command::Wasm(wasm) => wasm.carry_out(compat, json),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use ipvm::{Node, NodeError, Source, file};
 use ipvm_workflow::RunOptions;
-use ucan_core::{Did, Ipld, dagjson};
+use ucan_core::{Cid, Did, Ipld, dagjson};
 
 use super::display::Display;
 use super::pointed::Pointed;
@@ -20,9 +20,28 @@ pub(super) struct Run {
     /// quarantine.
     #[arg(long, value_name = "SHARE", value_parser = share, default_value = "0")]
     sample: f64,
+    #[command(flatten)]
+    payment: Payment,
     /// The folder in which the workflow writes results [default: the folder "output" in the state folder].
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
+}
+
+/// What a run may cost, and what pays for it.
+#[derive(Debug, Args)]
+pub(super) struct Payment {
+    /// The most gas that it may cost from now on: it is paused before a task starts that could exceed it.
+    #[arg(long, value_name = "GAS")]
+    cap: Option<u64>,
+    /// The channel that pays for it, one that the key "user" draws on.
+    #[arg(long, value_name = "CID", value_parser = super::cid)]
+    channel: Option<Cid>,
+}
+
+impl Payment {
+    pub(super) fn options(&self) -> RunOptions {
+        RunOptions { cap: self.cap, channel: self.channel, ..RunOptions::default() }
+    }
 }
 
 /// What `ipvm plan` takes.
@@ -30,6 +49,9 @@ pub(super) struct Run {
 pub(super) struct Planned {
     #[command(flatten)]
     given: Given,
+    /// Says what it would cost: by what receipts say of the same tasks, and at most what the limits allow.
+    #[arg(long)]
+    cost: bool,
 }
 
 /// A workflow, and what it leaves open.
@@ -77,7 +99,7 @@ impl Run {
         }
         node.engine().sample(self.sample);
         let display = Display::new(json, node.output().to_owned());
-        let options = RunOptions::default();
+        let options = self.payment.options();
         let observe = |event| display.show(&event);
         let run = node.run_with(&source.document, inputs, subjects, &options, &observe);
         let report = runs::interruptible(&options.control, run).await;
@@ -103,7 +125,9 @@ impl Planned {
             node.put(cid, bytes.clone()).await?;
         }
         let plan = node.plan(&source.document, inputs, subjects).await;
-        runs::show_plan(&plan.map_err(|error| pointed(error, &source))?, json)
+        let plan = plan.map_err(|error| pointed(error, &source))?;
+        let quotes = if self.cost { Some(node.engine().quote(&plan).await?) } else { None };
+        runs::show_plan(&plan, quotes.as_deref(), json)
     }
 }
 
@@ -155,7 +179,7 @@ fn pointed(error: NodeError, source: &Source) -> Refused {
 }
 
 /// Where a component is missing, a file beside the workflow that changed is the likely reason.
-pub(super) fn with_unlinked(error: NodeError, unlinked: &[(PathBuf, ucan_core::Cid)]) -> Refused {
+pub(super) fn with_unlinked(error: NodeError, unlinked: &[(PathBuf, Cid)]) -> Refused {
     let text = error.to_string();
     let error = error.into();
     if unlinked.is_empty() || !text.contains("MissingBlock") {

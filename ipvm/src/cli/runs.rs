@@ -7,14 +7,15 @@ use std::process::ExitCode;
 use clap::Args;
 use ipvm::{Node, NodeError};
 use ipvm_workflow::{
-    Control, Journal, Paused, Plan, Resolution, RunError, RunOptions, RunReport, RunState, Step, StepState,
+    Control, Journal, Paused, Plan, Quote, Resolution, RunError, RunOptions, RunReport, RunState, Step, StepState,
 };
 use ucan_core::{Cid, dagjson};
 use ucan_invocation::{EffectClass, Outcome as TaskOutcome, ReceiptId, ReceiptStore, TaskId};
 
-use super::display::Display;
+use super::display::{Display, grouped};
 use super::moves::take_over;
 use super::print::{mention, plain, say, say_json};
+use super::run::Payment;
 use super::{FAILED, Outcome, PAUSED, Refused, cid};
 
 /// What `ipvm resume` takes.
@@ -54,6 +55,8 @@ struct Open {
     /// Says of an uncertain task that it did not take effect, so that it can be done now.
     #[arg(long, value_name = "TASK", value_parser = cid)]
     not_done: Vec<Cid>,
+    #[command(flatten)]
+    payment: Payment,
     /// The folder in which the workflow writes results [default: the folder "output" in the state folder].
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -143,7 +146,7 @@ impl Open {
         let done = self.done.iter().map(|(task, outcome)| (TaskId::new(*task), Resolution::Done(outcome.clone())));
         let not_done = self.not_done.iter().map(|task| (TaskId::new(*task), Resolution::NotDone));
         let resolutions: BTreeMap<TaskId, Resolution> = not_done.chain(done).collect();
-        RunOptions { resolutions, ..RunOptions::default() }
+        RunOptions { resolutions, ..self.payment.options() }
     }
 }
 
@@ -185,12 +188,22 @@ pub(super) fn conclude(json: bool, display: Display, report: Result<RunReport, R
         Paused::Uncertain { task, .. } => {
             format!("ipvm resume {run} --done '{task}={{\"ok\": ..}}', or ipvm resume {run} --not-done {task}")
         }
+        Paused::Exhausted { channel, .. } => {
+            format!(
+                "ipvm chan pay {channel} --amount GAS, and ipvm resume {run}; or ipvm resume {run} --channel ANOTHER"
+            )
+        }
+        Paused::ChannelClosed { .. } => format!("ipvm resume {run} --channel ANOTHER, or ipvm cancel {run}"),
+        Paused::Capped { .. } => format!("ipvm resume {run} --cap GAS, or ipvm cancel {run}"),
         _ => format!("ipvm resume {run}, or ipvm cancel {run}"),
     };
     if json {
         let (label, task) = match paused {
             Paused::Spent { label, .. } => (Some(label), None),
             Paused::Uncertain { label, task } => (Some(label), Some(task.to_string())),
+            Paused::Exhausted { label, .. } | Paused::ChannelClosed { label, .. } | Paused::Capped { label, .. } => {
+                (Some(label), None)
+            }
             _ => (None, None),
         };
         let line = serde_json::json!({
@@ -267,8 +280,8 @@ pub(super) async fn list(node: &Node, json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows what a run would do, in its three phases.
-pub(super) fn show_plan(plan: &Plan, json: bool) -> Outcome {
+/// Shows what a run would do, in its three phases, and what it would cost.
+pub(super) fn show_plan(plan: &Plan, quotes: Option<&[Quote]>, json: bool) -> Outcome {
     let phase = |step: &Step| match step.class {
         _ if step.undoes => "undo",
         EffectClass::Query => "1 query",
@@ -278,12 +291,16 @@ pub(super) fn show_plan(plan: &Plan, json: bool) -> Outcome {
     let mut steps: Vec<&Step> = plan.steps().iter().collect();
     steps.sort_by_key(|step| phase(step));
     for step in steps {
+        let quote = quotes.and_then(|quotes| quotes.iter().find(|quote| quote.label == step.label));
         let (command, subject) = (step.task.command().as_str(), step.task.subject());
         if json {
             let line = serde_json::json!({
                 "event": "planned", "label": step.label, "phase": phase(step), "class": step.class.name(), "task": step.id.to_string(),
                 "command": command, "subject": subject.to_string(), "undo": step.undo,
                 "attempts": step.retry.as_ref().map_or(1, |retry| retry.attempts),
+                "cost": quote.map(|quote| serde_json::json!({
+                    "known": quote.known, "measured": quote.measured, "most": quote.most,
+                })),
             });
             say_json(&line.to_string())?;
             continue;
@@ -291,7 +308,32 @@ pub(super) fn show_plan(plan: &Plan, json: bool) -> Outcome {
         let undo = step.undo.as_ref().map_or_else(String::new, |undo| format!(", undone by {}", plain(undo)));
         let tries = step.retry.as_ref().map_or_else(String::new, |retry| format!(", tried {} times", retry.attempts));
         let (label, class) = (plain(&step.label), step.class.name());
-        say(&format!("{:<10} {label}: {command} ({class}{tries}{undo}) on {subject}", phase(step)))?;
+        let cost = quote.map_or_else(String::new, |quote| format!(": {}", cost(quote)));
+        say(&format!("{:<10} {label}: {command} ({class}{tries}{undo}) on {subject}{cost}", phase(step)))?;
+    }
+    let Some(quotes) = quotes else { return Ok(ExitCode::SUCCESS) };
+    let most = quotes.iter().map(|quote| quote.most).fold(0, u64::saturating_add);
+    // What nobody has measured is not guessed.
+    let likely = |quote: &Quote| if quote.most == 0 { Some(0) } else { quote.measured };
+    let likely = quotes.iter().map(likely).try_fold(0_u64, |sum, likely| Some(sum.saturating_add(likely?)));
+    if json {
+        say_json(&serde_json::json!({"event": "cost", "most": most, "likely": likely}).to_string())?;
+    } else {
+        let likely =
+            likely.map_or_else(String::new, |likely| format!("{} gas by what was measured, ", grouped(likely)));
+        say(&format!("in all: {likely}{} gas at most", grouped(most)))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn cost(quote: &Quote) -> String {
+    match (quote.known, quote.measured) {
+        (true, Some(measured)) => format!("costs nothing, as it is known; it took {} gas", grouped(measured)),
+        (true, None) => "costs nothing, as it is known".to_owned(),
+        (false, Some(measured)) => {
+            format!("{} gas as others measured it, {} at most", grouped(measured), grouped(quote.most))
+        }
+        (false, None) if quote.most == 0 => "costs nothing".to_owned(),
+        (false, None) => format!("{} gas at most", grouped(quote.most)),
+    }
 }

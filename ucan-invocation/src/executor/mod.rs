@@ -186,7 +186,7 @@ impl Executor {
                 Err(failure) => return refuse(failure),
             };
             let invocation = authorized.invocation();
-            let work = Work::new(parts, invocation, promised, call, awaited.receipts(&asked.awaits))?;
+            let work = Work::new(parts, invocation, &named, promised, call, awaited.receipts(&asked.awaits))?;
             if flight.is_none() {
                 let entered = flight.insert(self.flights.enter(work.flights()).await);
                 if entered.waited {
@@ -418,14 +418,20 @@ impl<'a> Work<'a> {
     fn new(
         parts: &ExecutorParts,
         invocation: &'a Invocation,
+        proofs: &[Delegation],
         promised: TaskId,
-        call: Call,
+        mut call: Call,
         awaited: Vec<ReceiptId>,
     ) -> Result<Self, ExecuteError> {
+        let class = {
+            let task = call.task();
+            parts.router.find(task.subject(), task.command()).map(|handler| handler.effect_class())
+        };
+        if class.is_some_and(EffectClass::is_mutation) {
+            call = call.asked_by(invocation, proofs);
+        }
         let task = call.task();
-        let handler = parts.router.find(task.subject(), task.command());
-        let deterministic = handler.is_some_and(|handler| handler.effect_class() == EffectClass::Deterministic);
-        let memo = if deterministic { Some(task.instruction()?.id()?) } else { None };
+        let memo = if class == Some(EffectClass::Deterministic) { Some(task.instruction()?.id()?) } else { None };
         Ok(Self { invocation, promised, call, memo, awaited, known: AtomicBool::new(false) })
     }
 
