@@ -269,6 +269,20 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
+        /// Whatever somebody writes is read or refused, and what is read comes back.
+        #[test]
+        fn any_text_is_read_or_refused(
+            text in prop_oneof!["([0-9*,/a-z#LW?-]{1,5} ){4}[0-9*a-z,/+-]{1,5}", "[0-9*,/ @-]{0,40}", ".{0,300}"],
+            moment in 0..=Timestamp::MAX.as_secs(),
+        ) {
+            if let Ok(cron) = Cron::parse(&text) {
+                prop_assert_eq!(&Cron::parse(cron.as_str()), &Ok(cron.clone()));
+                let moment = Timestamp::from_secs(moment).unwrap();
+                prop_assert!(cron.after(moment).is_none_or(|next| next > moment));
+                prop_assert!(cron.up_to(moment).is_none_or(|last| last <= moment));
+            }
+        }
+
         /// What the library finds is what the definition says, minute by minute.
         #[test]
         fn it_means_what_is_written_down(
