@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use croner::parser::{CronParser, Seconds, Year};
@@ -27,7 +28,7 @@ const LONGEST: usize = 256;
 #[derive(Clone)]
 pub struct Cron {
     text: String,
-    pattern: croner::Cron,
+    pattern: Arc<croner::Cron>,
 }
 
 /// A field of a cron expression.
@@ -120,7 +121,7 @@ impl Cron {
         }
         let text = fields.join(" ");
         let pattern = pattern(&text).ok_or(CronError::Fields { found: fields.len() })?;
-        Ok(Self { text, pattern })
+        Ok(Self { text, pattern: Arc::new(pattern) })
     }
 
     /// The expression, with one space between its fields.
@@ -305,7 +306,7 @@ mod tests {
                     (false, false) => days || weekdays,
                     _ => days && weekdays,
                 };
-                secs % 60 == 0 && days && minute.1.contains(&date.minute()) && hour.1.contains(&date.hour())
+                secs.is_multiple_of(60) && days && minute.1.contains(&date.minute()) && hour.1.contains(&date.hour())
                     && month.1.contains(&date.month())
             };
             let start = Timestamp::from_secs(start).unwrap();

@@ -426,7 +426,7 @@ mod tests {
             all in prop::collection::vec(happens(), 1..80),
         ) {
             let timing = Timing { count, ..cron(&format!("*/{step} * * * *"), missed, overlap) };
-            let due = |secs: u64| secs % 60 == 0 && (secs / 60 % 60) % step == 0;
+            let due = |secs: u64| secs.is_multiple_of(60) && (secs / 60 % 60).is_multiple_of(step);
             let (mut now, mut furthest) = (start, start);
             let mut kept = Progress::new(request(), &timing, at(now));
             let mut ran: Vec<u64> = Vec::new();
