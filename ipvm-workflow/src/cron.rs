@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use croner::parser::{CronParser, Seconds, Year};
@@ -27,7 +28,7 @@ const LONGEST: usize = 256;
 #[derive(Clone)]
 pub struct Cron {
     text: String,
-    pattern: croner::Cron,
+    pattern: Arc<croner::Cron>,
 }
 
 /// A field of a cron expression.
@@ -120,7 +121,7 @@ impl Cron {
         }
         let text = fields.join(" ");
         let pattern = pattern(&text).ok_or(CronError::Fields { found: fields.len() })?;
-        Ok(Self { text, pattern })
+        Ok(Self { text, pattern: Arc::new(pattern) })
     }
 
     /// The expression, with one space between its fields.
@@ -269,6 +270,20 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
+        /// Whatever somebody writes is read or refused, and what is read comes back.
+        #[test]
+        fn any_text_is_read_or_refused(
+            text in prop_oneof!["([0-9*,/a-z#LW?-]{1,5} ){4}[0-9*a-z,/+-]{1,5}", "[0-9*,/ @-]{0,40}", ".{0,300}"],
+            moment in 0..=Timestamp::MAX.as_secs(),
+        ) {
+            if let Ok(cron) = Cron::parse(&text) {
+                prop_assert_eq!(&Cron::parse(cron.as_str()), &Ok(cron.clone()));
+                let moment = Timestamp::from_secs(moment).unwrap();
+                prop_assert!(cron.after(moment).is_none_or(|next| next > moment));
+                prop_assert!(cron.up_to(moment).is_none_or(|last| last <= moment));
+            }
+        }
+
         /// What the library finds is what the definition says, minute by minute.
         #[test]
         fn it_means_what_is_written_down(
@@ -291,7 +306,7 @@ mod tests {
                     (false, false) => days || weekdays,
                     _ => days && weekdays,
                 };
-                secs % 60 == 0 && days && minute.1.contains(&date.minute()) && hour.1.contains(&date.hour())
+                secs.is_multiple_of(60) && days && minute.1.contains(&date.minute()) && hour.1.contains(&date.hour())
                     && month.1.contains(&date.month())
             };
             let start = Timestamp::from_secs(start).unwrap();

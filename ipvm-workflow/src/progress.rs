@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use ucan_core::{Cid, Ipld, Timestamp, dagcbor};
 use ucan_invocation::ReceiptId;
 
@@ -258,8 +256,7 @@ fn moment(value: &Ipld) -> Option<Timestamp> {
 fn past(value: Ipld) -> Option<Past> {
     let Ipld::Map(mut fields) = value else { return None };
     let due = moment(&fields.remove("due")?)?;
-    let ending: BTreeMap<String, Ipld> = fields;
-    let (key, value) = ending.into_iter().next()?;
+    let (key, value) = fields.pop_first().filter(|_| fields.is_empty())?;
     let ending = match (key.as_str(), value) {
         ("succeeded", Ipld::Link(receipt)) => Ending::Succeeded(ReceiptId::new(receipt)),
         ("failed", Ipld::Link(receipt)) => Ending::Failed(ReceiptId::new(receipt)),
@@ -399,6 +396,24 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(500))]
 
+        /// What is read is what was written, to the byte; nothing else is read.
+        #[test]
+        fn there_is_one_spelling(at_byte in any::<usize>(), with in any::<u8>(), noise in prop::collection::vec(any::<u8>(), 0..64)) {
+            let timing = cron("* * * * *", Missed::All, Overlap::Allow);
+            let mut progress = Progress::new(request(), &timing, at(0));
+            progress.decide(&timing, at(600)).unwrap();
+            progress.conclude(at(120), Ending::Refused("no".to_owned()));
+            progress.conclude(at(60), Ending::Succeeded(ReceiptId::new(request())));
+            let mut bytes = progress.encode().unwrap();
+            let place = at_byte % bytes.len();
+            bytes[place] = with;
+            for bytes in [bytes, noise] {
+                if let Some(read) = Progress::decode(&bytes) {
+                    prop_assert_eq!(read.encode().unwrap(), bytes);
+                }
+            }
+        }
+
         /// Whatever the clock does, whenever it crashes, and whenever runs end: no time comes twice, none comes early, and none is lost
         /// that is to be run.
         #[test]
@@ -411,7 +426,7 @@ mod tests {
             all in prop::collection::vec(happens(), 1..80),
         ) {
             let timing = Timing { count, ..cron(&format!("*/{step} * * * *"), missed, overlap) };
-            let due = |secs: u64| secs % 60 == 0 && (secs / 60 % 60) % step == 0;
+            let due = |secs: u64| secs.is_multiple_of(60) && (secs / 60 % 60).is_multiple_of(step);
             let (mut now, mut furthest) = (start, start);
             let mut kept = Progress::new(request(), &timing, at(now));
             let mut ran: Vec<u64> = Vec::new();

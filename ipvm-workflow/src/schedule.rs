@@ -189,6 +189,7 @@ fn word<T: Copy>(names: &[(&str, T)], shape: &Shape<'_>) -> Result<T, ShapeError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use ucan_core::block;
 
     fn read(change: impl FnOnce(&mut BTreeMap<String, Ipld>)) -> Result<Timing, String> {
@@ -228,6 +229,31 @@ mod tests {
         ] {
             let refused = read(|args| drop(args.insert(key.to_owned(), value))).unwrap_err();
             assert!(refused.contains(problem), "{refused}");
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = Ipld> {
+        let word = prop_oneof![Just("once"), Just("all"), Just("allow"), Just("skip"), Just("0 9 * * 1"), Just("x")];
+        let leaf = prop_oneof![
+            Just(Ipld::Null),
+            (-2_i128..1 << 54).prop_map(Ipld::Integer),
+            word.prop_map(|word| Ipld::String(word.to_owned())),
+        ];
+        let key = prop_oneof![Just("at".to_owned()), Just("cron".to_owned()), Just("x".to_owned())];
+        prop_oneof![leaf.clone(), prop::collection::btree_map(key, leaf, 0..3).prop_map(Ipld::Map)]
+    }
+
+    proptest! {
+        /// Whatever arguments say, they are refused, or say the same when they are written again.
+        #[test]
+        fn any_arguments_are_read_or_refused(
+            when in prop_oneof![any_value(), Just(Ipld::Map([("at".to_owned(), Ipld::Integer(7))].into()))],
+            more in prop::collection::btree_map("end|count|missed|overlap|workflow|other", any_value(), 0..4),
+        ) {
+            let args = Ipld::Map(more.into_iter().chain([("when".to_owned(), when)]).collect());
+            if let Ok(timing) = timing(&args) {
+                prop_assert_eq!(super::timing(&Ipld::Map(Schedule::args(BTreeMap::new(), &timing))), Ok(timing));
+            }
         }
     }
 

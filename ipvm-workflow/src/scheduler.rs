@@ -83,6 +83,9 @@ impl Scheduler {
             let (invoker, signer) = (scheduled.invoker, self.issuer.did().clone());
             return Err(ScheduleError::OtherInvoker { invoker, signer });
         }
+        // Before anything else: looking for times that never come takes a while.
+        let Scheduled { invocation, delegations, .. } = &scheduled;
+        self.engine.shared.authorize_request(invocation.clone(), delegations, None).await?;
         if self.store.get(&id).await?.is_some() {
             return Err(ScheduleError::Known(id));
         }

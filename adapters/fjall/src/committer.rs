@@ -251,11 +251,12 @@ impl Committer {
         mut states: &[u8],
     ) -> Result<(), StoreError> {
         const WHAT: &str = "a state";
-        let (written, key): (&[Written], fn(&Cid) -> Vec<u8>) = match record {
-            Record::Channels(written) => (written, rows::channel),
-            Record::Schedule(written) => (std::slice::from_ref(written), rows::schedule),
+        let written: &[Written] = match record {
+            Record::Channels(written) => written,
+            Record::Schedule(written) => std::slice::from_ref(written),
             _ => return Ok(()),
         };
+        let key = if let Record::Schedule(_) = record { rows::schedule } else { rows::channel };
         let malformed = || channels::malformed(WHAT);
         let mut new = Vec::with_capacity(written.len());
         for written in written {

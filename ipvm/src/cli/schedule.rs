@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::{ArgGroup, Args, Subcommand};
 use ipvm::{Node, NodeError, Source};
-use ipvm_workflow::{Control, Cron, Ending, Missed, Overlap, ScheduleEvent, Scheduled, Scheduler, Timing, Until, When};
+use ipvm_workflow::{
+    Control, Cron, Ending, Missed, Overlap, RunError, ScheduleError, ScheduleEvent, Scheduled, Scheduler, Timing,
+    Until, When,
+};
 use serde_json::{Value, json};
 use ucan_core::{Cid, Clock, SystemClock, Timestamp};
 use ucan_invocation::TaskId;
@@ -179,6 +182,7 @@ impl One {
 /// What happened while schedules were run.
 #[derive(Default)]
 struct Tally {
+    began: bool,
     failed: usize,
     paused: usize,
     unprinted: Option<Unprinted>,
@@ -199,6 +203,7 @@ impl Due {
             move |event: ScheduleEvent| {
                 let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
                 match &event {
+                    ScheduleEvent::Began { .. } => tally.began = true,
                     ScheduleEvent::Ended { ending: Ending::Failed(_) | Ending::Refused(_), .. } => tally.failed += 1,
                     ScheduleEvent::Paused { .. } => tally.paused += 1,
                     _ => {}
@@ -209,8 +214,14 @@ impl Due {
             }
         };
         let scheduler = node.scheduler();
-        runs::interruptible(&control, scheduler.run(until, &control, Arc::new(observe))).await?;
+        let ended = runs::interruptible(&control, scheduler.run(until, &control, Arc::new(observe))).await;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        match ended {
+            Err(ScheduleError::Store(error)) if tally.began => {
+                return Err(NodeError::from(RunError::CutOff(Box::new(error.into()))).into());
+            }
+            ended => ended?,
+        }
         match (tally.unprinted.take(), tally.paused, tally.failed) {
             (Some(unprinted), _, _) => Err(unprinted.into()),
             (None, 0, 0) => Ok(ExitCode::SUCCESS),
