@@ -390,7 +390,10 @@ fn whenever_the_process_dies_what_must_hold_holds() {
                     }
                     match std::panic::catch_unwind(|| simulate(seed)) {
                         Ok(survived) => drop(deaths.fetch_add(survived, Ordering::Relaxed)),
-                        Err(_) => failed.lock().unwrap().push(seed),
+                        Err(_) => {
+                            println!("the seed {seed} fails");
+                            failed.lock().unwrap().push(seed);
+                        }
                     }
                     if (seed + 1) % 1_000 == 0 {
                         let (deaths, failed) = (deaths.load(Ordering::Relaxed), failed.lock().unwrap().len());
