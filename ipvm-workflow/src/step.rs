@@ -200,7 +200,9 @@ impl Work {
                 }
             }
             self.keep(Some(call.task())).await?;
-            self.announce(resolved).await?;
+            if found.is_none() {
+                self.announce(resolved).await?;
+            }
         }
         let began = Instant::now();
         let completion = match found {
