@@ -34,6 +34,8 @@ pub(crate) struct Work {
     pub(crate) options: RunOptions,
     /// Whether it is only to be settled what came of it: the run was cancelled after it was begun.
     pub(crate) settle: bool,
+    /// Whether it is known to have failed before a crash: what was begun has no final receipt, and undoing had begun.
+    pub(crate) had_failed: bool,
     /// Whether the workflow has a handler of failures.
     pub(crate) catches: bool,
     /// Where it says what happens meanwhile.
@@ -82,6 +84,11 @@ impl Work {
     pub(crate) async fn perform(self) -> Result<Concluded, RunError> {
         let started = Instant::now();
         let attempt = match &self.args {
+            Ok(_) if self.had_failed => {
+                let failure =
+                    Failure::new("Cancelled", "it had failed when the run was cancelled, and is not tried again");
+                self.fail(failure).await?.into()
+            }
             Ok(args) => self.perform_resolved(self.step.task.with_args(args.clone())).await?,
             Err(error) => self.fail(error.into()).await?.into(),
         };

@@ -320,7 +320,7 @@ async fn adds_up(case: &Case, survived: &Survived, stated: &Receipt) -> bool {
                     ("Told", "/pure") => alone && task.fails < 0,
                     ("OutOfFuel", "/pure") => alone && task.fails > 0,
                     ("Unavailable", "/ask" | "/put" | "/do") => alone && task.fails != 0,
-                    ("Cancelled", "/do") => was_cancelled,
+                    ("Cancelled", "/do" | "/put") => was_cancelled,
                     _ => false,
                 };
                 assert!(expected, "{label}: {name}, and {sum:?}");

@@ -190,9 +190,7 @@ impl Life {
 
     /// Nothing goes on by itself: something ends, or somebody cancels.
     fn go_on(&mut self) {
-        if self.waiting.is_empty() {
-            return;
-        }
+        assert!(!self.waiting.is_empty(), "nothing goes on, and nothing is waited for");
         let mut choices: Vec<(usize, bool)> = Vec::new();
         for (at, waiting) in self.waiting.iter().enumerate() {
             choices.push((at, true));
@@ -200,17 +198,16 @@ impl Life {
                 choices.push((at, false));
             }
         }
-        let chosen = self.choose(choices.len() + usize::from(!self.cancelled));
-        match choices.get(chosen) {
-            Some((at, succeeds)) => {
-                let waiting = self.waiting.remove(*at);
-                let _gone = waiting.ends.send(*succeeds);
-            }
-            None => {
-                self.cancelled = true;
-                self.control.cancel();
-            }
+        let mut chosen = self.choose(choices.len() + usize::from(!self.cancelled));
+        if chosen == choices.len() {
+            self.cancelled = true;
+            self.control.cancel();
+            // Nobody may be listening: something has to end all the same.
+            chosen = self.choose(choices.len());
         }
+        let (at, succeeds) = choices[chosen];
+        let waiting = self.waiting.remove(at);
+        let _gone = waiting.ends.send(succeeds);
     }
 
     /// The next path in which something else is chosen; none where all were tried.
@@ -382,8 +379,12 @@ impl Handler for Chosen {
     async fn handle(&self, call: &Call) -> Completion {
         let name = name(call);
         let (ends, ended) = oneshot::channel();
-        let may_fail = self.class != EffectClass::Deterministic && !name.starts_with('u');
-        self.life.with(|life| life.waiting.push(Waiting { may_fail, ends }));
+        self.life.with(|life| {
+            // What has a key and was done answers what it answered then.
+            let answers = self.knows == Knows::Key && life.state.done.contains(&name);
+            let may_fail = self.class != EffectClass::Deterministic && !name.starts_with('u') && !answers;
+            life.waiting.push(Waiting { may_fail, ends });
+        });
         // Who is gone fails: the process is.
         let succeeds = ended.await.unwrap_or(false) && !call.task().args().contains_key("fails");
         if !succeeds {
