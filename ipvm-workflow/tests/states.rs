@@ -88,8 +88,7 @@ impl Case {
                 rest /= KINDS.len();
             }
             let mut awaits = vec![Vec::new(); count];
-            for (at, (from, to)) in edges.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1) {
-                let _ = at;
+            for (_, (from, to)) in edges.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1) {
                 awaits[*to].push(*from);
             }
             // What handlers know is of interest where there is something to know.
