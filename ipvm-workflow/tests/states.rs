@@ -468,7 +468,7 @@ impl Explorer<'_> {
                 Way::Resume(found) => found.clone(),
                 Way::Cancel => BTreeMap::new(),
             };
-            let options = RunOptions { control, resolutions, ..RunOptions::default() };
+            let options = RunOptions { control, resolutions };
             let ended = runtime.block_on(async {
                 let run = self.request.invocation.task().id().unwrap();
                 match way {
