@@ -222,6 +222,7 @@ impl<'a> Performance<'a> {
             shared: self.shared.clone(),
             options: self.options.clone(),
             settle: self.performed.cancelled,
+            had_failed: false,
             catches: self.plan.catch().is_some(),
             notes,
         }
@@ -249,7 +250,9 @@ impl<'a> Performance<'a> {
             let report = match self.shared.receipt_of(&step.id).await? {
                 Some(receipt) => step::report(step, How::Reused, &receipt, Duration::ZERO),
                 None if step.class.is_mutation() && self.shared.parts.journal.intended(&step.id).await? => {
-                    let work = Work { settle: true, ..self.work(step.clone(), notes.clone()) };
+                    // Undoing begins when all that was begun has come to something: what has no receipt of it had failed, and could
+                    // succeed now, on top of what is undone.
+                    let work = Work { settle: true, had_failed: undoing, ..self.work(step.clone(), notes.clone()) };
                     if work.args.is_err() {
                         // What it went on from is not known any more, so that nobody here can find out.
                         match self.options.resolutions.get(&step.id) {
@@ -261,10 +264,6 @@ impl<'a> Performance<'a> {
                                 return Ok(());
                             }
                         }
-                        continue;
-                    }
-                    if undoing {
-                        // Undoing begins when all that was begun has come to something: this one had failed, and could succeed now.
                         continue;
                     }
                     match work.perform().await? {

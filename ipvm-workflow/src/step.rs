@@ -38,6 +38,8 @@ pub(crate) struct Work {
     pub(crate) options: RunOptions,
     /// Whether it is only to be settled what came of it: the run was cancelled after it was begun.
     pub(crate) settle: bool,
+    /// Whether it is known to have failed before a crash: what was begun has no final receipt, and undoing had begun.
+    pub(crate) had_failed: bool,
     /// Whether the workflow has a handler of failures.
     pub(crate) catches: bool,
     /// The span of the task, within that of the run.
@@ -94,6 +96,11 @@ impl Work {
     async fn perform_here(self) -> Result<Concluded, RunError> {
         let started = Instant::now();
         let attempt = match &self.args {
+            Ok(_) if self.had_failed => {
+                let failure =
+                    Failure::new("Cancelled", "it had failed when the run was cancelled, and is not tried again");
+                self.fail(failure).await?.into()
+            }
             Ok(args) => self.perform_resolved(self.step.task.with_args(args.clone())).await?,
             Err(error) => self.fail(error.into()).await?.into(),
         };
@@ -225,7 +232,9 @@ impl Work {
         };
         if class.is_mutation() {
             self.keep(Some(call.task())).await?;
-            self.announce(resolved).await?;
+            if found.is_none() {
+                self.announce(resolved).await?;
+            }
         }
         let began = Instant::now();
         let completion = match found {

@@ -29,7 +29,8 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Entropy for Counter {
     fn fill(&self, buffer: &mut [u8]) {
-        let next = self.0.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        // Each number once, and each of its bytes of all values.
+        let next = self.0.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes();
         buffer.iter_mut().zip(next.iter().cycle()).for_each(|(byte, next)| *byte = *next);
     }
 }
@@ -384,6 +385,8 @@ pub(crate) struct World {
     pub(crate) trust: Trust,
     pub(crate) parallelism: usize,
     pub(crate) pace: Pace,
+    /// Handlers beside those of [`COMMANDS`].
+    pub(crate) handlers: Vec<(&'static str, Arc<dyn Handler>)>,
     knows: Knows,
     requests: AtomicU64,
     lives: u64,
@@ -450,6 +453,7 @@ impl World {
             trust: Trust::Own,
             parallelism: 2,
             pace: None,
+            handlers: Vec::new(),
             knows,
             requests: AtomicU64::new(0),
             lives: 0,
@@ -464,6 +468,9 @@ impl World {
         for (command, class) in COMMANDS {
             let doer = Doer { class, knows: self.knows, pace: self.pace, outside: self.outside.clone() };
             router.insert(self.node.did().clone(), self::command(command), Arc::new(doer));
+        }
+        for (command, handler) in &self.handlers {
+            router.insert(self.node.did().clone(), self::command(command), handler.clone());
         }
         self.lives += 1;
         let channels = Arc::new(Mortal(self.channels.clone(), crash.clone()));
