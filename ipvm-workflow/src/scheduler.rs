@@ -85,7 +85,8 @@ impl Scheduler {
         }
         // Before anything else: looking for times that never come takes a while.
         let Scheduled { invocation, delegations, .. } = &scheduled;
-        self.engine.shared.authorize_request(invocation.clone(), delegations, None).await?;
+        let executor = self.engine.parts().executor.did();
+        self.engine.shared.authorize_request(invocation.clone(), delegations, None, executor).await?;
         if self.store.get(&id).await?.is_some() {
             return Err(ScheduleError::Known(id));
         }
