@@ -269,8 +269,14 @@ fn metered(completion: Completion, call: &Call) -> Completion {
             ..failed
         };
     }
-    let fuel = [(FUEL.to_owned(), Ipld::Integer(fuel.into()))];
-    Completion { meta: completion.meta.into_iter().chain(fuel).collect(), ..completion }
+    with_fuel(completion, call.task())
+}
+
+/// What it takes stands in the receipt, where the task says how much that is: whoever computes it again finds the same.
+fn with_fuel(mut completion: Completion, task: &Task) -> Completion {
+    let fuel = task.args().get("fuel").map(|fuel| (FUEL.to_owned(), fuel.clone()));
+    completion.meta.extend(fuel);
+    completion
 }
 
 fn name(task: &Task) -> String {
@@ -361,7 +367,7 @@ impl Doer {
 #[async_trait]
 impl Reexecutor for Doer {
     async fn reexecute(&self, task: &Task) -> Completion {
-        compute(task)
+        with_fuel(compute(task), task)
     }
 }
 
