@@ -325,7 +325,8 @@ impl Journal for Shared {
             for entry in &life.state.entries {
                 match entry {
                     Entry::Started { workflow, request, .. } => {
-                        open = Some(OpenRun { workflow: *workflow, request: *request, cancelled: false });
+                        open =
+                            Some(OpenRun { workflow: *workflow, request: *request, handover: None, cancelled: false });
                     }
                     Entry::Cancelled { .. } => open = open.map(|open| OpenRun { cancelled: true, ..open }),
                     Entry::Finished { .. } => return None,
@@ -334,6 +335,10 @@ impl Journal for Shared {
             }
             open
         }))
+    }
+
+    async fn handed_over(&self, _: &TaskId) -> Result<Option<Cid>, StoreError> {
+        Ok(None)
     }
 }
 
@@ -468,7 +473,7 @@ impl Explorer<'_> {
                 Way::Resume(found) => found.clone(),
                 Way::Cancel => BTreeMap::new(),
             };
-            let options = RunOptions { control, resolutions };
+            let options = RunOptions { control, resolutions, ..RunOptions::default() };
             let ended = runtime.block_on(async {
                 let run = self.request.invocation.task().id().unwrap();
                 match way {
