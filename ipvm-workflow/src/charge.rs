@@ -199,7 +199,10 @@ impl Shared {
         invoker: &Did,
         named: Option<Cid>,
         options: &RunOptions,
+        handed: bool,
     ) -> Result<Account, RunError> {
+        // Whoever takes a run over pays for it, unless somebody else is named: its own channel is one with the first executor.
+        let named = named.filter(|_| !handed);
         let payer = match (&self.toll, options.channel.or(named)) {
             // Whoever would pay here has it for nothing, unless it was just told to take the payment.
             (None, _) if options.channel.is_none() => None,
@@ -208,6 +211,7 @@ impl Shared {
                 return Err(RunError::Channel { channel, error: Box::new(PaymentError::NotPaid) });
             }
             (Some(toll), None) if toll.charging.exempt.iter().any(|did| did.same_principal(invoker)) => None,
+            (Some(_), None) if handed => None,
             (Some(_), None) => return Err(RunError::Unpaid),
             (Some(toll), Some(channel)) => Some(self.payer(toll, channel, invoker).await?),
         };

@@ -200,17 +200,13 @@ pub(crate) fn is_failure(value: &Ipld) -> bool {
     matches!(value, Ipld::Map(map) if map.len() == 1 && map.get(FAILURE) == Some(&Ipld::Null))
 }
 
-/// A configuration. Its limits are for the handlers to read; how often a task is tried is for the engine; and that results be kept
-/// secret is for the engine, too, which cannot promise it yet.
+/// A configuration. Its limits are for the handlers to read; how often a task is tried, and whether what comes of it is secret, are
+/// for the engine.
 fn config(shape: Option<Shape<'_>>) -> Result<(Config, Option<Retry>), DocumentError> {
     let Some(shape) = shape else { return Ok(Default::default()) };
     let mut config = shape.map()?.clone();
-    match config.get("secret") {
-        Some(Ipld::Bool(true)) => return Err(DocumentError::Unsupported { place: shape.child("secret").at_key() }),
-        None | Some(Ipld::Bool(false)) => {}
-        Some(_) => {
-            return Err(ShapeError { place: shape.child("secret"), problem: "it is true or false".to_owned() }.into());
-        }
+    if !matches!(config.get("secret"), None | Some(Ipld::Bool(_))) {
+        return Err(ShapeError { place: shape.child("secret"), problem: "it is true or false".to_owned() }.into());
     }
     let known: Vec<&str> = config.keys().map(String::as_str).collect();
     let retry = shape.fields(&known)?.optional(RETRY).map(|retry| Retry::parse(&retry)).transpose()?;

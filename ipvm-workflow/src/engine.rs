@@ -22,6 +22,7 @@ use crate::places::Places;
 use crate::step::is_unrepresentable;
 use crate::telemetry;
 use crate::time_limit::time_limit;
+use crate::vault::{self, Vault};
 use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, StepReport, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
@@ -74,6 +75,16 @@ pub(crate) struct Shared {
     pub(crate) places: Arc<Places>,
     pub(crate) doubts: Doubts,
     pub(crate) toll: Option<Toll>,
+    pub(crate) vault: Option<Vault>,
+}
+
+/// What not every engine has.
+#[derive(Clone, Debug, Default)]
+pub struct EngineOptions {
+    /// By what it is paid for what it runs; nobody pays, unless set.
+    pub charging: Option<Charging>,
+    /// What keeps the results of secret tasks. Without it, workflows with such tasks are refused.
+    pub vault: Option<Vault>,
 }
 
 /// A request to run a workflow: the signed invocation of [`RUN_COMMAND`], and the delegations that it names.
@@ -132,19 +143,22 @@ impl Engine {
     /// An engine of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self::of(parts, None)
+        Self::with_options(parts, EngineOptions::default())
     }
 
     /// An engine of these parts that is paid for what it runs.
     #[must_use]
     pub fn with_charging(parts: Parts, charging: Charging) -> Self {
-        Self::of(parts, Some(Toll::new(charging)))
+        Self::with_options(parts, EngineOptions { charging: Some(charging), ..EngineOptions::default() })
     }
 
-    fn of(parts: Parts, toll: Option<Toll>) -> Self {
-        let places = Places::new(parts.parallelism);
+    /// An engine of these parts with what not every engine has.
+    #[must_use]
+    pub fn with_options(parts: Parts, options: EngineOptions) -> Self {
+        let EngineOptions { charging, vault } = options;
+        let (places, toll) = (Places::new(parts.parallelism), charging.map(Toll::new));
         let (flights, doubts) = (Flights::default(), Doubts::default());
-        Self { shared: Arc::new(Shared { parts, flights, places, doubts, toll }) }
+        Self { shared: Arc::new(Shared { parts, flights, places, doubts, toll, vault }) }
     }
 
     /// The parts that it was made of.
@@ -223,7 +237,7 @@ impl Engine {
             return Err(RunError::HandedOver { run, handover });
         }
         let grants = &mut request.grants;
-        grants.account = shared.account(&grants.invoker, grants.channel, options).await?;
+        grants.account = shared.account(&grants.invoker, grants.channel, options, handed.is_some()).await?;
         let (workflow, plan, outcomes) = shared.prepare(&request).await?;
         shared.keep(&request).await?;
 
@@ -390,6 +404,9 @@ impl Shared {
     ) -> Result<(Workflow, Plan, HashMap<TaskId, Outcome>), RunError> {
         let workflow = self.workflow(&request.workflow).await?;
         let plan = self.plan(request.run, &workflow, &request.grants.home)?;
+        if let Some(step) = plan.steps().iter().chain(plan.catch()).find(|step| step.secret && self.vault.is_none()) {
+            return Err(RunError::NoVault { label: step.label.clone() });
+        }
         self.check_authority(&plan, &request.grants).await?;
         let outcomes = self.results_from_elsewhere(&plan, &request.grants).await?;
         self.check_tasks(&plan, &outcomes, &request.grants.home).await?;
@@ -424,7 +441,12 @@ impl Shared {
     pub(crate) fn plan(&self, run: TaskId, workflow: &Workflow, home: &Did) -> Result<Plan, PlanError> {
         let class_of =
             |subject: &Did, command: &Command| self.handler(home, subject, command).map(|it| it.effect_class());
-        Plan::new(workflow, &class_of, &|label| nonce(&run, label))
+        let mut plan = Plan::new(workflow, &class_of, &|label| nonce(&run, label))?;
+        plan.mark_secrets(&|step| {
+            let handler = self.handler(home, step.task.subject(), step.task.command());
+            handler.is_some_and(|handler| handler.is_secret())
+        });
+        Ok(plan)
     }
 
     /// Who does the tasks of a command on a subject here. What the executor whom the invoker asked offers itself is, where
@@ -442,7 +464,8 @@ impl Shared {
             let label = || step.label.clone();
             let missing = || PlanError::AwaitedElsewhere { label: label(), awaited: awaited.into() };
             let receipts = self.parts.receipts.by_task(&awaited).await?;
-            let receipt = receipts.into_iter().find(|receipt| self.trusts(receipt)).ok_or_else(missing)?;
+            let told = |receipt: &Receipt| self.trusts(receipt) && !vault::is_sealed(receipt);
+            let receipt = receipts.into_iter().find(told).ok_or_else(missing)?;
             let resolved = receipt.resolved();
             let bytes = self.parts.blocks.get(resolved.cid()).await?.ok_or_else(missing)?;
             let task = Task::from_block(&bytes)?;
@@ -484,7 +507,8 @@ impl Shared {
         for step in plan.steps() {
             let Some(handler) = self.handler(home, step.task.subject(), step.task.command()) else { continue };
             let args = resolve_args(step.task.args(), &Bounds::default(), &|id| known.get(id));
-            if let Ok(args) = args
+            if !step.secret
+                && let Ok(args) = args
                 && let Some(receipt) = self.known_result(&step.task.with_args(args), &step.config, &**handler).await?
             {
                 known.insert(step.id, receipt.outcome().clone());

@@ -83,6 +83,12 @@ pub enum RunError {
     /// The run came from another executor, and what says so does not hold any more.
     #[error(transparent)]
     Handover(#[from] Box<HandoverError>),
+    /// A task is secret, or awaits what is, and this engine has no vault to keep what comes of it.
+    #[error("what comes of task {label:?} is secret, and this executor has no vault to keep it in")]
+    NoVault {
+        /// The task.
+        label: String,
+    },
     /// There is no run of this id that was started and is not over.
     #[error("no run {0} was started that is not over")]
     NotOpen(TaskId),

@@ -37,6 +37,7 @@ mod status;
 mod step;
 mod telemetry;
 mod time_limit;
+mod vault;
 mod verify;
 mod verify_run;
 #[cfg(feature = "yaml")]
@@ -51,7 +52,7 @@ pub use control::{Control, Resolution, RunOptions};
 pub use cron::{Cron, CronError, CronField};
 pub use document::{Document, DocumentError, TaskDocument, VERSION};
 pub use doubt::Refuted;
-pub use engine::{Engine, Parts, RUN_COMMAND, RunRequest};
+pub use engine::{Engine, EngineOptions, Parts, RUN_COMMAND, RunRequest};
 pub use error::{BadTask, Missing, Paused, RunError, Unauthorized};
 pub use event::{Event, How, RunReport, StepReport};
 pub use forget::Forgotten;
@@ -71,5 +72,6 @@ pub use schedules::{KeptSchedule, MemorySchedules, SCHEDULE_STATE, ScheduleStore
 pub use shape::ShapeError;
 pub use status::{RunState, RunStatus, StepState};
 pub use ucan_invocation::{Entropy, Trust};
+pub use vault::Vault;
 pub use verify::{Verification, VerifyError};
 pub use verify_run::{RunVerification, Tally};

@@ -280,10 +280,16 @@ impl<'a> Performance<'a> {
                 self.effects.push(position);
             }
             (self.observe)(Event::Finished(report.clone()));
-            self.outcomes.insert(report.task, report.outcome.clone());
+            self.note(step, &report);
             self.performed.reports.push(report);
         }
         Ok(())
+    }
+
+    /// What came of a step, for those that await it.
+    fn note(&mut self, step: &Step, report: &StepReport) {
+        let outcome = self.shared.plain(step, &report.outcome);
+        self.outcomes.extend(outcome.map(|outcome| (report.task, outcome)));
     }
 
     /// Takes note of what came of a step.
@@ -304,7 +310,7 @@ impl<'a> Performance<'a> {
         }
         (self.observe)(Event::Finished(report.clone()));
         let succeeded = report.outcome.is_ok();
-        self.outcomes.insert(report.task, report.outcome.clone());
+        self.note(step, &report);
         self.performed.reports.push(report.clone());
         // Nobody has to say of what waits for a failure that it fails, too.
         let follows = report.outcome.failure_name() == Some("BranchMismatch");
@@ -340,7 +346,10 @@ impl<'a> Performance<'a> {
             Err(error) => return self.fail(error),
         };
         let by = report.receipt;
-        match Answer::read(&report.outcome) {
+        // The answer of a handler that is secret itself is sealed for its own task.
+        let handler = self.plan.catch().map(|handler| Step { id: report.task, ..handler.clone() });
+        let answer = handler.and_then(|handler| self.shared.plain(&handler, &report.outcome));
+        match Answer::read(answer.as_ref().unwrap_or(&report.outcome)) {
             Ok(Answer::Ok(value)) => self.put_instead(position, Outcome::Ok(value), by).await,
             Ok(Answer::Message(message)) => self.stays_failed(position, by, message).await,
             Ok(Answer::Rewire(label)) => match self.plan.rewirable(position, &label) {
@@ -388,7 +397,8 @@ impl<'a> Performance<'a> {
         let Some(failed) = self.failures.remove(&position) else { return };
         let meta = [(CAUGHT, failed.receipt), (BY, by)];
         let meta = meta.map(|(key, receipt)| (key.to_owned(), Ipld::Link(receipt.into())));
-        let receipt = self.shared.sign(Receipt::builder(step.id, outcome.clone()).meta(meta.into()));
+        let stated = self.shared.stated(step, outcome.clone());
+        let receipt = self.shared.sign(Receipt::builder(step.id, stated).meta(meta.into()));
         let filed = match receipt {
             Ok(receipt) => self.shared.file_apart(&receipt).await.map(|()| receipt.id()),
             Err(error) => Err(error.into()),
@@ -419,11 +429,11 @@ impl<'a> Performance<'a> {
         while let Some(position) = self.effects.pop() {
             let Some(undo) = self.plan.undo(position).cloned() else { continue };
             (self.observe)(Event::Undoing { label: self.plan.steps()[position].label.clone(), by: undo.label.clone() });
-            let undo = Work { settle: false, ..self.work(undo, notes.clone()) };
-            match undo.perform().await {
+            let work = Work { settle: false, ..self.work(undo.clone(), notes.clone()) };
+            match work.perform().await {
                 Ok(Concluded::Report(report)) => {
                     (self.observe)(Event::Finished(report.clone()));
-                    self.outcomes.insert(report.task, report.outcome.clone());
+                    self.note(&undo, &report);
                     self.performed.undone.push(report);
                 }
                 Ok(Concluded::Paused(paused)) => return self.pause(paused),

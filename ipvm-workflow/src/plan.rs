@@ -7,6 +7,9 @@ use ucan_pipeline::{Graph, GraphError, substitute};
 use crate::bind::CATCH;
 use crate::{Retry, Workflow};
 
+/// The field of a configuration that says that what comes of a task is secret.
+const SECRET: &str = "secret";
+
 /// What is to be done, in which order: a workflow whose labels have become task ids.
 ///
 /// Making one checks all that the document alone can tell: labels, cycles, and that pure work does not hang on
@@ -38,6 +41,9 @@ pub struct Step {
     pub undo: Option<String>,
     /// Whether it undoes another, and is done only for that.
     pub undoes: bool,
+    /// Whether what comes of it is secret: because it is asked to be, because its handler deals in secrets, or because it awaits what
+    /// is. Nothing takes that back.
+    pub secret: bool,
 }
 
 impl Plan {
@@ -96,7 +102,17 @@ impl Plan {
             }
             index.insert(label.clone(), steps.len());
             let (config, retry, undo) = (workflow.config(document), workflow.retry(document), document.undo.clone());
-            steps.push(Step { label: label.clone(), task, id, class, config, retry, undo, undoes: false });
+            steps.push(Step {
+                label: label.clone(),
+                task,
+                id,
+                class,
+                config,
+                retry,
+                undo,
+                undoes: false,
+                secret: false,
+            });
         }
         let catch = catch(workflow, class_of)?;
         let mut plan = Self { steps, graph, index, catch };
@@ -131,6 +147,20 @@ impl Plan {
         Ok(())
     }
 
+    /// Marks the steps whose results are secret: those that are asked to be, those of which `of_secrets` says that their handlers
+    /// deal in secrets, and all that await one of them.
+    pub(crate) fn mark_secrets(&mut self, of_secrets: &dyn Fn(&Step) -> bool) {
+        let asked = |step: &Step| step.config.get(SECRET) == Some(&Ipld::Bool(true)) || of_secrets(step);
+        for position in 0..self.steps.len() {
+            // Steps come after what they await.
+            let awaits = self.dependencies(position).any(|at| self.steps[at].secret);
+            self.steps[position].secret = awaits || asked(&self.steps[position]);
+        }
+        if let Some(catch) = &mut self.catch {
+            catch.secret = asked(catch);
+        }
+    }
+
     /// The step that handles failures, once its arguments have one. It is none of the [`steps`](Plan::steps).
     #[must_use]
     pub fn catch(&self) -> Option<&Step> {
@@ -142,6 +172,9 @@ impl Plan {
         let at = *self.index.get(label).ok_or("there is no such task")?;
         if self.steps[at].class.is_mutation() {
             return Err("it alters the world, and comes last");
+        }
+        if self.steps[at].secret && !self.steps[failed].secret {
+            return Err("what it comes to is secret");
         }
         let (mut waiting, mut seen) = (vec![at], BTreeSet::new());
         while let Some(position) = waiting.pop() {
@@ -219,7 +252,7 @@ fn catch(
     let task = Task::new(subject.clone(), command.clone(), document.args.clone(), Vec::new());
     let id = task.id().map_err(|error| PlanError::Task { label: label.clone(), error })?;
     let config = workflow.config(document);
-    Ok(Some(Step { label, task, id, class, config, retry: None, undo: None, undoes: false }))
+    Ok(Some(Step { label, task, id, class, config, retry: None, undo: None, undoes: false, secret: false }))
 }
 
 /// The labels that arguments await.

@@ -7,16 +7,17 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 use ucan_chan::CHARGE;
 use ucan_core::{Cid, Ipld, SignError, StoreError, Token, Verified, block, verify};
-use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, PROFILE, RESOLVED};
+use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, FUEL_BOUND, INSTANTIATION, PROFILE, RESOLVED};
 use ucan_invocation::{
-    Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, InstructionId, Memo, Outcome, Probe,
-    Receipt, ReceiptBuilder, ReceiptId, Task, TaskId, Terms,
+    Call, Completion, Config, Durability, EffectClass, Effects, Failure, Filing, Handler, InstructionId, Memo, Outcome,
+    Probe, Receipt, ReceiptBuilder, ReceiptId, Task, TaskId, Terms,
 };
 use ucan_pipeline::ResolveError;
 
 use crate::charge::{self, Hold, Short};
 use crate::engine::{Grants, Shared};
 use crate::places::Want;
+use crate::vault;
 use crate::{Entry, Event, How, Paused, Resolution, RunError, RunOptions, Step, StepReport};
 
 /// The metadata field with the time that handling the task took, in microseconds.
@@ -117,8 +118,9 @@ impl Work {
             let failure = Failure::new("NoHandler", "there is no handler for this task");
             return self.fail(failure).await.map(Into::into);
         };
-        let resolved = task.id()?;
-        let instruction = if class == EffectClass::Deterministic { Some(task.instruction()?.id()?) } else { None };
+        let resolved = self.name(task.id()?);
+        let shares = class == EffectClass::Deterministic && !self.step.secret;
+        let instruction = if shares { Some(task.instruction()?.id()?) } else { None };
         let _alone = shared.flights.enter(instruction.map_or(*resolved.cid(), Into::into)).await;
 
         // Authority is checked on the resolved arguments and at this time, whether the result is known or not: it is
@@ -295,12 +297,23 @@ impl Work {
     /// come out differently the second time, and then only the id with its promises is the same. A query with other arguments is
     /// another question.
     async fn done_before(&self, resolved: &TaskId) -> Result<Option<Receipt>, StoreError> {
-        if !self.step.class.is_mutation() {
-            return self.shared.receipt_of(resolved).await;
-        }
-        match self.shared.receipt_of(&self.step.id).await? {
-            None => self.shared.receipt_of(resolved).await,
-            found => Ok(found),
+        let of_it = match self.step.class.is_mutation() {
+            true => self.shared.receipt_of(&self.step.id).await?,
+            false => None,
+        };
+        let found = match of_it {
+            None => self.shared.receipt_of(resolved).await?,
+            found => found,
+        };
+        // What was sealed with another key is as if it were not known.
+        Ok(found.filter(|receipt| self.shared.plain(&self.step, receipt.outcome()).is_some()))
+    }
+
+    /// What the task is called with its promises resolved: by its id, or by a name that says nothing of what is secret.
+    fn name(&self, resolved: TaskId) -> TaskId {
+        match &self.shared.vault {
+            Some(vault) if self.step.secret => vault.blind(&resolved),
+            _ => resolved,
         }
     }
 
@@ -340,9 +353,15 @@ impl Work {
         took: Duration,
         hold: Hold<'_>,
     ) -> Result<Attempt, RunError> {
-        let resolved = call.id();
+        let resolved = &self.name(*call.id());
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
-        let Completion { outcome, effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);
+        let Completion { mut outcome, mut effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);
+        if self.step.secret {
+            outcome = self.shared.stated(&self.step, outcome);
+            // What a handler says beside the result may be secret as well.
+            meta.retain(|key, _| [FUEL, INSTANTIATION, FUEL_BOUND].contains(&key.as_str()));
+            effects = Effects::default();
+        }
         let again = handler.is_idempotent(call.task().command()) && self.step.retry.is_some();
         let final_outcome = match self.step.class {
             EffectClass::Deterministic => repeatable,
@@ -424,7 +443,8 @@ impl Work {
     /// request: another may have more authority, or better results to go on from.
     async fn fail(&self, failure: Failure) -> Result<Stated, RunError> {
         let id = self.step.id;
-        let receipt = self.shared.sign(self.receipt(failure.into(), BTreeMap::new(), &id, false))?;
+        let outcome = self.shared.stated(&self.step, failure.into());
+        let receipt = self.shared.sign(self.receipt(outcome, BTreeMap::new(), &id, false))?;
         tokio::try_join!(self.keep(None), self.file(&receipt, &id, &self.step.task, None, false))?;
         Ok(Stated { how: How::NotRun, receipt })
     }
@@ -436,7 +456,7 @@ impl Work {
             let bytes = task.to_block()?;
             Ok(blocks.put(&block::dag_cbor_cid(&bytes), bytes.into()).await?)
         };
-        match resolved.filter(|task| task.args() != self.step.task.args()) {
+        match resolved.filter(|task| task.args() != self.step.task.args() && !self.step.secret) {
             Some(resolved) => tokio::try_join!(put(&self.step.task), put(resolved)).map(drop),
             None => put(&self.step.task).await,
         }
@@ -478,7 +498,7 @@ impl Work {
             inputs.extend(self.step.task.links());
             if *resolved != self.step.id {
                 tasks.push(*resolved);
-                inputs.extend(task.links());
+                inputs.extend(Some(task).filter(|_| !self.step.secret).into_iter().flat_map(Task::links));
             }
             inputs.extend(receipt.cause().map(Cid::from));
         }
@@ -516,6 +536,24 @@ pub(crate) fn is_unrepresentable(error: &SignError) -> bool {
 }
 
 impl Shared {
+    /// What a receipt states in the place of what came of a step: the same, or, of a secret one, what only this engine can open.
+    pub(crate) fn stated(&self, step: &Step, outcome: Outcome) -> Outcome {
+        if !step.secret {
+            return outcome;
+        }
+        let sealed = self.vault.as_ref().and_then(|vault| vault.seal_outcome(&step.id, &outcome, &*self.parts.entropy));
+        sealed.unwrap_or_else(|| Failure::new("UnrepresentableResult", "the result cannot be sealed").into())
+    }
+
+    /// What came of a step that a receipt of this engine states.
+    pub(crate) fn plain(&self, step: &Step, stated: &Outcome) -> Option<Outcome> {
+        match &self.vault {
+            _ if !step.secret => Some(stated.clone()),
+            Some(vault) => vault.open_outcome(&step.id, stated),
+            None => None,
+        }
+    }
+
     /// The receipt of a task that is believed.
     pub(crate) async fn receipt_of(&self, task: &TaskId) -> Result<Option<Receipt>, StoreError> {
         let receipts = self.parts.receipts.by_task(task).await?;
@@ -549,7 +587,7 @@ impl Shared {
         let memo = Memo::new(&*parts.receipts, &*parts.blocks, &*parts.keys);
         let trust = self.trust();
         let known = memo.known(task, &trust, &terms).await?.map(Verified::into_inner);
-        if known.as_ref().is_none_or(|known| handler.accepts(known, config)) {
+        if known.as_ref().is_none_or(|known| handler.accepts(known, config) && !vault::is_sealed(known)) {
             return Ok(known);
         }
         // Of what was verified less, there may be another that was verified more.
@@ -558,6 +596,7 @@ impl Shared {
             trust.admits(known, &terms)
                 && trust.believes(parts.executor.did(), known.issuer())
                 && handler.accepts(known, config)
+                && !vault::is_sealed(known)
         });
         Ok(enough)
     }

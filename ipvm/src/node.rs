@@ -10,9 +10,9 @@ use ipvm_files::{
 use ipvm_fjall::{FjallStore, OpenError};
 use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
-    Ask, AskError, BindError, Bindings, Charging, Document, Engine, Entropy, Event, Parts, Plan, RUN_COMMAND, Refuted,
-    RunError, RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError, Scheduled, Scheduler,
-    Timing, Trust, Workflow,
+    Ask, AskError, BindError, Bindings, Charging, Document, Engine, EngineOptions, Entropy, Event, Parts, Plan,
+    RUN_COMMAND, Refuted, RunError, RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError,
+    Scheduled, Scheduler, Timing, Trust, Workflow,
 };
 use ucan_chan::Till;
 use ucan_core::{
@@ -21,13 +21,16 @@ use ucan_core::{
 };
 use ucan_invocation::{BlockStore, Handler, Invocation, Router, TokioTimer};
 
-use crate::{State, StateError};
+use crate::{GET_COMMAND, SecretHandler, Secrets, State, StateError};
 
 /// For how many seconds a request to run is accepted after it was signed.
 const REQUEST_LIFETIME: u64 = 300;
 
 /// The alias under which documents name the owner of the output folder.
 pub const OUTPUT: &str = "output";
+
+/// The alias under which documents name the owner of the secrets: the same principal.
+pub const VAULT: &str = "vault";
 
 /// An IPVM node of the default parts: keys in a folder, the embedded store, wasmtime, and files as effects.
 ///
@@ -172,6 +175,13 @@ impl Node {
                 router.insert(owner.clone(), Command::parse(command)?, handler);
             }
         }
+        let secrets = Secrets::of(&state)?;
+        let vault = secrets.vault().clone();
+        router.insert(
+            owner.clone(),
+            Command::parse(GET_COMMAND)?,
+            Arc::new(SecretHandler::new(owner.clone(), secrets)),
+        );
         router.insert(state.node.did().clone(), Command::parse(WASM_RUN_COMMAND)?, Arc::new(wasm));
         let quarantine = state.quarantine()?;
         let trust = match options.trusted.is_empty() {
@@ -196,7 +206,7 @@ impl Node {
             timer: Arc::new(TokioTimer),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let engine = Engine::with_charging(parts, charging);
+        let engine = Engine::with_options(parts, EngineOptions { charging: Some(charging), vault: Some(vault) });
         Ok(Self { state, store, engine, till, output })
     }
 
@@ -348,7 +358,9 @@ impl Node {
         subjects: BTreeMap<String, Did>,
     ) -> Result<Workflow, NodeError> {
         let mut bindings = Bindings::new(self.state.node.did().clone(), self.state.user.did().clone());
-        bindings.subjects.insert(OUTPUT.to_owned(), self.state.owner.did().clone());
+        for alias in [OUTPUT, VAULT] {
+            bindings.subjects.insert(alias.to_owned(), self.state.owner.did().clone());
+        }
         bindings.subjects.extend(subjects);
         bindings.inputs = inputs;
         let workflow = document.bind(&bindings)?;

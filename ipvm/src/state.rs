@@ -3,6 +3,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ipvm_task::{Artifacts, ArtifactsError};
+use ipvm_workflow::Vault;
 use ucan_core::{Command, Delegation, Did, Issuer, Policy, TokenError, block};
 use varsig::{SecretKey, SignatureAlgorithm};
 use zeroize::Zeroizing;
@@ -41,6 +42,8 @@ const COMPUTE: Grant = Grant { file: "user-may-compute.ucan", command: "/wasm/ru
 const WRITE: Grant = Grant { file: "user-may-write-output.ucan", command: "/file/write" };
 const READ: Grant = Grant { file: "user-may-read-output.ucan", command: "/file/read" };
 const APPEND: Grant = Grant { file: "user-may-append-to-output.ucan", command: "/file/append" };
+
+const SECRETS: Grant = Grant { file: "user-may-use-secrets.ucan", command: crate::secrets::GET_COMMAND };
 
 /// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -220,7 +223,44 @@ impl State {
     /// # Errors
     /// [`StateError`] where the folder or the key cannot be made, or others can use them.
     pub fn artifacts(&self, random: &mut dyn FnMut(&mut [u8])) -> Result<Artifacts, StateError> {
-        let path = self.folder.join("artifacts.key");
+        let key = self.own_key("artifacts.key", "delete it, and another is made", random)?;
+        Ok(Artifacts::open(&self.folder.join("artifacts"), *key)?)
+    }
+
+    /// What keeps the results of secret tasks of this folder, and its [`Secrets`](crate::Secrets). Its key is made when it is not there;
+    /// without it, they are lost.
+    ///
+    /// # Errors
+    /// [`StateError`] where the key cannot be made, or others can use it.
+    pub fn vault(&self, random: &mut dyn FnMut(&mut [u8])) -> Result<Vault, StateError> {
+        Ok(Vault::new(&*self.own_key(
+            "vault.key",
+            "put the right one back: without it, what is secret is lost",
+            random,
+        )?))
+    }
+
+    /// Lets the user use the secrets of this folder, unless that was said before.
+    ///
+    /// # Errors
+    /// [`StateError`] where the delegation cannot be written.
+    pub fn grant_secrets(&self, random: &mut dyn FnMut(&mut [u8])) -> Result<(), StateError> {
+        self.grant(&SECRETS, &self.owner, random)
+    }
+
+    /// Where secrets are.
+    pub(crate) fn secrets_folder(&self) -> PathBuf {
+        self.folder.join("secrets")
+    }
+
+    /// A key of 32 bytes for this folder's own use, which is made when it is not there.
+    fn own_key(
+        &self,
+        name: &str,
+        advice: &str,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Zeroizing<[u8; 32]>, StateError> {
+        let path = self.folder.join(name);
         if !path.exists() {
             let mut key = Zeroizing::new([0; 32]);
             random(&mut *key);
@@ -233,9 +273,8 @@ impl State {
         let unusable = |problem: String| StateError::Key { path: path.clone(), problem };
         refuse_shared(&path).map_err(unusable)?;
         let kept = file::read_file(&path, 32).map(Zeroizing::new).map_err(|error| unusable(error.to_string()))?;
-        let wrong = |_| unusable("it is not 32 bytes; delete it, and another is made".to_owned());
-        let key: Zeroizing<[u8; 32]> = Zeroizing::new(kept.as_slice().try_into().map_err(wrong)?);
-        Ok(Artifacts::open(&self.folder.join("artifacts"), *key)?)
+        let wrong = |_| unusable(format!("it is not 32 bytes; {advice}"));
+        Ok(Zeroizing::new(kept.as_slice().try_into().map_err(wrong)?))
     }
 
     /// Whom this node believes no more, whoever names them as trusted: one DID a file in the folder `quarantine`. To believe one of

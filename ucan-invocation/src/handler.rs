@@ -182,6 +182,12 @@ pub trait Handler: fmt::Debug + Send + Sync {
     /// Does the task.
     async fn handle(&self, call: &Call) -> Completion;
 
+    /// Whether what it gives is secret: nobody may be told it, or shown a receipt that states it in the clear. Workflows seal it, with all
+    /// that is computed from it; an [`Executor`](crate::Executor) does not ask such a handler.
+    fn is_secret(&self) -> bool {
+        false
+    }
+
     /// How many of its tasks may run at once; as many as there are places, unless it says so.
     fn places(&self) -> Option<usize> {
         None

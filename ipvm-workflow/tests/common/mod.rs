@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipvm_workflow::{
-    Bindings, Charging, Document, Engine, Entropy, Entry, Journal, KeptSchedule, MemoryJournal, MemorySchedules,
-    OpenRun, Parts, RunReport, RunRequest, ScheduleStore, StepReport, Trust, Workflow,
+    Bindings, Charging, Document, Engine, EngineOptions, Entropy, Entry, Journal, KeptSchedule, MemoryJournal,
+    MemorySchedules, OpenRun, Parts, RunReport, RunRequest, ScheduleStore, StepReport, Trust, Vault, Workflow,
 };
 use ucan_chan::{Change, ChannelStore, Commit, Kept, MemoryChannels, Open, Purse, Terms, Till};
 use ucan_core::{
@@ -393,6 +393,7 @@ pub(crate) struct World {
     pub(crate) pace: Pace,
     /// Handlers beside those of [`COMMANDS`].
     pub(crate) handlers: Vec<(&'static str, Arc<dyn Handler>)>,
+    pub(crate) vault: Option<Vault>,
     knows: Knows,
     requests: AtomicU64,
     lives: u64,
@@ -460,6 +461,7 @@ impl World {
             parallelism: 2,
             pace: None,
             handlers: Vec::new(),
+            vault: None,
             knows,
             requests: AtomicU64::new(0),
             lives: 0,
@@ -494,10 +496,8 @@ impl World {
             revocations: self.revocations.clone(),
             ..parts(&self.node)
         };
-        self.engine = match self.channel {
-            None => Engine::new(parts),
-            Some(_) => Engine::with_charging(parts, Charging::new(Arc::new(self.till.clone()))),
-        };
+        let charging = self.channel.is_some().then(|| Charging::new(Arc::new(self.till.clone())));
+        self.engine = Engine::with_options(parts, EngineOptions { charging, vault: self.vault.clone() });
     }
 
     /// Opens a channel of the user with this budget, all of which is signed for up to `signed`.

@@ -16,6 +16,7 @@ mod print;
 mod run;
 mod runs;
 mod schedule;
+mod secret;
 mod show;
 mod task;
 mod verify;
@@ -94,6 +95,8 @@ enum Command {
     Show(show::Show),
     /// Makes, shows, imports and exports keys.
     Key(key::Key),
+    /// Keeps secrets that workflows can use.
+    Secret(secret::Secret),
     /// Passes authority on: signs a delegation.
     Delegate(delegate::Delegate),
     /// Is paid, and pays: channels with a budget, vouchers, closing and settling.
@@ -184,6 +187,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::Forget(forget) => forget.carry_out(&open(None)?, json).await,
         Command::Show(show) => show.carry_out(&open(None)?).await,
         Command::Key(key) => key.carry_out(&state, json),
+        Command::Secret(secret) => secret.carry_out(&state, json),
         Command::Delegate(delegate) => delegate.carry_out(&state, json),
         Command::Chan(chan) => chan.carry_out(&state, open, json).await,
         Command::Inspect(inspect) => inspect.carry_out(json),

@@ -263,6 +263,10 @@ impl Executor {
                 return self.reuse(known.into_inner(), work).await;
             }
         }
+        if handler.is_secret() {
+            let message = "what comes of this task is secret, and its receipt would tell it; workflows can use it";
+            return self.refuse(promised, Failure::new("Secret", message));
+        }
         if let Err(failure) = handler.check(task, call.config()).await {
             return self.refuse(promised, failure);
         }
