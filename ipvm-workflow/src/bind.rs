@@ -200,6 +200,11 @@ impl Workflow {
         task.retry.clone().or_else(|| self.document.retry.clone())
     }
 
+    /// How tasks are run that the document does not have.
+    pub(crate) fn defaults(&self) -> (&Config, Option<&Retry>) {
+        (&self.document.defaults, self.document.retry.as_ref())
+    }
+
     /// How the task is asked to be run: its own configuration over the workflow's defaults.
     #[must_use]
     pub fn config(&self, task: &TaskDocument) -> Config {

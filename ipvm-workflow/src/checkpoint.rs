@@ -9,8 +9,9 @@ use ucan_invocation::{
 };
 use ucan_pipeline::{Bounds, resolve_args};
 
+use crate::continuation::Walk;
 use crate::handover::{Checkpoint, Handed, HandoverError};
-use crate::{Engine, Entry, Plan, RunError, RunRequest};
+use crate::{Engine, Entry, Plan, RunError, RunRequest, Step};
 
 /// How large an archive can be.
 fn limits() -> CarLimits {
@@ -47,18 +48,34 @@ impl Engine {
         let handed = shared.taken(&request.invocation).await?;
         let request = shared.check_request(request, handed.as_ref()).await?;
         let (_, plan, _) = shared.prepare(&request).await?;
-        let (mut receipts, mut outcomes) = (Vec::new(), BTreeMap::new());
+        let (mut receipts, mut outcomes, mut walk) = (Vec::new(), BTreeMap::new(), Walk::bounded());
+        let classes: BTreeMap<TaskId, &Step> = plan.steps().iter().map(|step| (step.id, step)).collect();
         let awaited = plan.awaited_elsewhere().into_iter().map(|(_, task)| task);
         for task in plan.steps().iter().map(|step| step.id).chain(awaited) {
             if let Some(receipt) = shared.receipt_of(&task).await? {
                 receipts.push(receipt.id());
                 outcomes.insert(task, receipt.outcome().clone());
+                classes.get(&task).iter().for_each(|step| walk.add_step(&step.label, step.class, &receipt));
             }
         }
         let mut begun = Vec::new();
         for task in mutations(&plan, &outcomes).into_iter().filter(|task| !outcomes.contains_key(task)) {
             if journal.intended(&task).await? {
                 begun.push(task);
+            }
+        }
+        while let Some(asked) = walk.next() {
+            let home = &request.grants.home;
+            let class = shared.class_of_asked(home, &asked.task).await?;
+            match shared.receipt_of(&asked.task).await? {
+                Some(receipt) => {
+                    class.iter().for_each(|class| walk.add_asked(&asked, *class, &receipt));
+                    if !receipts.contains(&receipt.id()) {
+                        receipts.push(receipt.id());
+                    }
+                }
+                None if !begun.contains(&asked.task) && journal.intended(&asked.task).await? => begun.push(asked.task),
+                None => {}
             }
         }
         let checkpoint = Checkpoint { run: *run, request: open.request, receipts, begun, before: open.handover };
@@ -103,7 +120,7 @@ impl Engine {
         // What its tasks await from elsewhere is among the receipts, which are not filed yet.
         let plan =
             shared.plan(run, &shared.workflow(&request.workflow).await?, &handed.home).map_err(RunError::from)?;
-        let begun = self.take_receipts(checkpoint, &plan).await?;
+        let begun = self.take_receipts(checkpoint, &plan, &handed.home).await?;
         for task in begun {
             parts.journal.append(&Entry::Intent { run, task }).await?;
         }
@@ -115,8 +132,16 @@ impl Engine {
     }
 
     /// Files the receipts of a checkpoint under the tasks of the plan. What comes back was begun, and may have been done.
-    async fn take_receipts(&self, checkpoint: &Checkpoint, plan: &Plan) -> Result<BTreeSet<TaskId>, HandoverError> {
-        let classes: BTreeMap<TaskId, EffectClass> = plan.steps().iter().map(|step| (step.id, step.class)).collect();
+    async fn take_receipts(
+        &self,
+        checkpoint: &Checkpoint,
+        plan: &Plan,
+        home: &Did,
+    ) -> Result<BTreeSet<TaskId>, HandoverError> {
+        let mut classes: BTreeMap<TaskId, EffectClass> =
+            plan.steps().iter().map(|step| (step.id, step.class)).collect();
+        let asked = self.asked_for(checkpoint, plan, home).await?;
+        classes.extend(asked.iter().filter(|(task, _)| !classes.contains_key(task)).collect::<Vec<_>>());
         let elsewhere: BTreeSet<TaskId> = plan.awaited_elsewhere().into_iter().map(|(_, task)| task).collect();
         let (mut begun, mut outcomes) = (BTreeSet::new(), BTreeMap::new());
         for id in &checkpoint.receipts {
@@ -145,11 +170,38 @@ impl Engine {
             };
             self.parts().receipts.file(&receipt, &filing).await?;
         }
-        let mutations = mutations(plan, &outcomes);
+        let mut mutations = mutations(plan, &outcomes);
+        mutations.extend(asked.iter().filter(|(_, class)| class.is_mutation()).map(|(task, _)| *task));
         match checkpoint.begun.iter().find(|task| !mutations.contains(task)) {
             Some(task) => Err(HandoverError::NotBegun(*task)),
             None => Ok(begun.into_iter().chain(checkpoint.begun.iter().copied()).collect()),
         }
+    }
+
+    /// The tasks that the receipts of a checkpoint ask for, one by another, with what they do to the world.
+    async fn asked_for(
+        &self,
+        checkpoint: &Checkpoint,
+        plan: &Plan,
+        home: &Did,
+    ) -> Result<BTreeMap<TaskId, EffectClass>, HandoverError> {
+        let (mut receipts, mut asked, mut walk) = (BTreeMap::new(), BTreeMap::new(), Walk::bounded());
+        for id in &checkpoint.receipts {
+            // What is none is refused where it is filed.
+            if let Ok(receipt) = Receipt::decode(self.shared.part(&(*id).into()).await?) {
+                receipts.insert(*receipt.ran(), receipt);
+            }
+        }
+        for step in plan.steps() {
+            receipts.get(&step.id).iter().for_each(|receipt| walk.add_step(&step.label, step.class, receipt));
+        }
+        while let Some(wanted) = walk.next() {
+            // What nobody here does may alter the world.
+            let class = self.shared.class_of_asked(home, &wanted.task).await?.unwrap_or(EffectClass::Mutable);
+            receipts.get(&wanted.task).iter().for_each(|receipt| walk.add_asked(&wanted, class, receipt));
+            asked.insert(wanted.task, class);
+        }
+        Ok(asked)
     }
 
     /// All that the one to whom a run is handed over needs.
@@ -189,6 +241,7 @@ impl Engine {
             let (Outcome::Ok(value) | Outcome::Error(value)) = receipt.outcome();
             wanted.extend([*receipt.ran(), receipt.resolved()].map(Cid::from));
             wanted.extend(links(value));
+            wanted.extend(links(&receipt.effects().to_ipld()));
         }
         while let Some(cid) = wanted.pop() {
             if packed.blocks.contains_key(&cid) {

@@ -139,6 +139,14 @@ pub(crate) struct Grants {
     pub(crate) account: Account,
 }
 
+impl Grants {
+    /// Whether the task is about somebody else, or something of the invoker's own that the request lends. A chain of delegations says
+    /// nothing of that: over their own, the invoker needs none.
+    pub(crate) fn lend(&self, task: &Task) -> bool {
+        !task.subject().same_principal(&self.invoker) || self.own.iter().any(|lent| lent.covers(task.command()))
+    }
+}
+
 impl Engine {
     /// An engine of these parts.
     #[must_use]
@@ -262,6 +270,7 @@ impl Engine {
         let mut planner = Planner::new(&plan);
         let beginning = Beginning {
             shared,
+            workflow: &workflow,
             plan: &plan,
             planner: &mut planner,
             run,
@@ -282,16 +291,19 @@ impl Engine {
             .map(|position| &plan.steps()[position])
             // What was done before the run was resumed, and has not been come to again, was started then.
             .filter(|step| performed.reports.iter().all(|report| report.label != step.label))
-            .inspect(|step| observe(Event::NotStarted { label: step.label.clone(), class: step.class }))
-            .map(|step| step.label.clone())
+            .map(|step| (step.label.clone(), step.class))
+            .chain(performed.not_continued.iter().cloned())
+            .inspect(|(label, class)| observe(Event::NotStarted { label: label.clone(), class: *class }))
+            .map(|(label, _)| label)
             .collect();
         let receipt = shared.finish(run, asked, inputs, &performed, &not_started).await;
         let receipt = receipt.map_err(|error| RunError::CutOff(Box::new(error)))?;
-        let Performed { reports, caught, undone, cancelled } = performed;
+        let Performed { reports, continued, caught, undone, cancelled, .. } = performed;
         let report = RunReport {
             run,
             workflow: *workflow.cid(),
             steps: reports,
+            continued,
             not_started,
             caught,
             undone,
@@ -307,7 +319,7 @@ impl Engine {
 pub(crate) struct Request {
     run: TaskId,
     pub(crate) workflow: Cid,
-    grants: Grants,
+    pub(crate) grants: Grants,
     invocation: Invocation,
     /// The tokens that the request rests on: its proofs, and what it grants.
     tokens: Vec<Delegation>,
@@ -490,7 +502,7 @@ impl Shared {
     /// Whether `grants` cover `task`, as far as its arguments are known.
     fn authority(&self, task: &Task, grants: &Grants, revoked: &Revoked) -> Result<(), Missing> {
         let (invoker, subject, command) = (&grants.invoker, task.subject(), task.command());
-        if subject.same_principal(invoker) && !grants.own.iter().any(|lent| lent.covers(command)) {
+        if !grants.lend(task) {
             return Err(Missing::Own);
         }
         let request = ucan_core::Request { invoker, subject, command, args: task.args_value() };
@@ -539,6 +551,9 @@ impl Shared {
             |labels: Vec<&str>| Ipld::List(labels.into_iter().map(|label| Ipld::String(label.to_owned())).collect());
         let message = format!("{} tasks failed, and {} were not started", failed.len(), not_started.len());
         let mut told = BTreeMap::from([("tasks".to_owned(), receipts(&performed.reports))]);
+        if !performed.continued.is_empty() {
+            told.insert("continued".to_owned(), receipts(&performed.continued));
+        }
         if !performed.caught.is_empty() {
             let caught = performed.caught.iter().map(|(label, caught)| (label.clone(), caught.to_ipld()));
             told.insert("caught".to_owned(), Ipld::Map(caught.collect()));
@@ -562,8 +577,8 @@ impl Shared {
         };
         let receipt = match self.sign(receipt(outcome)) {
             Err(error) if is_unrepresentable(&error) => {
-                let counts =
-                    format!("{message}; the receipts of {} tasks are too many to list", performed.reports.len());
+                let all = performed.reports.len() + performed.continued.len();
+                let counts = format!("{message}; the receipts of {} tasks are too many to list", all);
                 self.sign(receipt(Failure::new("TooManyTasks", counts).into()))?
             }
             signed => signed?,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ucan_core::Cid;
-use ucan_invocation::{EffectClass, Outcome, ReceiptId, TaskId};
+use ucan_invocation::{EffectClass, Effects, Outcome, ReceiptId, TaskId};
 
 use crate::Caught;
 
@@ -77,7 +77,7 @@ pub enum Event {
         /// The label of what undoes it.
         by: String,
     },
-    /// A step will not be started, because pure work that mutations wait for has failed, or the run was cancelled.
+    /// A step, or a task that one asked for, will not be started, because pure work that mutations wait for has failed, or the run was cancelled.
     NotStarted {
         /// Its label.
         label: String,
@@ -96,16 +96,20 @@ pub enum Event {
 /// What came of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
-    /// Its label.
+    /// Its label; of a task that another asked for `LABEL/fork/0` and so on, or `LABEL/join`.
     pub label: String,
     /// The id of its task, as the workflow states it.
     pub task: TaskId,
+    /// The same task with its promises resolved, as far as they were.
+    pub resolved: TaskId,
     /// What running it does to the world.
     pub class: EffectClass,
     /// How it came to its receipt.
     pub how: How,
     /// What came of it.
     pub outcome: Outcome,
+    /// What its receipt asks to have done next, where it states a final outcome.
+    pub effects: Effects,
     /// The fuel that the receipt states, where it states any.
     pub fuel: Option<u64>,
     /// What the receipt says that was charged for it, in units of its channel, where it was paid for. What is reused says what it cost
@@ -126,7 +130,9 @@ pub struct RunReport {
     pub workflow: Cid,
     /// The steps that have receipts, in the order in which they came.
     pub steps: Vec<StepReport>,
-    /// The labels of the steps that were not started.
+    /// The tasks that have receipts of those that others asked for, in the order in which they came.
+    pub continued: Vec<StepReport>,
+    /// The labels of the steps that were not started, and of tasks that were asked for and not started.
     pub not_started: Vec<String>,
     /// Failures that the workflow's handler was told of, by label.
     pub caught: BTreeMap<String, Caught>,
@@ -139,11 +145,12 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    /// Whether every task succeeded, or came to something instead of its failure.
+    /// Whether every task succeeded, or came to something instead of its failure, and so did every one that was asked for.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         let made_good = |label: &str| self.caught.get(label).is_some_and(|caught| caught.instead.is_some());
         let fine = |step: &StepReport| step.outcome.is_ok() || made_good(&step.label);
-        !self.cancelled && self.not_started.is_empty() && self.steps.iter().all(fine)
+        let continued = self.continued.iter().all(|task| task.outcome.is_ok());
+        !self.cancelled && self.not_started.is_empty() && self.steps.iter().all(fine) && continued
     }
 }

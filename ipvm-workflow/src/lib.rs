@@ -6,6 +6,7 @@ mod builder;
 mod catch;
 mod charge;
 mod checkpoint;
+mod continuation;
 #[cfg(feature = "contracts")]
 pub mod contracts;
 mod control;

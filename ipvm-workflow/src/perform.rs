@@ -7,15 +7,16 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use ucan_core::Ipld;
-use ucan_invocation::{Outcome, Receipt, ReceiptId, TaskId, promises};
+use ucan_invocation::{EffectClass, Outcome, Receipt, ReceiptId, TaskId, promises};
 use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::catch::{self, Answer, Caught};
+use crate::continuation::Continuations;
 use crate::control::Wish;
 use crate::engine::{Grants, Shared};
 use crate::step::{self, Concluded, Work};
 use crate::telemetry;
-use crate::{Entry, Event, How, Paused, Plan, Planner, Resolution, RunError, RunOptions, Step, StepReport};
+use crate::{Entry, Event, How, Paused, Plan, Planner, Resolution, RunError, RunOptions, Step, StepReport, Workflow};
 
 /// What the receipts of a substitution link to: that of the failure, and that of its handler.
 const CAUGHT: &str = "caught";
@@ -26,6 +27,10 @@ const BY: &str = "by";
 pub(crate) struct Performed {
     /// The steps that have receipts, in the order in which they came.
     pub(crate) reports: Vec<StepReport>,
+    /// The tasks that have receipts of those that others asked for, in that order.
+    pub(crate) continued: Vec<StepReport>,
+    /// Those that were not started.
+    pub(crate) not_continued: Vec<(String, EffectClass)>,
     /// Failures that were handled, by label.
     pub(crate) caught: BTreeMap<String, Caught>,
     /// What was undone, in that order.
@@ -34,9 +39,10 @@ pub(crate) struct Performed {
 }
 
 impl Performed {
-    /// The steps that failed, and whose failure nobody made good.
+    /// The steps that failed, and whose failure nobody made good, and the tasks that they asked for.
     pub(crate) fn failed(&self) -> impl Iterator<Item = &StepReport> {
-        self.reports.iter().filter(|report| !report.outcome.is_ok() && !self.made_good(&report.label))
+        let steps = self.reports.iter().filter(|report| !self.made_good(&report.label));
+        steps.chain(&self.continued).filter(|report| !report.outcome.is_ok())
     }
 
     fn made_good(&self, label: &str) -> bool {
@@ -45,16 +51,17 @@ impl Performed {
 }
 
 /// Something that ended.
-enum Ended {
+pub(crate) enum Ended {
     Step(usize, Result<Concluded, RunError>),
     Catch(usize, Result<Concluded, RunError>),
+    Continued(usize, Result<Concluded, RunError>),
 }
 
 /// The tasks under way. Dropping it does not abort them: what has begun to alter the world is to come to its receipt.
 #[derive(Default)]
-struct Running {
-    tasks: JoinSet<Ended>,
-    labels: HashMap<Id, String>,
+pub(crate) struct Running {
+    pub(crate) tasks: JoinSet<Ended>,
+    pub(crate) labels: HashMap<Id, String>,
 }
 
 impl Drop for Running {
@@ -66,6 +73,7 @@ impl Drop for Running {
 /// A plan that is being carried out.
 pub(crate) struct Performance<'a> {
     pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) workflow: &'a Workflow,
     pub(crate) plan: &'a Plan,
     pub(crate) planner: &'a mut Planner,
     pub(crate) run: TaskId,
@@ -75,7 +83,9 @@ pub(crate) struct Performance<'a> {
     resumed: bool,
     pub(crate) options: &'a RunOptions,
     pub(crate) observe: &'a (dyn Fn(Event) + Send + Sync),
-    performed: Performed,
+    pub(crate) performed: Performed,
+    /// What the receipts so far ask for.
+    pub(crate) continued: Continuations,
     /// The receipts that state what failed tasks came to instead.
     instead: HashMap<TaskId, ReceiptId>,
     /// Mutations that took effect, in the order in which they ended.
@@ -83,15 +93,16 @@ pub(crate) struct Performance<'a> {
     /// Failed steps that come to what another one comes to, once that has ended, with the receipts of their handlers.
     rewired: Vec<(usize, usize, ReceiptId)>,
     failures: HashMap<usize, StepReport>,
-    running: Running,
+    pub(crate) running: Running,
     /// The first error that is no task's.
-    error: Option<RunError>,
-    paused: Option<Paused>,
+    pub(crate) error: Option<RunError>,
+    pub(crate) paused: Option<Paused>,
 }
 
 /// What it takes to begin.
 pub(crate) struct Beginning<'a> {
     pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) workflow: &'a Workflow,
     pub(crate) plan: &'a Plan,
     pub(crate) planner: &'a mut Planner,
     pub(crate) run: TaskId,
@@ -105,10 +116,11 @@ pub(crate) struct Beginning<'a> {
 
 impl<'a> Performance<'a> {
     pub(crate) fn new(beginning: Beginning<'a>) -> Self {
-        let Beginning { shared, plan, planner, run, grants, outcomes, cancelled, resumed, options, observe } =
+        let Beginning { shared, workflow, plan, planner, run, grants, outcomes, cancelled, resumed, options, observe } =
             beginning;
         Self {
             shared,
+            workflow,
             plan,
             planner,
             run,
@@ -118,6 +130,7 @@ impl<'a> Performance<'a> {
             options,
             observe,
             performed: Performed { cancelled, ..Performed::default() },
+            continued: Continuations::default(),
             instead: HashMap::new(),
             effects: Vec::new(),
             rewired: Vec::new(),
@@ -140,6 +153,7 @@ impl<'a> Performance<'a> {
                 let Some(position) = self.planner.poll() else { break };
                 self.start(position, notes.clone());
             }
+            while self.goes_on() && self.running.tasks.len() < most && self.start_continued(&notes).await {}
             let ended = tokio::select! {
                 biased;
                 Some(event) = noted.recv() => {
@@ -153,6 +167,7 @@ impl<'a> Performance<'a> {
                 None => break,
                 Some(Ok((_, Ended::Step(position, concluded)))) => self.end(position, concluded, &notes).await,
                 Some(Ok((_, Ended::Catch(position, concluded)))) => self.end_catch(position, concluded).await,
+                Some(Ok((_, Ended::Continued(position, concluded)))) => self.end_continued(position, concluded).await,
                 Some(Err(error)) => {
                     let label = self.running.labels.get(&error.id()).cloned().unwrap_or_default();
                     self.fail(RunError::Panicked { label });
@@ -174,6 +189,7 @@ impl<'a> Performance<'a> {
         if self.error.is_none() && self.paused.is_none() {
             self.undo(&notes).await;
         }
+        self.performed.not_continued = self.continued.not_started().collect();
         match (self.error, self.paused) {
             (Some(error), _) => Err(error),
             (None, Some(paused)) => Err(RunError::Paused(paused)),
@@ -181,15 +197,15 @@ impl<'a> Performance<'a> {
         }
     }
 
-    fn goes_on(&self) -> bool {
+    pub(crate) fn goes_on(&self) -> bool {
         self.error.is_none() && self.paused.is_none() && !self.performed.cancelled
     }
 
-    fn pause(&mut self, paused: Paused) {
+    pub(crate) fn pause(&mut self, paused: Paused) {
         self.paused.get_or_insert(paused);
     }
 
-    fn fail(&mut self, error: RunError) {
+    pub(crate) fn fail(&mut self, error: RunError) {
         self.error.get_or_insert(error);
     }
 
@@ -209,7 +225,7 @@ impl<'a> Performance<'a> {
         }
     }
 
-    fn work(&self, step: Step, notes: mpsc::UnboundedSender<Event>) -> Work {
+    pub(crate) fn work(&self, step: Step, notes: mpsc::UnboundedSender<Event>) -> Work {
         let awaited: Vec<TaskId> = step.task.args().values().flat_map(promises).map(|promise| promise.target).collect();
         let instead = awaited.iter().filter_map(|id| self.instead.get(id).copied()).collect();
         Work {
@@ -218,6 +234,7 @@ impl<'a> Performance<'a> {
             step,
             run: self.run,
             instead,
+            cause: None,
             grants: self.grants.clone(),
             shared: self.shared.clone(),
             options: self.options.clone(),
@@ -281,9 +298,10 @@ impl<'a> Performance<'a> {
             }
             (self.observe)(Event::Finished(report.clone()));
             self.note(step, &report);
+            self.enqueue(None, &report).await;
             self.performed.reports.push(report);
         }
-        Ok(())
+        self.recall_continued(undoing, notes).await
     }
 
     /// What came of a step, for those that await it.
@@ -312,6 +330,7 @@ impl<'a> Performance<'a> {
         let succeeded = report.outcome.is_ok();
         self.note(step, &report);
         self.performed.reports.push(report.clone());
+        self.enqueue(None, &report).await;
         // Nobody has to say of what waits for a failure that it fails, too.
         let follows = report.outcome.failure_name() == Some("BranchMismatch");
         match self.plan.catch() {

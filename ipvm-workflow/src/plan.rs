@@ -10,6 +10,11 @@ use crate::{Retry, Workflow};
 /// The field of a configuration that says that what comes of a task is secret.
 const SECRET: &str = "secret";
 
+/// Whether a configuration asks for what comes of a task to be secret.
+pub(crate) fn is_asked_secret(config: &Config) -> bool {
+    config.get(SECRET) == Some(&Ipld::Bool(true))
+}
+
 /// What is to be done, in which order: a workflow whose labels have become task ids.
 ///
 /// Making one checks all that the document alone can tell: labels, cycles, and that pure work does not hang on
@@ -150,7 +155,7 @@ impl Plan {
     /// Marks the steps whose results are secret: those that are asked to be, those of which `of_secrets` says that their handlers
     /// deal in secrets, and all that await one of them.
     pub(crate) fn mark_secrets(&mut self, of_secrets: &dyn Fn(&Step) -> bool) {
-        let asked = |step: &Step| step.config.get(SECRET) == Some(&Ipld::Bool(true)) || of_secrets(step);
+        let asked = |step: &Step| is_asked_secret(&step.config) || of_secrets(step);
         for position in 0..self.steps.len() {
             // Steps come after what they await.
             let awaits = self.dependencies(position).any(|at| self.steps[at].secret);

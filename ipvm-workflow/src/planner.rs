@@ -93,7 +93,7 @@ impl Planner {
 
     /// The position of a step to start now, if there is one. Call until there is none, then wait for a step to finish.
     pub fn poll(&mut self) -> Option<usize> {
-        if self.pure_left == 0 && !self.pure_failed {
+        if self.is_pure_part_done() {
             for position in std::mem::take(&mut self.held) {
                 self.queue(position);
             }
@@ -101,6 +101,11 @@ impl Planner {
         let (_, std::cmp::Reverse(position)) = self.ready.pop()?;
         self.steps[position].started = true;
         Some(position)
+    }
+
+    /// Whether all has succeeded that mutations wait for.
+    pub(crate) fn is_pure_part_done(&self) -> bool {
+        self.pure_left == 0 && !self.pure_failed
     }
 
     /// Takes note that the step at `position` has a receipt.

@@ -3,6 +3,7 @@
 use ucan_core::Cid;
 use ucan_invocation::{EffectClass, ReceiptId, TaskId};
 
+use crate::continuation::Walk;
 use crate::{Engine, VerifyError};
 
 /// How far a run has come, by what is written down. What is under way at this moment is as what waits.
@@ -12,7 +13,7 @@ pub struct RunStatus {
     pub workflow: Cid,
     /// Whether it goes on.
     pub state: RunState,
-    /// The steps by label, each after all that it awaits.
+    /// The steps by label, each after all that it awaits, and then the tasks that they asked for.
     pub steps: Vec<(String, EffectClass, StepState)>,
 }
 
@@ -78,13 +79,27 @@ impl Engine {
             },
         };
         let mut steps = Vec::with_capacity(plan.steps().len());
-        for step in plan.steps() {
-            let done = match shared.receipt_of(&step.id).await? {
+        let mut walk = Walk::bounded();
+        let state_of = async |task: &TaskId, class: EffectClass| -> Result<_, VerifyError> {
+            let receipt = shared.receipt_of(task).await?;
+            let state = match &receipt {
                 Some(receipt) => StepState::Done { receipt: receipt.id(), succeeded: receipt.outcome().is_ok() },
-                None if step.class.is_mutation() && journal.intended(&step.id).await? => StepState::Begun,
+                None if class.is_mutation() && journal.intended(task).await? => StepState::Begun,
                 None => StepState::Waiting,
             };
-            steps.push((step.label.clone(), step.class, done));
+            Ok((receipt, state))
+        };
+        for step in plan.steps() {
+            let (receipt, state) = state_of(&step.id, step.class).await?;
+            receipt.iter().for_each(|receipt| walk.add_step(&step.label, step.class, receipt));
+            steps.push((step.label.clone(), step.class, state));
+        }
+        while let Some(asked) = walk.next() {
+            // What cannot be done here alters nothing.
+            let class = shared.class_of_asked(request.subject(), &asked.task).await?.unwrap_or(EffectClass::Query);
+            let (receipt, state) = state_of(&asked.task, class).await?;
+            receipt.iter().for_each(|receipt| walk.add_asked(&asked, class, receipt));
+            steps.push((asked.label, class, state));
         }
         Ok(RunStatus { workflow: *workflow.cid(), state, steps })
     }

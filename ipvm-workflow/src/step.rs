@@ -15,6 +15,7 @@ use ucan_invocation::{
 use ucan_pipeline::ResolveError;
 
 use crate::charge::{self, Hold, Short};
+use crate::continuation::asked_by;
 use crate::engine::{Grants, Shared};
 use crate::places::Want;
 use crate::vault;
@@ -34,6 +35,8 @@ pub(crate) struct Work {
     pub(crate) run: TaskId,
     /// The receipts that state what tasks which it awaits came to instead of their failures.
     pub(crate) instead: Vec<ReceiptId>,
+    /// The receipt that asked for it, where it is no task of the workflow.
+    pub(crate) cause: Option<ReceiptId>,
     pub(crate) grants: Arc<Grants>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) options: RunOptions,
@@ -389,7 +392,9 @@ impl Work {
                 let failure = Failure::new("UnrepresentableResult", message).into();
                 // What a mutable task did is done, even if it cannot be told.
                 let final_outcome = self.step.class == EffectClass::Mutable;
-                (self.shared.sign(receipt(failure, meta, final_outcome))?, final_outcome)
+                // It may be the list of what is asked for that is too long.
+                let receipt = receipt(failure, meta, final_outcome).effects(Effects::default());
+                (self.shared.sign(receipt)?, final_outcome)
             }
             signed => (signed?, final_outcome),
         };
@@ -413,12 +418,13 @@ impl Work {
     /// Answers the task with a result that is known: by a receipt that it has already, or by one that names the receipt
     /// that it rests on.
     async fn reuse(&self, task: &Task, resolved: &TaskId, known: Receipt) -> Result<Stated, RunError> {
-        let how = How::Reused;
+        let (how, effects) = (How::Reused, asked_by(self.step.class, &known));
         let states_the_same = |receipt: &Receipt| {
             *receipt.ran() == self.step.id
                 && receipt.resolved() == *resolved
                 && [PROFILE, CHECK].iter().all(|key| receipt.meta().get(*key) == known.meta().get(*key))
                 && receipt.outcome() == known.outcome()
+                && *receipt.effects() == effects
         };
         // What a mutation did, it did with the arguments that it had then.
         if states_the_same(&known) || (self.step.class.is_mutation() && *known.ran() == self.step.id) {
@@ -434,7 +440,7 @@ impl Work {
             .filter_map(|key| known.meta().get(key).map(|value| (key.to_owned(), value.clone())))
             .collect();
         let receipt = self.receipt(known.outcome().clone(), meta, resolved, true).cause(known.id());
-        let receipt = self.shared.sign(receipt)?;
+        let receipt = self.shared.sign(receipt.effects(effects))?;
         tokio::try_join!(self.keep(Some(task)), self.file(&receipt, resolved, task, None, true))?;
         Ok(Stated { how, receipt })
     }
@@ -479,7 +485,11 @@ impl Work {
             let links = self.instead.iter().map(|receipt| Ipld::Link((*receipt).into())).collect();
             meta.insert(INSTEAD.to_owned(), Ipld::List(links));
         }
-        Receipt::builder(self.step.id, outcome).meta(meta)
+        let receipt = Receipt::builder(self.step.id, outcome).meta(meta);
+        match self.cause {
+            Some(cause) => receipt.cause(cause),
+            None => receipt,
+        }
     }
 
     /// Files a receipt: under its task and the inputs of that where it states the final outcome, and in any case under its
@@ -520,9 +530,11 @@ pub(crate) fn report(step: &Step, how: How, receipt: &Receipt, elapsed: Duration
     StepReport {
         label: step.label.clone(),
         task: step.id,
+        resolved: receipt.resolved(),
         class: step.class,
         how,
         outcome: receipt.outcome().clone(),
+        effects: asked_by(step.class, receipt),
         fuel,
         charged: charge::charge_of(receipt).map(|charge| charge.cost),
         elapsed,

@@ -3,8 +3,9 @@ use std::ops::AddAssign;
 
 use tokio::task::JoinSet;
 use ucan_core::{Did, Ipld, StoreError};
-use ucan_invocation::{Cursor, Listing, Outcome, Receipt, ReceiptId, Task};
+use ucan_invocation::{Cursor, EffectClass, Listing, Outcome, Receipt, ReceiptId, Task, TaskId};
 
+use crate::continuation::Walk;
 use crate::{Engine, RUN_COMMAND, RunError, Verification, VerifyError, Workflow};
 
 /// How many receipts there are of which what holds.
@@ -50,7 +51,7 @@ impl AddAssign for Tally {
 /// What holds of a whole run: of each task that its receipt lists.
 #[derive(Debug)]
 pub struct RunVerification {
-    /// The labels, in the order of the plan, with what verifying the receipt of each gave.
+    /// The labels, in the order of the plan and then in that of asking, with what verifying the receipt of each gave.
     pub steps: Vec<(String, Result<Verification, VerifyError>)>,
 }
 
@@ -83,6 +84,7 @@ impl Engine {
         let mut listed = links(receipt.outcome(), "tasks", None).ok_or(VerifyError::NotARun)?;
         // What undoes another is no task of the normal course, so that no label is in both.
         listed.extend(links(receipt.outcome(), "undone", None).unwrap_or_default());
+        let mut continued = links(receipt.outcome(), "continued", None).unwrap_or_default();
         let handlers = links(receipt.outcome(), "caught", Some("by")).unwrap_or_default();
         if self.verify(receipt).await? != Verification::Run {
             return Err(VerifyError::NotARun);
@@ -94,17 +96,26 @@ impl Engine {
         if let Some(label) = listed.keys().find(|label| !plan.steps().iter().any(|step| step.label == **label)) {
             return Err(VerifyError::UnknownLabel { label: label.clone() });
         }
-        let mut steps = Vec::new();
+        let (mut steps, mut walk) = (Vec::new(), Walk::unbounded());
         for step in plan.steps() {
             // What was not started has no receipt.
             let Some(id) = listed.get(&step.label) else { continue };
-            let verified = match self.parts().receipts.get(id).await? {
-                None => Err(VerifyError::MissingReceipt { receipt: *id }),
-                Some(receipt) if *receipt.ran() != step.id => Err(VerifyError::OtherTask),
-                Some(receipt) => self.verify(receipt).await,
-            };
+            let (receipt, verified) = self.verify_listed(id, &step.id).await?;
+            receipt.iter().for_each(|receipt| walk.add_step(&step.label, step.class, receipt));
             observe(&step.label, &verified);
             steps.push((step.label.clone(), verified));
+        }
+        while let Some(asked) = walk.next() {
+            let Some(id) = continued.remove(&asked.label) else { continue };
+            let (receipt, verified) = self.verify_listed(&id, &asked.task).await?;
+            let class = self.shared.class_of_asked(request.subject(), &asked.task).await?.unwrap_or(EffectClass::Query);
+            receipt.iter().for_each(|receipt| walk.add_asked(&asked, class, receipt));
+            observe(&asked.label, &verified);
+            steps.push((asked.label, verified));
+        }
+        if let Some((label, _)) = continued.pop_first() {
+            // No receipt of the run asks for it.
+            return Err(VerifyError::UnknownLabel { label });
         }
         for (label, id) in handlers {
             let label = format!("catch of {label}");
@@ -116,6 +127,19 @@ impl Engine {
             steps.push((label, verified));
         }
         Ok(RunVerification { steps })
+    }
+
+    /// Checks a receipt that a run lists for the task `ran`; and gives it, where it is one of that task.
+    async fn verify_listed(
+        &self,
+        id: &ReceiptId,
+        ran: &TaskId,
+    ) -> Result<(Option<Receipt>, Result<Verification, VerifyError>), StoreError> {
+        Ok(match self.parts().receipts.get(id).await? {
+            None => (None, Err(VerifyError::MissingReceipt { receipt: *id })),
+            Some(receipt) if receipt.ran() != ran => (None, Err(VerifyError::OtherTask)),
+            Some(receipt) => (Some(receipt.clone()), self.verify(receipt).await),
+        })
     }
 
     /// Checks all receipts of the store that `issuer` signed, each as [`Engine::verify`] does, as many at once as the engine does

@@ -10,7 +10,7 @@ use common::{Crash, Knows, World, step};
 use ipvm_workflow::{
     DocumentError, How, Paused, PlanError, Resolution, RunError, RunOptions, RunReport, Vault, Verification,
 };
-use ucan_core::{Ipld, Token};
+use ucan_core::Ipld;
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, EffectClass, Failure, Handler, Outcome, ReceiptStore, Task, TaskId,
 };
