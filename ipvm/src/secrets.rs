@@ -33,7 +33,7 @@ pub struct Secrets {
 pub enum SecretError {
     /// There can be no secret of this name.
     #[error(
-        "{name:?} cannot be the name of a secret: up to {LONGEST_NAME} letters of a to z, digits, hyphens, dots and underscores can, of which the first is no dot"
+        "{name:?} cannot be the name of a secret: up to {LONGEST_NAME} letters of a to z, digits, hyphens, dots and underscores can, of which the first is neither dot nor hyphen"
     )]
     Name {
         /// The name, as far as it is shown.
@@ -77,7 +77,7 @@ impl Secrets {
 
     fn path(&self, name: &str) -> Result<PathBuf, SecretError> {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
-        if name.is_empty() || name.len() > LONGEST_NAME || name.starts_with('.') || !name.bytes().all(plain) {
+        if name.is_empty() || name.len() > LONGEST_NAME || name.starts_with(['.', '-']) || !name.bytes().all(plain) {
             return Err(SecretError::Name { name: name.chars().take(LONGEST_NAME).collect() });
         }
         Ok(self.folder.join(name))
