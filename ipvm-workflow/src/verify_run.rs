@@ -96,12 +96,15 @@ impl Engine {
         if let Some(label) = listed.keys().find(|label| !plan.steps().iter().any(|step| step.label == **label)) {
             return Err(VerifyError::UnknownLabel { label: label.clone() });
         }
-        let (mut steps, mut walk) = (Vec::new(), Walk::unbounded());
+        let (mut steps, mut walk, mut untold) = (Vec::new(), Walk::unbounded(), Vec::new());
         for step in plan.steps() {
             // What was not started has no receipt.
             let Some(id) = listed.get(&step.label) else { continue };
             let (receipt, verified) = self.verify_listed(id, &step.id).await?;
-            receipt.iter().for_each(|receipt| walk.add_step(&step.label, step.class, receipt));
+            match receipt {
+                Some(receipt) => walk.add_step(&step.label, step.class, &receipt),
+                None => untold.push((step.label.clone(), *id)),
+            }
             observe(&step.label, &verified);
             steps.push((step.label.clone(), verified));
         }
@@ -109,13 +112,22 @@ impl Engine {
             let Some(id) = continued.remove(&asked.label) else { continue };
             let (receipt, verified) = self.verify_listed(&id, &asked.task).await?;
             let class = self.shared.class_of_asked(request.subject(), &asked.task).await?.unwrap_or(EffectClass::Query);
-            receipt.iter().for_each(|receipt| walk.add_asked(&asked, class, receipt));
+            match receipt {
+                Some(receipt) => walk.add_asked(&asked, class, &receipt),
+                None => untold.push((asked.label.clone(), id)),
+            }
             observe(&asked.label, &verified);
             steps.push((asked.label, verified));
         }
-        if let Some((label, _)) = continued.pop_first() {
-            // No receipt of the run asks for it.
-            return Err(VerifyError::UnknownLabel { label });
+        for label in continued.into_keys() {
+            let below = |by: &str| label.strip_prefix(by).is_some_and(|rest| rest.starts_with('/'));
+            // No receipt of the run asks for it, unless one does that is not known here.
+            let Some((_, by)) = untold.iter().find(|(by, _)| below(by)) else {
+                return Err(VerifyError::UnknownLabel { label });
+            };
+            let verified = Err(VerifyError::MissingReceipt { receipt: *by });
+            observe(&label, &verified);
+            steps.push((label, verified));
         }
         for (label, id) in handlers {
             let label = format!("catch of {label}");
