@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use ucan_core::{Cid, Command, Ipld, Timestamp};
 use ucan_invocation::{Invocation, TaskId};
 
-use crate::engine::{Arguments, pinned};
+use crate::request::{Arguments, pinned};
 use crate::shape::{Shape, ShapeError};
 use crate::{Cron, RunError, RunRequest};
 
