@@ -10,9 +10,10 @@ use ucan_invocation::meta::ATTEMPT;
 use ucan_invocation::{EffectClass, Effects, Failure, Outcome, Receipt, ReceiptId, Task, TaskId};
 use ucan_pipeline::{Bounds, resolve_args};
 
-use crate::engine::{Grants, Shared};
+use crate::engine::Shared;
 use crate::perform::{Ended, Performance};
 use crate::plan::is_asked_secret;
+use crate::request::Grants;
 use crate::step::{self, Concluded, Work};
 use crate::{Event, How, Paused, RunError, Step, StepReport, Workflow, telemetry};
 

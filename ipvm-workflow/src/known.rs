@@ -1,0 +1,85 @@
+//! What this engine states, and what it believes.
+
+use ucan_core::{SignError, StoreError, Token, Verified, verify};
+use ucan_invocation::{
+    Config, Durability, EffectClass, Failure, Filing, Handler, Memo, Outcome, Receipt, ReceiptBuilder, Task, TaskId,
+    Terms,
+};
+
+use crate::engine::Shared;
+use crate::{RunError, Step, vault};
+
+impl Shared {
+    /// What a receipt states in the place of what came of a step: the same, or, of a secret one, what only this engine can open.
+    pub(crate) fn stated(&self, step: &Step, outcome: Outcome) -> Outcome {
+        if !step.secret {
+            return outcome;
+        }
+        let sealed = self.vault.as_ref().and_then(|vault| vault.seal_outcome(&step.id, &outcome, &*self.parts.entropy));
+        sealed.unwrap_or_else(|| Failure::new("UnrepresentableResult", "the result cannot be sealed").into())
+    }
+
+    /// What came of a step that a receipt of this engine states.
+    pub(crate) fn plain(&self, step: &Step, stated: &Outcome) -> Option<Outcome> {
+        match &self.vault {
+            _ if !step.secret => Some(stated.clone()),
+            Some(vault) => vault.open_outcome(&step.id, stated),
+            None => None,
+        }
+    }
+
+    /// The receipt of a task that is believed.
+    pub(crate) async fn receipt_of(&self, task: &TaskId) -> Result<Option<Receipt>, StoreError> {
+        let receipts = self.parts.receipts.by_task(task).await?;
+        Ok(receipts.into_iter().find(|receipt| self.trusts(receipt)))
+    }
+
+    /// Keeps a receipt that answers nothing by itself.
+    pub(crate) async fn file_apart(&self, receipt: &Receipt) -> Result<(), RunError> {
+        let filing = Filing { tasks: Vec::new(), memo: None, inputs: Vec::new(), durability: Durability::Buffered };
+        Ok(self.parts.receipts.file(receipt, &filing).await?)
+    }
+
+    pub(crate) fn sign(&self, receipt: ReceiptBuilder) -> Result<Receipt, SignError> {
+        let mut nonce = [0; 16];
+        self.parts.entropy.fill(&mut nonce);
+        receipt.issued_at(self.parts.clock.now()).sign(&self.parts.executor, nonce)
+    }
+
+    /// A trusted receipt that answers the deterministic `task` under the profile of its handler.
+    pub(crate) async fn known_result(
+        &self,
+        task: &Task,
+        config: &Config,
+        handler: &dyn Handler,
+    ) -> Result<Option<Receipt>, RunError> {
+        if handler.effect_class() != EffectClass::Deterministic || task.is_pending() {
+            return Ok(None);
+        }
+        let (parts, profile) = (&self.parts, handler.profile());
+        let terms = Terms { own: parts.executor.did(), now: parts.clock.now(), profile: profile.as_ref() };
+        let memo = Memo::new(&*parts.receipts, &*parts.blocks, &*parts.keys);
+        let trust = self.trust();
+        let known = memo.known(task, &trust, &terms).await?.map(Verified::into_inner);
+        if known.as_ref().is_none_or(|known| handler.accepts(known, config) && !vault::is_sealed(known)) {
+            return Ok(known);
+        }
+        // Of what was verified less, there may be another that was verified more.
+        let answers = memo.answers(&task.instruction()?.id()?).await?;
+        let enough = answers.into_iter().map(Verified::into_inner).find(|known| {
+            trust.admits(known, &terms)
+                && trust.believes(parts.executor.did(), known.issuer())
+                && handler.accepts(known, config)
+                && !vault::is_sealed(known)
+        });
+        Ok(enough)
+    }
+
+    /// Whether `receipt` is signed by somebody whose word is enough for this engine, and still stands.
+    pub(crate) fn trusts(&self, receipt: &Receipt) -> bool {
+        let parts = &self.parts;
+        receipt.expiration().is_none_or(|end| parts.clock.now() <= end)
+            && self.trust().believes(parts.executor.did(), receipt.issuer())
+            && verify(receipt, &*parts.keys).is_ok()
+    }
+}
