@@ -35,6 +35,7 @@ impl How {
 /// What happens in a run, in the order in which it happens.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "most are reports, and each is looked at and dropped")]
 pub enum Event {
     /// The run was accepted: its authority, its layout and its arguments were checked, and nothing has started.
     Accepted {
