@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use tracing::Instrument;
 use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token};
 use ucan_invocation::{
-    Await, BlockStore, Durability, Entropy, Failure, Filing, Handler, Invocation, InvocationId, Outcome, Receipt,
-    ReceiptStore, RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust,
+    Await, BlockStore, Durability, EffectClass, Entropy, Failure, Filing, Handler, Invocation, InvocationId, Outcome,
+    Receipt, ReceiptStore, RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust,
 };
 use ucan_pipeline::{Bounds, resolve_args};
 
@@ -337,11 +337,16 @@ impl Shared {
         Ok(plan)
     }
 
-    /// Who does the tasks of a command on a subject here. What the executor whom the invoker asked offers itself is, where
-    /// the run was handed over, what this one offers.
+    /// Who does the tasks of a command on a subject here. What the executor whom the invoker asked computes is, where the run
+    /// was handed over, computed by this one; what this one does to its own resources, nobody there could allow.
     pub(crate) fn handler(&self, home: &Did, subject: &Did, command: &Command) -> Option<&Arc<dyn Handler>> {
-        let subject = if subject.same_principal(home) { self.parts.executor.did() } else { subject };
-        self.parts.router.find(subject, command)
+        let found = self.parts.router.find(subject, command);
+        let own = self.parts.executor.did();
+        if found.is_some() || !subject.same_principal(home) {
+            return found;
+        }
+        let computes = |handler: &&Arc<dyn Handler>| handler.effect_class() == EffectClass::Deterministic;
+        self.parts.router.find(own, command).filter(computes)
     }
 
     /// The outcomes of tasks that the plan awaits and does not contain. They are given only to somebody who could have

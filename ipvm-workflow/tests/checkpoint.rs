@@ -6,7 +6,9 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Crash, Knows, World, step};
-use ipvm_workflow::{Control, Event, HandoverError, How, Journal, Paused, Resolution, RunError, RunOptions, Trust};
+use ipvm_workflow::{
+    Control, Event, HandoverError, How, Journal, Paused, PlanError, Resolution, RunError, RunOptions, Trust,
+};
 use ucan_core::{Ipld, Token, car};
 use ucan_invocation::{Outcome, ReceiptStore, TaskId};
 
@@ -22,6 +24,7 @@ const WORKFLOW: &str = r#"{"v": "1.0.0", "tasks": {
 fn beside(world: &World, node: u8, knows: Knows, trust: &[&World]) -> World {
     let mut other = World::of(node, knows);
     other.outside = world.outside.clone();
+    other.beside = vec![world.node.did().clone()];
     let named: BTreeSet<_> = trust.iter().map(|world| world.node.did().clone()).collect();
     other.trust = if named.is_empty() { Trust::Own } else { Trust::Executors(named) };
     other.open(&Crash::never());
@@ -277,4 +280,18 @@ async fn what_is_being_undone_stays_where_it_was_done() {
     assert_eq!(here.outside.names(), ["reserve", "release"]);
     let over = here.engine.checkpoint(&run, there.node.did()).await;
     assert!(matches!(over, Err(HandoverError::Run(RunError::NotOpen(_)))), "{over:?}");
+}
+
+#[tokio::test]
+async fn nobody_there_can_allow_what_is_done_to_resources_here() {
+    let here = World::of(1, Knows::Nothing);
+    let mut there = beside(&here, 3, Knows::Nothing, &[&here]);
+    there.beside.clear();
+    there.open(&Crash::never());
+    let run = begin(&here, "reserve").await;
+    let archive = here.engine.checkpoint(&run, there.node.did()).await.unwrap();
+    let refused = there.engine.take_over(&archive).await;
+    let no_handler = matches!(&refused, Err(HandoverError::Run(RunError::Plan(PlanError::NoHandler { .. }))));
+    assert!(no_handler, "{refused:?}");
+    assert_eq!(there.journal.entries(), []);
 }

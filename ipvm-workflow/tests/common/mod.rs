@@ -14,7 +14,8 @@ use ipvm_workflow::{
 };
 use ucan_chan::{Change, ChannelStore, Commit, Kept, MemoryChannels, Open, Purse, Terms, Till};
 use ucan_core::{
-    CachedKeys, Cid, Command, Context, Delegation, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp, dagjson,
+    CachedKeys, Cid, Command, Context, Delegation, Did, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp,
+    dagjson,
 };
 use ucan_invocation::meta::{FUEL, FUEL_BOUND};
 use ucan_invocation::{
@@ -394,6 +395,8 @@ pub(crate) struct World {
     /// Handlers beside those of [`COMMANDS`].
     pub(crate) handlers: Vec<(&'static str, Arc<dyn Handler>)>,
     pub(crate) vault: Option<Vault>,
+    /// The executors whose resources can be reached from here as well.
+    pub(crate) beside: Vec<Did>,
     knows: Knows,
     requests: AtomicU64,
     lives: u64,
@@ -462,6 +465,7 @@ impl World {
             pace: None,
             handlers: Vec::new(),
             vault: None,
+            beside: Vec::new(),
             knows,
             requests: AtomicU64::new(0),
             lives: 0,
@@ -475,7 +479,11 @@ impl World {
         let mut router = Router::default();
         for (command, class) in COMMANDS {
             let doer = Doer { class, knows: self.knows, pace: self.pace, outside: self.outside.clone() };
-            router.insert(self.node.did().clone(), self::command(command), Arc::new(doer));
+            let doer: Arc<dyn Handler> = Arc::new(doer);
+            router.insert(self.node.did().clone(), self::command(command), doer.clone());
+            for other in self.beside.iter().filter(|_| class != EffectClass::Deterministic) {
+                router.insert(other.clone(), self::command(command), doer.clone());
+            }
         }
         for (command, handler) in &self.handlers {
             router.insert(self.node.did().clone(), self::command(command), handler.clone());
