@@ -617,6 +617,7 @@ async fn a_run_that_is_handed_over_takes_along_what_was_asked_for() {
 
     let mut second = world_of(2, Knows::Nothing);
     second.trust = ipvm_workflow::Trust::Executors([first.node.did().clone()].into());
+    second.beside = vec![first.node.did().clone()];
     second.open(&Crash::never());
     let archive = first.engine.checkpoint(&run, second.node.did()).await.unwrap();
     assert_eq!(second.engine.take_over(&archive).await.unwrap(), run);

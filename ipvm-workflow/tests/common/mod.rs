@@ -486,7 +486,9 @@ impl World {
             }
         }
         for (command, handler) in &self.handlers {
-            router.insert(self.node.did().clone(), self::command(command), handler.clone());
+            for owner in self.beside.iter().chain([self.node.did()]) {
+                router.insert(owner.clone(), self::command(command), handler.clone());
+            }
         }
         self.lives += 1;
         let channels = Arc::new(Mortal(self.channels.clone(), crash.clone()));
