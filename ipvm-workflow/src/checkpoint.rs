@@ -131,7 +131,8 @@ impl Engine {
         Ok(run)
     }
 
-    /// Files the receipts of a checkpoint under the tasks of the plan. What comes back was begun, and may have been done.
+    /// Files the receipts of a checkpoint under the tasks of the plan, once all of it holds. What comes back was begun, and may have
+    /// been done.
     async fn take_receipts(
         &self,
         checkpoint: &Checkpoint,
@@ -143,7 +144,7 @@ impl Engine {
         let asked = self.asked_for(checkpoint, plan, home).await?;
         classes.extend(asked.iter().filter(|(task, _)| !classes.contains_key(task)).collect::<Vec<_>>());
         let elsewhere: BTreeSet<TaskId> = plan.awaited_elsewhere().into_iter().map(|(_, task)| task).collect();
-        let (mut begun, mut outcomes) = (BTreeSet::new(), BTreeMap::new());
+        let (mut begun, mut outcomes, mut filings) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
         for id in &checkpoint.receipts {
             let bad = |problem: String| HandoverError::Receipt { receipt: *id, problem };
             let receipt = Receipt::decode(self.shared.part(&(*id).into()).await?);
@@ -168,14 +169,18 @@ impl Engine {
                 inputs: resolved.map(|task| task.links()).unwrap_or_default(),
                 durability: Durability::Buffered,
             };
-            self.parts().receipts.file(&receipt, &filing).await?;
+            filings.push((receipt, filing));
         }
         let mut mutations = mutations(plan, &outcomes);
         mutations.extend(asked.iter().filter(|(_, class)| class.is_mutation()).map(|(task, _)| *task));
-        match checkpoint.begun.iter().find(|task| !mutations.contains(task)) {
-            Some(task) => Err(HandoverError::NotBegun(*task)),
-            None => Ok(begun.into_iter().chain(checkpoint.begun.iter().copied()).collect()),
+        if let Some(task) = checkpoint.begun.iter().find(|task| !mutations.contains(task)) {
+            return Err(HandoverError::NotBegun(*task));
         }
+        for (receipt, filing) in &filings {
+            self.parts().receipts.file(receipt, filing).await?;
+        }
+        begun.extend(&checkpoint.begun);
+        Ok(begun)
     }
 
     /// The tasks that the receipts of a checkpoint ask for, one by another, with what they do to the world.

@@ -292,9 +292,7 @@ impl Shared {
     ) -> Result<(Workflow, Plan, HashMap<TaskId, Outcome>), RunError> {
         let workflow = self.workflow(&request.workflow).await?;
         let plan = self.plan(request.run, &workflow, &request.grants.home)?;
-        if let Some(step) = plan.steps().iter().chain(plan.catch()).find(|step| step.secret && self.vault.is_none()) {
-            return Err(RunError::NoVault { label: step.label.clone() });
-        }
+        self.check_secrets(&plan)?;
         self.check_authority(&plan, &request.grants).await?;
         let outcomes = self.results_from_elsewhere(&plan, &request.grants).await?;
         self.check_tasks(&plan, &outcomes, &request.grants.home).await?;

@@ -89,6 +89,14 @@ pub enum RunError {
         /// The task.
         label: String,
     },
+    /// What comes of a task is secret, and something that the workflow asks for would tell it.
+    #[error("what comes of task {label:?} is secret, and {problem}")]
+    NotKept {
+        /// The task.
+        label: String,
+        /// What would tell it.
+        problem: &'static str,
+    },
     /// There is no run of this id that was started and is not over.
     #[error("no run {0} was started that is not over")]
     NotOpen(TaskId),

@@ -1,21 +1,42 @@
 //! What this engine states, and what it believes.
 
-use ucan_core::{SignError, StoreError, Token, Verified, verify};
+use ucan_core::{Ipld, SignError, StoreError, Token, Verified, verify};
 use ucan_invocation::{
     Config, Durability, EffectClass, Failure, Filing, Handler, Memo, Outcome, Receipt, ReceiptBuilder, Task, TaskId,
     Terms,
 };
 
 use crate::engine::Shared;
-use crate::{RunError, Step, vault};
+use crate::{Plan, RunError, Step, vault};
 
 impl Shared {
+    /// Refuses a plan with secrets that could not be kept.
+    pub(crate) fn check_secrets(&self, plan: &Plan) -> Result<(), RunError> {
+        for step in plan.steps().iter().chain(plan.catch()).filter(|step| step.secret) {
+            let label = || step.label.clone();
+            if self.vault.is_none() {
+                return Err(RunError::NoVault { label: label() });
+            }
+            let problem = if plan.catch() == Some(step) {
+                "what the handler of failures answers is told"
+            } else if matches!(step.config.get("check"), Some(Ipld::Map(_))) {
+                "it is to be verified by others, who would be told its arguments"
+            } else {
+                continue;
+            };
+            return Err(RunError::NotKept { label: label(), problem });
+        }
+        Ok(())
+    }
+
     /// What a receipt states in the place of what came of a step: the same, or, of a secret one, what only this engine can open.
-    pub(crate) fn stated(&self, step: &Step, outcome: Outcome) -> Outcome {
+    /// Of a failure that is secret, `name` can be seen.
+    pub(crate) fn stated(&self, step: &Step, outcome: Outcome, name: Option<&str>) -> Outcome {
         if !step.secret {
             return outcome;
         }
-        let sealed = self.vault.as_ref().and_then(|vault| vault.seal_outcome(&step.id, &outcome, &*self.parts.entropy));
+        let entropy = &*self.parts.entropy;
+        let sealed = self.vault.as_ref().and_then(|vault| vault.seal_outcome(&step.id, &outcome, name, entropy));
         sealed.unwrap_or_else(|| Failure::new("UnrepresentableResult", "the result cannot be sealed").into())
     }
 

@@ -366,10 +366,7 @@ impl<'a> Performance<'a> {
             Err(error) => return self.fail(error),
         };
         let by = report.receipt;
-        // The answer of a handler that is secret itself is sealed for its own task.
-        let handler = self.plan.catch().map(|handler| Step { id: report.task, ..handler.clone() });
-        let answer = handler.and_then(|handler| self.shared.plain(&handler, &report.outcome));
-        match Answer::read(answer.as_ref().unwrap_or(&report.outcome)) {
+        match Answer::read(&report.outcome) {
             Ok(Answer::Ok(value)) => self.put_instead(position, Outcome::Ok(value), by).await,
             Ok(Answer::Message(message)) => self.stays_failed(position, by, message).await,
             Ok(Answer::Rewire(label)) => match self.plan.rewirable(position, &label) {
@@ -417,7 +414,7 @@ impl<'a> Performance<'a> {
         let Some(failed) = self.failures.remove(&position) else { return };
         let meta = [(CAUGHT, failed.receipt), (BY, by)];
         let meta = meta.map(|(key, receipt)| (key.to_owned(), Ipld::Link(receipt.into())));
-        let stated = self.shared.stated(step, outcome.clone());
+        let stated = self.shared.stated(step, outcome.clone(), None);
         let receipt = self.shared.sign(Receipt::builder(step.id, stated).meta(meta.into()));
         let filed = match receipt {
             Ok(receipt) => self.shared.file_apart(&receipt).await.map(|()| receipt.id()),

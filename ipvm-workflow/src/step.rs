@@ -360,7 +360,10 @@ impl Work {
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
         let Completion { mut outcome, mut effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);
         if self.step.secret {
-            outcome = self.shared.stated(&self.step, outcome);
+            // What a function computed is secret down to the name of its failure; how an effect failed is for its handler to name.
+            let name = outcome.failure_name().filter(|_| self.step.class != EffectClass::Deterministic);
+            let name = name.map(str::to_owned);
+            outcome = self.shared.stated(&self.step, outcome, name.as_deref());
             // What a handler says beside the result may be secret as well.
             meta.retain(|key, _| [FUEL, INSTANTIATION, FUEL_BOUND].contains(&key.as_str()));
             effects = Effects::default();
@@ -449,7 +452,9 @@ impl Work {
     /// request: another may have more authority, or better results to go on from.
     async fn fail(&self, failure: Failure) -> Result<Stated, RunError> {
         let id = self.step.id;
-        let outcome = self.shared.stated(&self.step, failure.into());
+        let outcome = Outcome::from(failure);
+        let name = outcome.failure_name().map(str::to_owned);
+        let outcome = self.shared.stated(&self.step, outcome, name.as_deref());
         let receipt = self.shared.sign(self.receipt(outcome, BTreeMap::new(), &id, false))?;
         tokio::try_join!(self.keep(None), self.file(&receipt, &id, &self.step.task, None, false))?;
         Ok(Stated { how: How::NotRun, receipt })

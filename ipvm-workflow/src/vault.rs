@@ -66,18 +66,22 @@ impl Vault {
         TaskId::new(block::raw_cid(&*derive(&self.0.blind, &task.cid().to_bytes())))
     }
 
-    /// What a receipt states in the place of the outcome of the secret task `id`. Whether it failed, and how that failure is called,
-    /// can be seen.
-    pub(crate) fn seal_outcome(&self, id: &TaskId, outcome: &Outcome, entropy: &dyn Entropy) -> Option<Outcome> {
+    /// What a receipt states in the place of the outcome of the secret task `id`. Whether it failed can be seen, and then `name`.
+    pub(crate) fn seal_outcome(
+        &self,
+        id: &TaskId,
+        outcome: &Outcome,
+        name: Option<&str>,
+        entropy: &dyn Entropy,
+    ) -> Option<Outcome> {
         let (Outcome::Ok(value) | Outcome::Error(value)) = outcome;
         let plain = Zeroizing::new(dagcbor::encode(value).ok()?);
         let sealed = Ipld::Bytes(self.seal(&plain, &context(id, outcome.is_ok()), entropy)?);
         Some(match outcome {
             Outcome::Ok(_) => Outcome::Ok(Ipld::Map([(SEALED.to_owned(), sealed)].into())),
-            Outcome::Error(_) => {
-                let name = outcome.failure_name().unwrap_or("Error");
-                Failure::new(name, "what came of a secret task is secret").with(SEALED, sealed).into()
-            }
+            Outcome::Error(_) => Failure::new(name.unwrap_or("Failed"), "what came of a secret task is secret")
+                .with(SEALED, sealed)
+                .into(),
         })
     }
 

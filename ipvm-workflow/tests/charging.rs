@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Crash, Knows, World, step};
+use common::{Crash, Knows, Random, World, step};
 use ipvm_workflow::{How, Paused, PaymentError, RunError, RunOptions, RunReport};
 use ucan_chan::{Channel, Charge, Purse, Status};
 use ucan_core::{Cid, Ipld, Timestamp};
@@ -251,18 +251,6 @@ async fn a_handler_that_panics_keeps_nobody_waiting() {
     // What it had set aside is set aside in the channel still, and is no reason to wait for ever.
     let (_, why) = paused(&world, &tasks(&[&pure("b", 1), &pure("c", 1)]), &RunOptions::default()).await;
     assert!(matches!(why, Paused::Exhausted { .. }), "{why:?}");
-}
-
-/// xorshift: any seed can be tried again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % end
-    }
 }
 
 /// A workflow of tasks that use random fuel, some more than they may, of which some fail, and some are tried again.

@@ -16,26 +16,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use common::{Crash, Knows, World, texts};
+use common::{Crash, Knows, Random, World, texts};
 use ipvm_workflow::{Control, Entry, Event, Paused, Resolution, RunError, RunOptions, RunRequest, Workflow};
 use ucan_core::Ipld;
 use ucan_invocation::{BlockStore, Outcome, Receipt, ReceiptId, ReceiptStore};
-
-/// xorshift: any seed can be tried again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % end
-    }
-
-    fn one_in(&mut self, count: u64) -> bool {
-        self.below(count) == 0
-    }
-}
 
 /// A task of a random workflow.
 struct Drawn {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use common::{Crash, Knows, Mortal, World};
+use common::{Crash, Knows, Mortal, Random, World};
 use ipvm_workflow::{
     Ask, AskError, Bindings, Control, Cron, Document, Ending, Engine, LeftOut, MemorySchedules, Missed, Overlap, Parts,
     RunError, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError, ScheduleEvent, Scheduler, Timing, Until, When,
@@ -297,18 +297,6 @@ async fn authority_is_looked_at_when_a_run_is_due() {
         assert_eq!(times.endings().len(), 2);
         assert!(times.refusal().contains("revoked"), "{}", times.refusal());
         assert_eq!(times.world.outside.names(), ["note"], "nothing was done without authority");
-    }
-}
-
-/// xorshift: any seed can be tried again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % end
     }
 }
 

@@ -155,6 +155,27 @@ async fn failures_say_their_names_and_no_more() {
         .run(r#"{"v": "1.0.0", "defaults": {"secret": true}, "tasks": {"sum": {"cmd": "/pure", "args": {"of": [1]}}}}"#)
         .await;
     assert!(is_sealed(&report, "sum"));
+    // What a function makes of a secret may be the name of its failure.
+    let report = world
+        .run(r#"{"v": "1.0.0", "defaults": {"secret": true}, "tasks": {"f": {"cmd": "/pure", "args": {"fails": -1}}}}"#)
+        .await;
+    assert_eq!(step(&report, "f").outcome.failure_name(), Some("Failed"));
+}
+
+#[tokio::test]
+async fn what_would_tell_it_is_refused_before_anything_starts() {
+    let world = world(1, Knows::Nothing);
+    let others = WORKFLOW.replace(
+        r#""config": {"secret": false}"#,
+        r#""config": {"check": {"oracle": "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"}}"#,
+    );
+    let catch = r#"{"v": "1.0.0", "defaults": {"secret": true}, "tasks": {"sum": {"cmd": "/pure", "args": {}}},
+        "catch": {"cmd": "/pure", "args": {"f": {"ipvm/failure": null}}}}"#;
+    for (json, told) in [(others.as_str(), "copy"), (catch, "catch")] {
+        let refused = world.engine.run(world.request(json).await, &|_| {}).await;
+        assert!(matches!(&refused, Err(RunError::NotKept { label, .. }) if label == told), "{refused:?}");
+    }
+    assert_eq!(world.journal.entries(), []);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use ucan_core::{Did, Ipld};
 use ucan_invocation::{Call, Completion, Config, EffectClass, Failure, Handler, Outcome, Task, is_pending};
 use zeroize::Zeroizing;
 
-use crate::state::{make_folder, write_new};
+use crate::state::make_folder;
 use crate::{State, StateError, SystemEntropy, file};
 
 /// The command that gives a secret to the tasks that await it. Its arguments are `{name}`; it answers text, or bytes where that is none.
@@ -94,8 +94,7 @@ impl Secrets {
         }
         let sealed = self.vault.seal(value, &context(name), &SystemEntropy).ok_or(SecretError::TooLong)?;
         make_folder(&self.folder)?;
-        self.remove(name)?;
-        Ok(write_new(&path, &sealed, true)?)
+        Ok(file::replace(&path, &sealed).map_err(|source| StateError::Io { action: "write", path, source })?)
     }
 
     /// The secret of that name.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ipvm::{Node, NodeOptions};
 use serde_json::Value;
-use shell::Shell;
+use shell::{Random, Shell};
 use ucan_chan::{Charge, Meter};
 use ucan_core::{Cid, Container, Ipld, SystemClock, block};
 use ucan_invocation::{Cursor, Listing, Page, ReceiptStore, TaskId};
@@ -331,18 +331,6 @@ fn who_runs_out_pays_more_and_goes_on() {
     let (_, done) = events(&shell, &["resume", &run]);
     event(&done, "done");
     assert!(adds_up(&shell, &id) > 0);
-}
-
-/// xorshift.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % end
-    }
 }
 
 /// Killed at random moments, until the run is over: each task is charged for once, however often it was computed.

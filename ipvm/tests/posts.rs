@@ -5,6 +5,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod shell;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -21,6 +23,7 @@ use ipvm_workflow::{
     Bindings, Document, Engine, Journal, Parts, Paused, RUN_COMMAND, Resolution, RunError, RunOptions, RunRequest,
     Trust,
 };
+use shell::{Random, number};
 use tempfile::TempDir;
 use ucan_core::{CachedKeys, Cid, Delegation, DidKeys, Ipld, Issuer, SystemClock, dagjson};
 use ucan_invocation::{BlockStore, Invocation, Outcome, Router, TaskId, TokioTimer};
@@ -112,18 +115,6 @@ async fn request(node: &Issuer, user: &Issuer, url: &str, store: &FjallStore) ->
         .sign(user)
         .unwrap();
     RunRequest { invocation, delegations: grants }
-}
-
-/// xorshift.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % end
-    }
 }
 
 /// When whoever asks is killed.
@@ -261,10 +252,6 @@ fn life(server: &Shared, url: &str, store: &Path, found: &str, kill: Option<Kill
     let killed = std::os::unix::process::ExitStatusExt::signal(&output.status).is_some();
     assert!(killed || said.is_some(), "{}", String::from_utf8_lossy(&output.stderr));
     if killed { None } else { said }
-}
-
-fn number(name: &str) -> Option<u64> {
-    env::var(name).ok()?.parse().ok()
 }
 
 /// How often it was killed, and how many tasks were uncertain.

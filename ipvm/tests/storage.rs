@@ -13,26 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use shell::Shell;
+use shell::{Random, Shell, number};
 
-/// xorshift.
-struct Random(u64);
-
-impl Random {
-    fn new(salt: u64) -> Self {
-        Self(number("IPVM_SEED").unwrap_or(3).wrapping_add(salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % end
-    }
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
+fn random(salt: u64) -> Random {
+    Random(number("IPVM_SEED").unwrap_or(3).wrapping_add(salt).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
 }
 
 fn faults() -> u64 {
@@ -167,7 +151,7 @@ fn with_fault(library: &Path, variable: &str, value: u64) -> (bool, usize) {
 fn a_full_disk_stops_the_run_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(library) = shim(folder.path()) else { return };
-    let (mut random, mut noticed, mut uncertain) = (Random::new(1), 0, 0);
+    let (mut random, mut noticed, mut uncertain) = (random(1), 0, 0);
     for _ in 0..faults() {
         let (hit, unknown) = with_fault(&library, "FAULT_FULL_AFTER", random.below(24_000));
         (noticed, uncertain) = (noticed + u64::from(hit), uncertain + unknown);
@@ -180,7 +164,7 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
 fn a_sync_that_fails_stops_the_run_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(library) = shim(folder.path()) else { return };
-    let (mut random, mut noticed, mut uncertain) = (Random::new(2), 0, 0);
+    let (mut random, mut noticed, mut uncertain) = (random(2), 0, 0);
     for _ in 0..faults() {
         let (hit, unknown) = with_fault(&library, "FAULT_SYNC_AT", 1 + random.below(24));
         (noticed, uncertain) = (noticed + u64::from(hit), uncertain + unknown);
@@ -255,7 +239,7 @@ fn files_that_were_torn_are_noticed_or_nothing_is_missing() {
         .filter(|(file, bytes)| file.starts_with(&store) && !bytes.is_empty())
         .map(|(file, _)| file)
         .collect();
-    let (mut random, mut refused, mut unharmed) = (Random::new(3), 0, 0);
+    let (mut random, mut refused, mut unharmed) = (random(3), 0, 0);
     for _ in 0..faults() * 3 {
         restore();
         let file = torn[random.below(torn.len() as u64) as usize];

@@ -25,6 +25,22 @@ use ucan_invocation::{
 };
 use varsig::ed25519::SigningKey;
 
+/// xorshift: any seed can be tried again.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) % end
+    }
+
+    pub(crate) fn one_in(&mut self, chances: u64) -> bool {
+        self.below(chances) == 0
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 

@@ -96,3 +96,20 @@ pub(crate) fn invoke(by: &Issuer, subject: &Issuer, proofs: &[&Delegation]) -> V
         .proofs(proofs.iter().map(|proof| *proof.cid()).collect());
     invocation.sign(by).unwrap().envelope().bytes().to_vec()
 }
+
+/// xorshift: any seed can be tried again.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) % end
+    }
+}
+
+/// A number that somebody set for a test.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
