@@ -110,7 +110,7 @@ impl Ballot {
     ///
     /// [`TaskError`] where the task has no instruction.
     pub fn new(strategy: Verification, task: &Task, profile: Option<Cid>) -> Result<Self, TaskError> {
-        let instruction = task.instruction()?.id()?;
+        let instruction = task.instruction_id()?;
         let (heard, first) = (Vec::new(), None);
         Ok(Self { strategy, instruction, profile, heard, first, challenged: false, decided: None })
     }
@@ -124,7 +124,7 @@ impl Ballot {
         if receipt.resolved() != task.id()? {
             return Err(NotHeard::OtherTask);
         }
-        if task.instruction()?.id()? != self.instruction {
+        if task.instruction_id()? != self.instruction {
             return Err(NotHeard::OtherInstruction);
         }
         let profile = match receipt.profile() {

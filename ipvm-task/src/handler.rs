@@ -142,7 +142,7 @@ impl WasmHandler {
 
     /// The same for the same instruction under the same profile, on every machine.
     fn seed(&self, task: &Task) -> Result<Seed, TaskError> {
-        let instruction = task.instruction()?.id()?;
+        let instruction = task.instruction_id()?;
         let hash = Sha256::new()
             .chain_update(SEED)
             .chain_update(instruction.cid().to_bytes())

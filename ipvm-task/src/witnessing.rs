@@ -202,7 +202,7 @@ impl Witnessing {
             Some(Ipld::Link(profile)) => Some(*profile),
             _ => None,
         };
-        let instruction = task.instruction()?.id()?;
+        let instruction = task.instruction_id()?;
         let mut ballot = Ballot::new(strategy, &task, profile)?;
         ballot.hear(receipt, &task, since)?;
         let memo = Memo::new(&*self.receipts, &*self.blocks, &*self.keys);
@@ -267,13 +267,13 @@ impl Witnessing {
     async fn keep(&self, witness: &Witness) -> Result<(), StoreError> {
         let Witness { receipt, task } = witness;
         // It was addressed when it was asked for.
-        let (Ok(id), Ok(block), Ok(instruction)) = (task.id(), task.to_block(), task.instruction()) else {
+        let (Ok(id), Ok(block), Ok(instruction)) = (task.id(), task.to_block(), task.instruction_id()) else {
             return Ok(());
         };
         self.blocks.put(id.cid(), block.into()).await?;
         let filing = Filing {
             tasks: vec![id],
-            memo: instruction.id().ok().filter(|_| !receipt.is_attempt()),
+            memo: Some(instruction).filter(|_| !receipt.is_attempt()),
             inputs: task.links(),
             durability: Durability::Buffered,
         };

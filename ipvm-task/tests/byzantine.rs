@@ -123,7 +123,7 @@ fn check_evidence(ballot: &Ballot, sides: usize) {
         let again = verify(again, &DidKeys).unwrap();
         let n = (0..=10).find(|n| executor(*n).did().same_principal(again.issuer())).unwrap();
         assert_eq!(task(n).id().unwrap(), *again.ran());
-        assert_eq!(task(n).instruction().unwrap().id().unwrap(), task(0).instruction().unwrap().id().unwrap());
+        assert_eq!(task(n).instruction_id().unwrap(), task(0).instruction_id().unwrap());
     }
 }
 

@@ -268,7 +268,7 @@ async fn two_of_five_lie_and_the_others_are_believed() {
         assert_eq!(world.signed(&check(&done)["supporters"]).await, [(1, 42), (3, 42), (5, 42)].into());
         // Whoever has the store sees the lies.
         let memo = Memo::new(&*world.receipts, &*world.blocks, &DidKeys);
-        let instruction = task(0).instruction().unwrap().id().unwrap();
+        let instruction = task(0).instruction_id().unwrap();
         let found = memo.contradictions(&instruction).await.unwrap();
         let liars: BTreeSet<u8> = found[0]
             .sides

@@ -7,10 +7,10 @@ use ucan_core::{Cid, Did, Ipld, Token, block, dagcbor, verify};
 use ucan_invocation::{
     Durability, EffectClass, Filing, Invocation, Outcome, Receipt, ReceiptStore, Task, TaskId, links,
 };
-use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::continuation::Walk;
 use crate::handover::{Checkpoint, Handed, HandoverError};
+use crate::resolve::resolve;
 use crate::{Engine, Entry, Plan, RunError, RunRequest, Step};
 
 /// How large an archive can be.
@@ -162,7 +162,7 @@ impl Engine {
             let resolved = resolved.and_then(|bytes| Task::from_block(&bytes).ok());
             // It answers the instruction only as far as its task has it, which is looked at whenever it is reused.
             let memo = resolved.as_ref().filter(|_| class == Some(&EffectClass::Deterministic));
-            let memo = memo.map(|task| task.instruction()?.id()).transpose()?;
+            let memo = memo.map(|task| task.instruction_id()).transpose()?;
             let filing = Filing {
                 tasks: vec![*receipt.ran()],
                 memo,
@@ -276,8 +276,8 @@ fn mutations(plan: &Plan, outcomes: &BTreeMap<TaskId, Outcome>) -> BTreeSet<Task
     let mut ids = BTreeSet::new();
     for step in plan.steps().iter().filter(|step| step.class.is_mutation()) {
         ids.insert(step.id);
-        let args = resolve_args(step.task.args(), &Bounds::default(), &|id| outcomes.get(id));
-        ids.extend(args.ok().and_then(|args| step.task.with_args(args).id().ok()));
+        let resolved = resolve(&step.task, &|id| outcomes.get(id));
+        ids.extend(resolved.ok().and_then(|task| task.id().ok()));
     }
     ids
 }

@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 use ucan_core::{Did, Ipld, StoreError};
 use ucan_invocation::meta::ATTEMPT;
 use ucan_invocation::{EffectClass, Effects, Failure, Outcome, Receipt, ReceiptId, Task, TaskId};
-use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::engine::Shared;
 use crate::perform::{Ended, Performance};
 use crate::plan::is_asked_secret;
 use crate::request::Grants;
+use crate::resolve::resolve;
 use crate::step::{self, Concluded, Work};
 use crate::{Event, How, Paused, RunError, Step, StepReport, Workflow, telemetry};
 
@@ -273,7 +273,7 @@ impl Performance<'_> {
         let step = Step::clone(asked.step.as_ref().map_err(Clone::clone)?);
         let outcomes = self.continued.awaitable(position);
         Ok(Work {
-            args: resolve_args(step.task.args(), &Bounds::default(), &|id| outcomes.get(id).copied()),
+            task: resolve(&step.task, &|id| outcomes.get(id).copied()),
             span: telemetry::task_span(&step),
             cause: Some(self.continued.groups[asked.group].cause),
             instead: Vec::new(),
@@ -356,7 +356,7 @@ impl Performance<'_> {
             return Ok(None);
         }
         match work {
-            Ok(work) if work.args.is_ok() => {
+            Ok(work) if work.task.is_ok() => {
                 Work { settle: true, had_failed: undoing, ..work }.perform().await.map(Some)
             }
             // It cannot be asked for any more, so that nobody here can find out.

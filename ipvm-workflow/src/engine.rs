@@ -8,7 +8,6 @@ use ucan_invocation::{
     Await, BlockStore, Durability, EffectClass, Entropy, Failure, Filing, Handler, Invocation, InvocationId, Outcome,
     Receipt, ReceiptStore, RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust,
 };
-use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::charge::{Charging, Toll};
 use crate::doubt::Doubts;
@@ -18,6 +17,7 @@ use crate::handover::Handed;
 use crate::perform::{Beginning, Performance, Performed};
 use crate::places::Places;
 use crate::request::{Grants, Request};
+use crate::resolve::resolve;
 use crate::step::is_unrepresentable;
 use crate::telemetry;
 use crate::time_limit::time_limit;
@@ -360,7 +360,7 @@ impl Shared {
             let resolved = receipt.resolved();
             let bytes = self.parts.blocks.get(resolved.cid()).await?.ok_or_else(missing)?;
             let task = Task::from_block(&bytes)?;
-            let revoked = self.revoked(&grants.delegations).await?;
+            let (_, revoked) = self.revoked_of(grants).await?;
             self.authority(&task, grants, &revoked)
                 .map_err(|reason| RunError::NoAuthority(vec![Unauthorized::new(label(), &task, reason)]))?;
             outcomes.insert(awaited, receipt.outcome().clone());
@@ -369,7 +369,7 @@ impl Shared {
     }
 
     async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
-        let revoked = self.revoked(&grants.delegations).await?;
+        let (_, revoked) = self.revoked_of(grants).await?;
         let missing = plan.steps().iter().chain(plan.catch()).filter_map(|step| {
             let reason = self.authority(&step.task, grants, &revoked).err()?;
             Some(Unauthorized::new(step.label.clone(), &step.task, reason))
@@ -397,10 +397,9 @@ impl Shared {
         let mut bad = Vec::new();
         for step in plan.steps() {
             let Some(handler) = self.handler(home, step.task.subject(), step.task.command()) else { continue };
-            let args = resolve_args(step.task.args(), &Bounds::default(), &|id| known.get(id));
             if !step.secret
-                && let Ok(args) = args
-                && let Some(receipt) = self.known_result(&step.task.with_args(args), &step.config, &**handler).await?
+                && let Ok(task) = resolve(&step.task, &|id| known.get(id))
+                && let Some(receipt) = self.known_result(&task, &step.config, &**handler).await?
             {
                 known.insert(step.id, receipt.outcome().clone());
                 continue;

@@ -86,7 +86,7 @@ impl Shared {
             return Ok(known);
         }
         // Of what was verified less, there may be another that was verified more.
-        let answers = memo.answers(&task.instruction()?.id()?).await?;
+        let answers = memo.answers(&task.instruction_id()?).await?;
         let enough = answers.into_iter().map(Verified::into_inner).find(|known| {
             trust.admits(known, &terms)
                 && trust.believes(parts.executor.did(), known.issuer())

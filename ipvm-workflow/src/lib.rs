@@ -30,6 +30,7 @@ mod planner;
 mod progress;
 mod quote;
 mod request;
+mod resolve;
 mod retry;
 mod schedule;
 mod scheduled;

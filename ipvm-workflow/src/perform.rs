@@ -8,13 +8,13 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use ucan_core::Ipld;
 use ucan_invocation::{EffectClass, Outcome, Receipt, ReceiptId, TaskId, promises};
-use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::catch::{self, Answer, Caught};
 use crate::continuation::Continuations;
 use crate::control::Wish;
 use crate::engine::Shared;
 use crate::request::Grants;
+use crate::resolve::resolve;
 use crate::step::{self, Concluded, Work};
 use crate::telemetry;
 use crate::{Entry, Event, How, Paused, Plan, Planner, Resolution, RunError, RunOptions, Step, StepReport, Workflow};
@@ -166,9 +166,14 @@ impl<'a> Performance<'a> {
             };
             match ended {
                 None => break,
-                Some(Ok((_, Ended::Step(position, concluded)))) => self.end(position, concluded, &notes).await,
-                Some(Ok((_, Ended::Catch(position, concluded)))) => self.end_catch(position, concluded).await,
-                Some(Ok((_, Ended::Continued(position, concluded)))) => self.end_continued(position, concluded).await,
+                Some(Ok((id, ended))) => {
+                    self.running.labels.remove(&id);
+                    match ended {
+                        Ended::Step(position, concluded) => self.end(position, concluded, &notes).await,
+                        Ended::Catch(position, concluded) => self.end_catch(position, concluded).await,
+                        Ended::Continued(position, concluded) => self.end_continued(position, concluded).await,
+                    }
+                }
                 Some(Err(error)) => {
                     let label = self.running.labels.get(&error.id()).cloned().unwrap_or_default();
                     self.fail(RunError::Panicked { label });
@@ -230,7 +235,7 @@ impl<'a> Performance<'a> {
         let awaited: Vec<TaskId> = step.task.args().values().flat_map(promises).map(|promise| promise.target).collect();
         let instead = awaited.iter().filter_map(|id| self.instead.get(id).copied()).collect();
         Work {
-            args: resolve_args(step.task.args(), &Bounds::default(), &|id| self.outcomes.get(id)),
+            task: resolve(&step.task, &|id| self.outcomes.get(id)),
             span: telemetry::task_span(&step),
             step,
             run: self.run,
@@ -271,7 +276,7 @@ impl<'a> Performance<'a> {
                     // Undoing begins when all that was begun has come to something: what has no receipt of it had failed, and could
                     // succeed now, on top of what is undone.
                     let work = Work { settle: true, had_failed: undoing, ..self.work(step.clone(), notes.clone()) };
-                    if work.args.is_err() {
+                    if work.task.is_err() {
                         // What it went on from is not known any more, so that nobody here can find out.
                         match self.options.resolutions.get(&step.id) {
                             Some(Resolution::Done(outcome)) if outcome.is_ok() => self.effects.push(position),

@@ -1,7 +1,7 @@
 //! Who may run a task now, where more want to than there are places.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ pub(crate) struct Places {
 }
 
 /// What a place is wanted for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Want {
     pub(crate) run: TaskId,
     pub(crate) priority: i16,
@@ -50,7 +50,8 @@ struct Queue {
     by_class: HashMap<EffectClass, usize>,
     by_handler: HashMap<usize, usize>,
     runs: HashMap<TaskId, Turn>,
-    waiting: Vec<Waiting>,
+    /// Those who wait for the same, in the order of asking: the first of them comes first, whatever else there is.
+    waiting: HashMap<Want, VecDeque<Waiting>>,
     /// How often a place was asked for or given.
     clock: u64,
 }
@@ -66,7 +67,6 @@ struct Turn {
 
 #[derive(Debug)]
 struct Waiting {
-    want: Want,
     since: u64,
     caller: oneshot::Sender<Place>,
 }
@@ -103,7 +103,7 @@ impl Places {
             alter(&mut queue);
             queue.give(self.total)
         };
-        for Waiting { want, caller, .. } in given {
+        for (want, caller) in given {
             // Whoever does not wait any more gives it back by dropping it.
             drop(caller.send(Place { places: self.clone(), want }));
         }
@@ -114,7 +114,7 @@ impl Queue {
     fn ask(&mut self, want: Want, caller: oneshot::Sender<Place>) {
         self.clock += 1;
         self.runs.entry(want.run).or_default().wants += 1;
-        self.waiting.push(Waiting { want, since: self.clock, caller });
+        self.waiting.entry(want).or_default().push_back(Waiting { since: self.clock, caller });
     }
 
     fn fits(&self, want: &Want) -> bool {
@@ -124,26 +124,36 @@ impl Queue {
     }
 
     /// Takes out of the queue who is to have the places that are free.
-    fn give(&mut self, total: usize) -> Vec<Waiting> {
+    fn give(&mut self, total: usize) -> Vec<(Want, oneshot::Sender<Place>)> {
         let mut given = Vec::new();
         while self.taken < total {
-            let fitting = self.waiting.iter().enumerate().filter(|(_, waiting)| self.fits(&waiting.want));
-            let turn = |waiting: &Waiting| {
-                let last = self.runs.get(&waiting.want.run).map_or(0, |turn| turn.last);
-                (Reverse(waiting.want.priority), last, waiting.since)
-            };
-            let Some((next, _)) = fitting.min_by_key(|(_, waiting)| turn(waiting)) else { break };
-            let next = self.waiting.swap_remove(next);
+            let fitting = self.waiting.iter().filter(|(want, _)| self.fits(want));
+            let turns = fitting.filter_map(|(want, waiting)| {
+                let last = self.runs.get(&want.run).map_or(0, |turn| turn.last);
+                Some(((Reverse(want.priority), last, waiting.front()?.since), *want))
+            });
+            let Some((_, want)) = turns.min_by_key(|(turn, _)| *turn) else { break };
+            let Some(caller) = self.next(&want) else { break };
             self.clock += 1;
             self.taken += 1;
-            *self.by_class.entry(next.want.class).or_default() += 1;
-            *self.by_handler.entry(next.want.handler).or_default() += 1;
-            if let Some(turn) = self.runs.get_mut(&next.want.run) {
+            *self.by_class.entry(want.class).or_default() += 1;
+            *self.by_handler.entry(want.handler).or_default() += 1;
+            if let Some(turn) = self.runs.get_mut(&want.run) {
                 turn.last = self.clock;
             }
-            given.push(next);
+            given.push((want, caller));
         }
         given
+    }
+
+    /// Takes the first of those who wait for `want` out of the queue.
+    fn next(&mut self, want: &Want) -> Option<oneshot::Sender<Place>> {
+        let waiting = self.waiting.get_mut(want)?;
+        let next = waiting.pop_front();
+        if waiting.is_empty() {
+            self.waiting.remove(want);
+        }
+        next.map(|next| next.caller)
     }
 
     fn give_back(&mut self, want: &Want) {

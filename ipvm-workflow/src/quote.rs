@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use ucan_invocation::{EffectClass, Receipt, TaskId};
-use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::charge::used;
 use crate::engine::Shared;
+use crate::resolve::resolve;
 use crate::{Engine, Plan, RunError, Step};
 
 /// What one step of a plan would cost, in units of fuel. Tasks whose handlers do not count cost nothing.
@@ -51,9 +51,8 @@ impl Shared {
         let Some(handler) = self.parts.router.find(step.task.subject(), step.task.command()) else {
             return Ok((free, None));
         };
-        let task = resolve_args(step.task.args(), &Bounds::default(), &|id| outcomes.get(id))
+        let task = resolve(&step.task, &|id| outcomes.get(id))
             .ok()
-            .map(|args| step.task.with_args(args))
             .filter(|task| step.class == EffectClass::Deterministic && !task.is_pending());
         let Some(most) = handler.most_fuel(&step.config) else {
             let known = match &task {
@@ -69,7 +68,7 @@ impl Shared {
             return Ok((Quote { known: true, measured: Some(used(known.meta())), ..free }, Some(known)));
         }
         // Somebody who is not believed may have measured well; by how much it can be wrong is stated too.
-        let instruction = task.instruction()?.id()?;
+        let instruction = task.instruction_id()?;
         let stated = self.parts.receipts.by_instruction(&instruction).await?;
         let measured = stated.iter().map(|receipt| used(receipt.meta())).max();
         Ok((Quote { measured: measured.map(|measured| measured.min(dear.most)), ..dear }, None))

@@ -1,9 +1,10 @@
 //! What somebody asks of an executor: that it run a workflow, and what the run may use.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ucan_core::{Cid, Command, Delegation, Did, Ipld, Timestamp, Token};
-use ucan_invocation::{Authorized, Invocation, Task, TaskId, authorize};
+use ucan_core::{Cid, Command, Delegation, Did, Ipld, StoreError, Timestamp, Token};
+use ucan_invocation::{Authorized, Invocation, Revoked, Task, TaskId, authorize};
 
 use crate::charge::Account;
 use crate::engine::Shared;
@@ -60,6 +61,8 @@ pub(crate) struct Grants {
     /// The channel that the request names.
     pub(crate) channel: Option<Cid>,
     pub(crate) account: Account,
+    /// Who had revoked any of the delegations at a revision of the store of revocations.
+    revoked: Mutex<Option<(u64, Arc<Revoked>)>>,
 }
 
 impl Grants {
@@ -81,6 +84,19 @@ pub(crate) struct Request {
 }
 
 impl Shared {
+    /// Who has revoked any of the grants by now, and the revision of the store that says so.
+    pub(crate) async fn revoked_of(&self, grants: &Grants) -> Result<(Option<u64>, Arc<Revoked>), StoreError> {
+        let known = || grants.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the answer is asked for, so that it is never taken for newer than it is.
+        let revision = self.parts.revocations.revision();
+        if let Some((_, revoked)) = known().as_ref().filter(|(of, _)| Some(*of) == revision) {
+            return Ok((revision, revoked.clone()));
+        }
+        let revoked = Arc::new(self.revoked(&grants.delegations).await?);
+        *known() = revision.map(|revision| (revision, revoked.clone()));
+        Ok((revision, revoked))
+    }
+
     /// Checks what somebody asks of the executor `home`, about itself: now, or at the time `until` where that has passed.
     pub(crate) async fn authorize_request(
         &self,
@@ -130,7 +146,8 @@ impl Shared {
             named.iter().map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid))).collect::<Result<Vec<_>, _>>()?;
         let tokens = invocation.proofs().iter().filter_map(find).chain(granted.iter().cloned()).collect();
         let (home, invoker, account) = (home.clone(), invocation.issuer().clone(), Account::default());
-        let grants = Grants { home, invoker, delegations: granted, own, channel, account };
+        let revoked = Mutex::default();
+        let grants = Grants { home, invoker, delegations: granted, own, channel, account, revoked };
         Ok(Request { run, workflow, grants, invocation: invocation.clone(), tokens })
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{Instrument, Span};
 use ucan_chan::CHARGE;
-use ucan_core::{Cid, Ipld, SignError, StoreError, block};
+use ucan_core::{Cid, Ipld, SignError, StoreError, Timestamp};
 use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, FUEL_BOUND, INSTANTIATION, PROFILE, RESOLVED};
 use ucan_invocation::{
     Call, Completion, Durability, EffectClass, Effects, Failure, Filing, Handler, InstructionId, Outcome, Probe,
@@ -31,7 +31,8 @@ pub(crate) const INSTEAD: &str = "instead";
 /// One step of a run, with all that it takes to perform it.
 pub(crate) struct Work {
     pub(crate) step: Step,
-    pub(crate) args: Result<BTreeMap<String, Ipld>, ResolveError>,
+    /// The task with its promises resolved.
+    pub(crate) task: Result<Task, ResolveError>,
     pub(crate) run: TaskId,
     /// The receipts that state what tasks which it awaits came to instead of their failures.
     pub(crate) instead: Vec<ReceiptId>,
@@ -59,6 +60,14 @@ pub(crate) enum Concluded {
     Report(StepReport),
     /// It cannot go on by itself.
     Paused(Paused),
+}
+
+/// A call whose authority was checked, and when.
+struct Allowed {
+    call: Call,
+    at: Timestamp,
+    /// The revision of the store of revocations, where it has any.
+    revision: Option<u64>,
 }
 
 /// How a task that has its own receipt now came by it.
@@ -99,13 +108,13 @@ impl Work {
 
     async fn perform_here(self) -> Result<Concluded, RunError> {
         let started = Instant::now();
-        let attempt = match &self.args {
+        let attempt = match &self.task {
             Ok(_) if self.had_failed => {
                 let failure =
                     Failure::new("Cancelled", "it had failed when the run was cancelled, and is not tried again");
                 self.fail(failure).await?.into()
             }
-            Ok(args) => self.perform_resolved(self.step.task.with_args(args.clone())).await?,
+            Ok(task) => self.perform_resolved(task).await?,
             Err(error) => self.fail(error.into()).await?.into(),
         };
         let Stated { how, receipt } = match attempt {
@@ -115,7 +124,7 @@ impl Work {
         Ok(Concluded::Report(report(&self.step, how, &receipt, started.elapsed())))
     }
 
-    async fn perform_resolved(&self, task: Task) -> Result<Attempt, RunError> {
+    async fn perform_resolved(&self, task: &Task) -> Result<Attempt, RunError> {
         let (shared, class) = (&self.shared, self.step.class);
         let Some(handler) = shared.handler(&self.grants.home, task.subject(), task.command()) else {
             let failure = Failure::new("NoHandler", "there is no handler for this task");
@@ -123,27 +132,28 @@ impl Work {
         };
         let resolved = self.name(task.id()?);
         let shares = class == EffectClass::Deterministic && !self.step.secret;
-        let instruction = if shares { Some(task.instruction()?.id()?) } else { None };
+        let instruction = if shares { Some(task.instruction_id()?) } else { None };
         let _alone = shared.flights.enter(instruction.map_or(*resolved.cid(), Into::into)).await;
 
         // Authority is checked on the resolved arguments and at this time, whether the result is known or not: it is
         // handed out only to somebody who could have asked for it.
-        if let Err(failure) = self.authorize(&task).await? {
-            return self.fail(failure).await.map(Into::into);
-        }
+        let mut allowed = match self.authorize(task).await? {
+            Ok(allowed) => allowed,
+            Err(failure) => return self.fail(failure).await.map(Into::into),
+        };
         let known = match instruction {
-            Some(_) => shared.known_result(&task, &self.step.config, &**handler).await?,
+            Some(_) => shared.known_result(task, &self.step.config, &**handler).await?,
             None => self.done_before(&resolved).await?,
         };
         if let Some(known) = known {
             if instruction.is_some() {
                 shared.sample(&known);
             }
-            return self.reuse(&task, &resolved, known).await.map(Into::into);
+            return self.reuse(task, &resolved, known).await.map(Into::into);
         }
         let (mut number, began) = (1, Instant::now());
         loop {
-            let attempt = self.attempt(&**handler, &task, &resolved, instruction).await?;
+            let attempt = self.attempt(&**handler, &mut allowed, &resolved, instruction).await?;
             let Attempt::Failed(stated) = attempt else { return Ok(attempt) };
             let retry = self.step.retry.as_ref().filter(|_| !self.settle);
             let Some(retry) = retry else { return Ok(Attempt::Stated(stated)) };
@@ -194,7 +204,7 @@ impl Work {
     async fn attempt(
         &self,
         handler: &dyn Handler,
-        task: &Task,
+        allowed: &mut Allowed,
         resolved: &TaskId,
         instruction: Option<InstructionId>,
     ) -> Result<Attempt, RunError> {
@@ -202,17 +212,20 @@ impl Work {
         let want = Want::new(self.run, self.options.priority, handler, &shared.parts.router);
         let _place = shared.places.acquire(want).await;
         // Waiting for a place may have taken long.
-        let call = match self.authorize(task).await? {
-            Ok(call) => call,
-            Err(failure) => return self.fail(failure).await.map(Into::into),
-        };
+        if !self.still_holds(allowed) {
+            *allowed = match self.authorize(allowed.call.task()).await? {
+                Ok(allowed) => allowed,
+                Err(failure) => return self.fail(failure).await.map(Into::into),
+            };
+        }
+        let call = &allowed.call;
         let mut found = None;
         if class.is_mutation() {
             let begun = self.begun_before(resolved).await?;
             let probe = match begun {
                 Begun::Not => None,
                 Begun::As if class == EffectClass::IdempotentWrite => None,
-                Begun::As => Some(self.find_out(handler, &call).await),
+                Begun::As => Some(self.find_out(handler, call).await),
                 // Neither a repetition nor its handler says anything of what was begun with other arguments.
                 Begun::Otherwise => Some(self.told().unwrap_or(Probe::Unknown)),
             };
@@ -230,7 +243,7 @@ impl Work {
             }
         }
         // Nothing is announced that is not going to start.
-        let hold = match self.hold(handler, &call, found.is_some()).await {
+        let hold = match self.hold(handler, call, found.is_some()).await {
             Ok(hold) => hold,
             Err(Short::Paused(paused)) => return Ok(Attempt::Paused(paused)),
             Err(Short::Failed(error)) => return Err(error),
@@ -244,12 +257,12 @@ impl Work {
         let began = Instant::now();
         let completion = match found {
             Some(completion) => completion,
-            None => match self.handle_in_time(handler, &call).await {
+            None => match self.handle_in_time(handler, call).await {
                 Some(completion) => completion,
                 None => return Ok(self.uncertain()),
             },
         };
-        self.conclude(handler, &call, completion, instruction, began.elapsed(), hold).await
+        self.conclude(handler, call, completion, instruction, began.elapsed(), hold).await
     }
 
     /// Sets aside what the task may use. For one that was done before a crash nothing more is charged, whoever pays.
@@ -288,12 +301,23 @@ impl Work {
         })
     }
 
-    async fn authorize(&self, task: &Task) -> Result<Result<Call, Failure>, RunError> {
+    async fn authorize(&self, task: &Task) -> Result<Result<Allowed, Failure>, RunError> {
         let Grants { invoker, delegations, .. } = &*self.grants;
-        let revoked = self.shared.revoked(delegations).await?;
+        let (revision, revoked) = self.shared.revoked_of(&self.grants).await?;
         let (revoked, config) = (revoked.as_fn(), self.step.config.clone());
-        let call = Call::authorize(task.clone(), config, invoker, delegations, &self.shared.context(&revoked));
-        Ok(call.map_err(|error| Failure::new("NoAuthority", error.to_string())))
+        let context = self.shared.context(&revoked);
+        let (call, at) = (Call::authorize(task.clone(), config, invoker, delegations, &context), context.now);
+        Ok(call
+            .map(|call| Allowed { call, at, revision })
+            .map_err(|error| Failure::new("NoAuthority", error.to_string())))
+    }
+
+    /// Whether a check would come to the same now: in the same second, with nothing more revoked.
+    fn still_holds(&self, allowed: &Allowed) -> bool {
+        let parts = &self.shared.parts;
+        allowed.revision.is_some()
+            && allowed.revision == parts.revocations.revision()
+            && allowed.at == parts.clock.now()
     }
 
     /// The receipt that this effect has from before a crash. That of a mutation is found under either id: what a task awaited may have
@@ -464,10 +488,9 @@ impl Work {
     async fn keep(&self, resolved: Option<&Task>) -> Result<(), RunError> {
         let blocks = &self.shared.parts.blocks;
         let put = async |task: &Task| -> Result<(), RunError> {
-            let bytes = task.to_block()?;
-            Ok(blocks.put(&block::dag_cbor_cid(&bytes), bytes.into()).await?)
+            Ok(blocks.put(task.id()?.cid(), task.to_block()?.into()).await?)
         };
-        match resolved.filter(|task| task.args() != self.step.task.args() && !self.step.secret) {
+        match resolved.filter(|task| **task != self.step.task && !self.step.secret) {
             Some(resolved) => tokio::try_join!(put(&self.step.task), put(resolved)).map(drop),
             None => put(&self.step.task).await,
         }

@@ -181,7 +181,7 @@ impl World {
         let receipt = Receipt::builder(id, Outcome::Ok(Ipld::Integer(value))).sign(signer, [9; 16]).unwrap();
         let filing = Filing {
             tasks: vec![id],
-            memo: Some(task.instruction().unwrap().id().unwrap()),
+            memo: Some(task.instruction_id().unwrap()),
             inputs: task.links(),
             durability: Durability::Buffered,
         };

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use ucan_core::{
     Authority, ChainError, ChainErrorClass, Cid, Command, Context, Delegation, Did, Envelope, Fields, Ipld, Issuer,
-    Purpose, Request, Shape, SignError, SignatureError, TimeError, Timestamp, Token, TokenError, Verified, in_time,
-    tag, validate, verify,
+    Purpose, Request, Shape, SignError, SignatureError, TimeError, Timestamp, Token, TokenError, Unsigned, Verified,
+    in_time, tag, validate, verify,
 };
 
 use crate::{InvocationId, Task};
@@ -363,7 +363,10 @@ impl InvocationBuilder {
         optional("iat", self.issued_at.map(time));
         optional("cause", self.cause.map(Ipld::Link));
         optional("meta", Some(self.meta).filter(|meta| !meta.is_empty()).map(Ipld::Map));
-        Ok(Invocation::from_envelope(Envelope::sign(tag::INVOCATION, payload, issuer)?)?)
+        let unsigned = Unsigned::new(tag::INVOCATION, payload, issuer.signer().algorithm())?;
+        let signature = issuer.signer().try_sign(unsigned.bytes())?;
+        // What is written is read like any other, so that nothing is issued that others would refuse.
+        Ok(Invocation::decode(unsigned.assemble(&signature))?)
     }
 }
 

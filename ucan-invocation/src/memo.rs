@@ -23,7 +23,7 @@ use crate::{BlockStore, Contradiction, InstructionId, Receipt, ReceiptStore, Tas
 /// // The executor that files derives where: from the task, which it has.
 /// let filing = Filing {
 ///     tasks: vec![task.id()?],
-///     memo: Some(task.instruction()?.id()?),
+///     memo: Some(task.instruction_id()?),
 ///     inputs: task.links(),
 ///     durability: Durability::Buffered,
 /// };
@@ -68,7 +68,7 @@ impl<'a> Memo<'a> {
         trust: &Trust,
         terms: &Terms<'_>,
     ) -> Result<Option<Verified<Receipt>>, MemoError> {
-        let (id, instruction) = (task.id()?, task.instruction()?.id()?);
+        let (id, instruction) = (task.id()?, task.instruction_id()?);
         let mut counted = Vec::new();
         for receipt in self.receipts.by_instruction(&instruction).await? {
             if !trust.admits(&receipt, terms) {
@@ -115,7 +115,7 @@ impl<'a> Memo<'a> {
         if task != Some(&ran) {
             // Without the task nobody can tell what the receipt is about.
             let Some(block) = self.blocks.get(ran.cid()).await? else { return Ok(None) };
-            let id = Task::from_block(&block).and_then(|task| task.instruction()).and_then(|found| found.id());
+            let id = Task::from_block(&block).and_then(|task| task.instruction_id());
             if id.as_ref() != Ok(instruction) {
                 return Ok(None);
             }

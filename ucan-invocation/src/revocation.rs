@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use ucan_core::{
@@ -234,6 +235,13 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
     /// [`StoreError`] where the store cannot be read.
     async fn revoked(&self, cids: &[Cid]) -> Result<Revoked, StoreError>;
 
+    /// A number that is another one once [`keep`](RevocationStore::keep) has returned, so that an answer of
+    /// [`revoked`](RevocationStore::revoked) that was asked for after it was read still holds while it is the same. `None` where the store
+    /// cannot tell, because others alter it: then it is asked again each time.
+    fn revision(&self) -> Option<u64> {
+        None
+    }
+
     /// Forgets revocations of what ended by itself before `before`, and says how many. Whoever calls it leaves room for
     /// clocks that differ.
     ///
@@ -244,7 +252,10 @@ pub trait RevocationStore: fmt::Debug + Send + Sync {
 
 /// Revocations in memory.
 #[derive(Debug, Default)]
-pub struct MemoryRevocations(Mutex<HashMap<Cid, Revokers>>);
+pub struct MemoryRevocations {
+    kept: Mutex<HashMap<Cid, Revokers>>,
+    revision: AtomicU64,
+}
 
 /// Who has revoked something, and when it ends by itself.
 type Revokers = Vec<(Did, Option<Timestamp>)>;
@@ -252,7 +263,7 @@ type Revokers = Vec<(Did, Option<Timestamp>)>;
 #[async_trait]
 impl RevocationStore for MemoryRevocations {
     async fn keep(&self, revocation: &Revocation) -> Result<(), StoreError> {
-        let mut kept = lock(&self.0);
+        let mut kept = lock(&self.kept);
         for name in revocation.names() {
             let by = kept.entry(*name).or_default();
             match by.iter_mut().find(|(by, _)| by.same_principal(revocation.by())) {
@@ -261,17 +272,22 @@ impl RevocationStore for MemoryRevocations {
                 None => by.push((revocation.by().clone(), revocation.until())),
             }
         }
+        self.revision.fetch_add(1, Ordering::Release);
         Ok(())
     }
 
     async fn revoked(&self, cids: &[Cid]) -> Result<Revoked, StoreError> {
-        let kept = lock(&self.0);
+        let kept = lock(&self.kept);
         let found = cids.iter().filter_map(|cid| Some((*cid, kept.get(cid)?)));
         Ok(Revoked(found.map(|(cid, by)| (cid, by.iter().map(|(by, _)| by.clone()).collect())).collect()))
     }
 
+    fn revision(&self) -> Option<u64> {
+        Some(self.revision.load(Ordering::Acquire))
+    }
+
     async fn evict(&self, before: Timestamp) -> Result<usize, StoreError> {
-        let mut kept = lock(&self.0);
+        let mut kept = lock(&self.kept);
         let mut evicted = 0;
         for by in kept.values_mut() {
             by.retain(|(_, until)| {

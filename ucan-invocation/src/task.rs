@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use ucan_core::{Command, Did, Ipld, block, dagcbor};
 
@@ -18,13 +19,30 @@ const WASM_RUN: &str = "/wasm/run";
 /// assert_eq!(task.id()?.to_string().split_at(7).0, "bafyrei");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Task {
+///
+/// Cloning it is cheap, and all clones share the ids that one of them computed.
+#[derive(Clone, Debug)]
+pub struct Task(Arc<Fields>);
+
+#[derive(Clone, Debug)]
+struct Fields {
     subject: Did,
     command: Command,
     /// Always a map.
     args: Ipld,
     nonce: Vec<u8>,
+    /// What the fields above hash to, once somebody has asked.
+    id: OnceLock<TaskId>,
+    instruction: OnceLock<InstructionId>,
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        fn fields(Task(task): &Task) -> (&Did, &Command, &Ipld, &[u8]) {
+            (&task.subject, &task.command, &task.args, &task.nonce)
+        }
+        Arc::ptr_eq(&self.0, &other.0) || fields(self) == fields(other)
+    }
 }
 
 static NO_ARGS: BTreeMap<String, Ipld> = BTreeMap::new();
@@ -33,32 +51,33 @@ impl Task {
     /// A task on `subject`. The nonce is empty for work that is the same each time it is done.
     #[must_use]
     pub fn new(subject: Did, command: Command, args: BTreeMap<String, Ipld>, nonce: Vec<u8>) -> Self {
-        Self { subject, command, args: Ipld::Map(args), nonce }
+        let (id, instruction) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Fields { subject, command, args: Ipld::Map(args), nonce, id, instruction }))
     }
 
     /// Whose resource it concerns (`sub`).
     #[must_use]
     pub fn subject(&self) -> &Did {
-        &self.subject
+        &self.0.subject
     }
 
     /// What is asked for (`cmd`).
     #[must_use]
     pub fn command(&self) -> &Command {
-        &self.command
+        &self.0.command
     }
 
     /// The arguments of the command (`args`).
     #[must_use]
     pub fn args(&self) -> &BTreeMap<String, Ipld> {
-        match &self.args {
+        match &self.0.args {
             Ipld::Map(args) => args,
             _ => &NO_ARGS,
         }
     }
 
     pub(crate) fn into_args(self) -> BTreeMap<String, Ipld> {
-        match self.args {
+        match Arc::unwrap_or_clone(self.0).args {
             Ipld::Map(args) => args,
             _ => BTreeMap::new(),
         }
@@ -67,19 +86,19 @@ impl Task {
     /// The arguments as one value, which is a map: what policies are about.
     #[must_use]
     pub fn args_value(&self) -> &Ipld {
-        &self.args
+        &self.0.args
     }
 
     /// What tells repeated requests apart (`nonce`).
     #[must_use]
     pub fn nonce(&self) -> &[u8] {
-        &self.nonce
+        &self.0.nonce
     }
 
     /// The same task with other arguments: how a task with promises becomes a resolved one.
     #[must_use]
     pub fn with_args(&self, args: BTreeMap<String, Ipld>) -> Self {
-        Self { args: Ipld::Map(args), ..self.clone() }
+        Self::new(self.0.subject.clone(), self.0.command.clone(), args, self.0.nonce.clone())
     }
 
     /// Whether an argument still waits for another task.
@@ -88,34 +107,28 @@ impl Task {
         self.args().values().any(promise::is_pending)
     }
 
-    /// The task as data.
-    #[must_use]
-    pub fn to_ipld(&self) -> Ipld {
-        Ipld::Map(
-            [
-                ("sub".to_owned(), Ipld::String(self.subject.to_string())),
-                ("cmd".to_owned(), Ipld::String(self.command.to_string())),
-                ("args".to_owned(), self.args.clone()),
-                ("nonce".to_owned(), Ipld::Bytes(self.nonce.clone())),
-            ]
-            .into(),
-        )
-    }
-
     /// The canonical DAG-CBOR block of the task.
     ///
     /// # Errors
     /// [`TaskError::Encode`] where an argument cannot be carried (NaN, infinity, an integer beyond 64 bits).
     pub fn to_block(&self) -> Result<Vec<u8>, TaskError> {
-        Ok(dagcbor::encode(&self.to_ipld())?)
+        let subject = Ipld::String(self.0.subject.to_string());
+        let command = Ipld::String(self.0.command.to_string());
+        let nonce = Ipld::Bytes(self.0.nonce.clone());
+        let fields = [("sub", &subject), ("cmd", &command), ("args", &self.0.args), ("nonce", &nonce)];
+        Ok(dagcbor::encode_fields(fields)?)
     }
 
-    /// The id of the task.
+    /// The id of the task. It is computed once.
     ///
     /// # Errors
     /// As [`Task::to_block`].
     pub fn id(&self) -> Result<TaskId, TaskError> {
-        Ok(TaskId::new(block::dag_cbor_cid(&self.to_block()?)))
+        if let Some(id) = self.0.id.get() {
+            return Ok(*id);
+        }
+        let id = TaskId::new(block::dag_cbor_cid(&self.to_block()?));
+        Ok(*self.0.id.get_or_init(|| id))
     }
 
     /// Reads a task from its block.
@@ -131,12 +144,9 @@ impl Task {
         if let Some(key) = map.into_keys().next() {
             return Err(TaskError::UnknownField(key));
         }
-        Ok(Self {
-            subject: Did::parse(&subject).map_err(|_| TaskError::Field("sub"))?,
-            command: Command::parse(&command).map_err(|_| TaskError::Field("cmd"))?,
-            args: Ipld::Map(args),
-            nonce,
-        })
+        let subject = Did::parse(&subject).map_err(|_| TaskError::Field("sub"))?;
+        let command = Command::parse(&command).map_err(|_| TaskError::Field("cmd"))?;
+        Ok(Self::new(subject, command, args, nonce))
     }
 
     /// The closure of the task: what decides its result.
@@ -147,8 +157,27 @@ impl Task {
         if self.is_pending() {
             return Err(TaskError::Pending);
         }
-        let subject = (self.command.as_str() != WASM_RUN).then(|| self.subject.clone());
-        Ok(Instruction { subject, command: self.command.clone(), args: self.args.clone() })
+        let subject = self.instruction_subject().cloned();
+        Ok(Instruction { subject, command: self.0.command.clone(), args: self.0.args.clone() })
+    }
+
+    /// The id of its [`Instruction`]. It is computed once.
+    ///
+    /// # Errors
+    /// [`TaskError::Pending`] while an argument waits for another task; [`TaskError::Encode`] where one cannot be carried.
+    pub fn instruction_id(&self) -> Result<InstructionId, TaskError> {
+        if let Some(id) = self.0.instruction.get() {
+            return Ok(*id);
+        }
+        if self.is_pending() {
+            return Err(TaskError::Pending);
+        }
+        let id = instruction_id(self.instruction_subject(), &self.0.command, &self.0.args)?;
+        Ok(*self.0.instruction.get_or_init(|| id))
+    }
+
+    fn instruction_subject(&self) -> Option<&Did> {
+        Some(&self.0.subject).filter(|_| self.0.command.as_str() != WASM_RUN)
     }
 }
 
@@ -169,13 +198,17 @@ impl Instruction {
     /// # Errors
     /// [`TaskError::Encode`] where an argument cannot be carried.
     pub fn id(&self) -> Result<InstructionId, TaskError> {
-        let mut map: BTreeMap<String, Ipld> =
-            [("cmd".to_owned(), Ipld::String(self.command.to_string())), ("args".to_owned(), self.args.clone())].into();
-        if let Some(subject) = &self.subject {
-            map.insert("sub".to_owned(), Ipld::String(subject.to_string()));
-        }
-        Ok(InstructionId::new(block::dag_cbor_cid(&dagcbor::encode(&Ipld::Map(map))?)))
+        instruction_id(self.subject.as_ref(), &self.command, &self.args)
     }
+}
+
+fn instruction_id(subject: Option<&Did>, command: &Command, args: &Ipld) -> Result<InstructionId, TaskError> {
+    let command = Ipld::String(command.to_string());
+    let bytes = match subject.map(|subject| Ipld::String(subject.to_string())) {
+        Some(subject) => dagcbor::encode_fields([("cmd", &command), ("args", args), ("sub", &subject)])?,
+        None => dagcbor::encode_fields([("cmd", &command), ("args", args)])?,
+    };
+    Ok(InstructionId::new(block::dag_cbor_cid(&bytes)))
 }
 
 /// Why something is not a task, or has no instruction.

@@ -47,7 +47,7 @@ impl World {
         block_on(self.blocks.put(&block::dag_cbor_cid(&bytes), bytes.into())).unwrap();
         let filing = Filing {
             tasks: vec![*receipt.ran()],
-            memo: Some(asked.instruction().unwrap().id().unwrap()),
+            memo: Some(asked.instruction_id().unwrap()),
             inputs: vec![],
             durability: Durability::Buffered,
         };
@@ -135,7 +135,7 @@ fn how_a_failure_is_worded_is_no_disagreement() {
     let first = failed(2, "Trap", "unreachable");
     failed(3, "Trap", "wasm trap: unreachable was executed");
     assert_eq!(world.known(&task, &agreement(&[2, 3], 2)), Some(first));
-    let instruction = task.instruction().unwrap().id().unwrap();
+    let instruction = task.instruction_id().unwrap();
     assert!(block_on(world.memo().contradictions(&instruction)).unwrap().is_empty());
     failed(4, "Other", "unreachable");
     assert_eq!(block_on(world.memo().contradictions(&instruction)).unwrap().len(), 1);
@@ -147,7 +147,7 @@ fn a_receipt_under_an_instruction_that_is_not_its_own_is_not_believed() {
     let misfiled = receipt(&issuer(1), &other, ok(36), 0);
     world.file(&misfiled, &other, &asked);
     assert_eq!(world.known(&asked, &Trust::Own), None);
-    let instruction = asked.instruction().unwrap().id().unwrap();
+    let instruction = asked.instruction_id().unwrap();
     assert!(block_on(world.memo().answers(&instruction)).unwrap().is_empty());
 
     // Of a task that nobody has, it cannot be told what it is about.
@@ -217,7 +217,7 @@ fn a_forged_receipt_is_no_voice_and_no_accusation() {
     let genuine = receipt(&issuer(1), &task, ok(25), 0);
     world.file(&genuine, &task, &task);
     assert_eq!(world.known(&task, &Trust::Own), Some(genuine.id()));
-    let instruction = task.instruction().unwrap().id().unwrap();
+    let instruction = task.instruction_id().unwrap();
     assert!(block_on(world.memo().contradictions(&instruction)).unwrap().is_empty());
 }
 
@@ -237,7 +237,7 @@ fn contradictions_are_found_and_kept() {
     let other = Receipt::builder(task.id().unwrap(), ok(27)).sign(&issuer(2), [3; 16]).unwrap();
     world.file(&other, &task, &task);
 
-    let instruction = task.instruction().unwrap().id().unwrap();
+    let instruction = task.instruction_id().unwrap();
     let found = block_on(world.memo().contradictions(&instruction)).unwrap();
     let sides = |found: &Contradiction| -> Vec<Vec<ReceiptId>> {
         found.sides.iter().map(|side| side.iter().map(|receipt| receipt.id()).collect()).collect()
@@ -288,7 +288,7 @@ fn a_respelled_signature_is_the_same_statement() {
     let executors = [p256.did().clone(), issuer(2).did().clone()].into();
     let two = Trust::Agreement { executors, threshold: NonZeroUsize::new(2).unwrap() };
     assert_eq!(world.known(&task, &two), None);
-    let instruction = task.instruction().unwrap().id().unwrap();
+    let instruction = task.instruction_id().unwrap();
     let answers = block_on(world.memo().answers(&instruction)).unwrap();
     assert_eq!(answers.len(), 2);
     assert!(contradictions(&answers).is_empty());

@@ -75,7 +75,7 @@ fn ids_of_tasks_and_instructions() {
         match part(expected, "instruction") {
             Ipld::Null => assert_eq!(task.instruction(), Err(TaskError::Pending), "{name}"),
             _ => {
-                let instruction = task.instruction().unwrap().id().unwrap();
+                let instruction = task.instruction_id().unwrap();
                 assert_eq!(instruction.to_string(), text(expected, "instruction"), "{name}");
             }
         }

@@ -1,6 +1,7 @@
 //! Revocations, and claims of tasks: what must never be forgotten, and is synced before it is answered.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use ucan_core::{Cid, Did, StoreError, Timestamp};
@@ -18,7 +19,13 @@ impl RevocationStore for FjallStore {
         for name in revocation.names() {
             self.write(Record::Revocation { name: *name, by: by.to_owned() }, None, true).await?;
         }
+        self.0.revocations.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// One process owns the store.
+    fn revision(&self) -> Option<u64> {
+        Some(self.0.revocations.load(Ordering::Acquire))
     }
 
     async fn revoked(&self, cids: &[Cid]) -> Result<Revoked, StoreError> {

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
@@ -40,6 +41,8 @@ pub(crate) struct Inner {
     recent: Recent,
     stop: Stop,
     permits: Arc<Semaphore>,
+    /// How many revocations were written since the store was opened.
+    pub(crate) revocations: AtomicU64,
     /// Tasks whose claims are being written.
     pub(crate) claiming: Mutex<HashSet<Cid>>,
     /// Both are there until the store is dropped.
@@ -105,6 +108,7 @@ impl FjallStore {
             recent: Recent::default(),
             stop,
             permits: Arc::new(Semaphore::new(WAITING)),
+            revocations: AtomicU64::default(),
             claiming: Mutex::default(),
             requests: Some(requests),
             committer: Some(committer),

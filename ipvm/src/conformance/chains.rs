@@ -29,9 +29,9 @@ pub(super) fn task(request: &Request<'_>) -> Answer {
     let task = Task::new(request.did("sub")?, request.command("cmd")?, request.args()?, nonce);
     let failed = |error: TaskError| Failure::request(error.to_string());
     let cid = text(task.id().map_err(failed)?);
-    let instruction = match task.instruction() {
+    let instruction = match task.instruction_id() {
         Err(TaskError::Pending) => Ipld::Null,
-        instruction => text(instruction.and_then(|instruction| instruction.id()).map_err(failed)?),
+        instruction => text(instruction.map_err(failed)?),
     };
     Ok(map([("cid", cid), ("instruction", instruction)]))
 }

@@ -24,7 +24,7 @@ mod writer;
 
 pub use error::{DecodeError, DecodeErrorKind};
 pub(crate) use reader::Reader;
-pub use writer::{EncodeError, encode};
+pub use writer::{EncodeError, encode, encode_fields};
 pub(crate) use writer::{Writer, canonical_order};
 
 use crate::{Cid, Ipld};

@@ -20,10 +20,35 @@ pub fn encode(value: &Ipld) -> Result<Vec<u8>, EncodeError> {
     Ok(writer.bytes)
 }
 
+/// The canonical bytes of a map of these fields, no two of which have the same key: those of a map that nobody had to build.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub fn encode_fields<const N: usize>(mut fields: [(&str, &Ipld); N]) -> Result<Vec<u8>, EncodeError> {
+    fields.sort_unstable_by(|(a, _), (b, _)| canonical_order(a, b));
+    let mut writer = Writer::default();
+    writer.map(N);
+    for (key, value) in fields {
+        writer.text(key);
+        writer.value(value)?;
+    }
+    Ok(writer.bytes)
+}
+
+/// How many bytes are made room for at first: those of a small task or token.
+const ROOM: usize = 512;
+
 /// Bytes that are being written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) bytes: Vec<u8>,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self { bytes: Vec::with_capacity(ROOM) }
+    }
 }
 
 impl Writer {
@@ -47,10 +72,10 @@ impl Writer {
 
     pub(crate) fn link(&mut self, cid: &Cid) {
         self.head(6, 42);
-        let cid = cid.to_bytes();
-        self.head(2, cid.len() as u64 + 1);
+        self.head(2, cid.encoded_len() as u64 + 1);
         self.bytes.push(0);
-        self.bytes.extend_from_slice(&cid);
+        // Into memory, which takes all bytes.
+        let _written = cid.write_bytes(&mut self.bytes);
     }
 
     pub(crate) fn unsigned(&mut self, integer: u64) {

@@ -435,7 +435,7 @@ impl<'a> Work<'a> {
             call = call.asked_by(invocation, proofs);
         }
         let task = call.task();
-        let memo = if class == Some(EffectClass::Deterministic) { Some(task.instruction()?.id()?) } else { None };
+        let memo = if class == Some(EffectClass::Deterministic) { Some(task.instruction_id()?) } else { None };
         Ok(Self { invocation, promised, call, memo, awaited, known: AtomicBool::new(false) })
     }
 
