@@ -3,7 +3,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
-use ucan_core::{Cid, Clock, Command, Context, Delegation, Did, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token};
+use ucan_core::{
+    Cid, Clock, Command, Context, Delegation, Did, Envelope, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token,
+};
 use ucan_invocation::{
     Await, BlockStore, Durability, EffectClass, Entropy, Failure, Filing, Handler, Invocation, InvocationId, Outcome,
     Receipt, ReceiptStore, RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust,
@@ -318,10 +320,14 @@ impl Shared {
     /// Keeps the tokens of a request that is about to be carried out, so that its receipts can be accounted for.
     async fn keep(&self, request: &Request) -> Result<(), RunError> {
         let blocks = &self.parts.blocks;
-        for token in [request.invocation.envelope()].into_iter().chain(request.tokens.iter().map(Token::envelope)) {
-            blocks.put(token.cid(), token.bytes().to_vec().into()).await?;
+        let put = async |token: &Envelope| blocks.put(token.cid(), token.bytes().to_vec().into()).await;
+        for token in &request.tokens {
+            put(token.envelope()).await?;
         }
-        Ok(blocks.put(request.run.cid(), request.invocation.task().to_block()?.into()).await?)
+        let invocation = &request.invocation;
+        let task = blocks.put(request.run.cid(), invocation.task().to_block()?.into());
+        tokio::try_join!(put(invocation.envelope()), task)?;
+        Ok(())
     }
 
     pub(crate) fn plan(&self, run: TaskId, workflow: &Workflow, home: &Did) -> Result<Plan, PlanError> {

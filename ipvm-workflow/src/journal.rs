@@ -50,6 +50,12 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Whether it has to be durable before anybody goes on. That a run is over can be lost in a crash: it has its receipt.
+    #[must_use]
+    pub fn is_vital(&self) -> bool {
+        !matches!(self, Self::Finished { .. })
+    }
+
     /// The run that the entry belongs to.
     #[must_use]
     pub fn run(&self) -> &TaskId {
@@ -108,11 +114,11 @@ impl Entry {
 /// The log of what was begun and what is over.
 ///
 /// # Contract
-/// An entry is durable when [`append`](Journal::append) returns, and so is everything that was put into the same store
-/// before. Entries are never altered or dropped; a store that finds them damaged says so when it is opened.
+/// An entry that is [vital](Entry::is_vital) is durable when [`append`](Journal::append) returns, and so is everything that was put into
+/// the same store before; any other is written, and may be lost by a crash. Entries are never altered or dropped; a store that finds them damaged says so when it is opened.
 #[async_trait]
 pub trait Journal: fmt::Debug + Send + Sync {
-    /// Writes `entry` down, durably.
+    /// Writes `entry` down: durably, where it is vital.
     ///
     /// # Errors
     /// [`StoreError`] where that fails; the caller must not go on with what it announced.

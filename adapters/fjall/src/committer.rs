@@ -18,8 +18,10 @@ use crate::rows::{self, List};
 const BATCH: usize = 256;
 /// How long the first of several requests may wait for others to share its sync.
 const GATHER: Duration = Duration::from_millis(1);
-/// How long a buffered write waits at most for a sync, if nobody asks for one before.
+/// How long a buffered write, or a claim in `HEAD`, waits at most for a sync, if nobody asks for one before.
 const SOON: Duration = Duration::from_millis(500);
+/// How long nobody has to ask for anything before a claim in `HEAD` is synced.
+const IDLE: Duration = Duration::from_millis(2);
 /// After how many records the checkpoint is moved, which bounds what is verified when the store is opened.
 const CHECKPOINT: u64 = 16_384;
 
@@ -70,7 +72,8 @@ pub(crate) struct Committer {
     claim: Claim,
     /// Up to where a flush was started that is not known to be done.
     flushing: Option<Head>,
-    /// Since when there are writes that were not synced. The clock only says how long to wait, never what to write.
+    /// Since when there are writes that were not synced, or a claim that was not. The clock only says how long to wait, never what to
+    /// write.
     unsynced: Option<Instant>,
     /// How many requests of the last batch asked for a sync: as many are likely to come again.
     usual: usize,
@@ -82,7 +85,10 @@ impl Committer {
         db.sync()?;
         let claim = Claim { head, checkpoint };
         let mut committer = Self { db, file, stop, head, claim, flushing: None, unsynced: None, usual: 0 };
+        // The slot that counts must be durable before the other one is written.
+        committer.sync_claim()?;
         committer.write_claim(claim)?;
+        committer.sync_claim()?;
         Ok(committer)
     }
 
@@ -94,7 +100,10 @@ impl Committer {
                 drop(self.settle());
             }
             let first = match self.unsynced {
-                Some(since) => requests.recv_timeout(SOON.saturating_sub(since.elapsed())),
+                Some(since) => {
+                    let left = SOON.saturating_sub(since.elapsed());
+                    requests.recv_timeout(if self.is_only_claimed() { IDLE.min(left) } else { left })
+                }
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match first {
@@ -103,6 +112,7 @@ impl Committer {
                     self.usual = syncs(&batch);
                     self.serve(batch);
                 }
+                Err(RecvTimeoutError::Timeout) if self.is_only_claimed() => drop(self.settle()),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return drop(self.settle()),
             }
@@ -330,28 +340,35 @@ impl Committer {
         Ok(filings)
     }
 
-    /// Writes the batch; with `sync`, all that was written so far is durable and claimed by `HEAD` on return.
+    /// Whether all that is not durable yet is the claim in `HEAD`.
+    fn is_only_claimed(&self) -> bool {
+        self.head == self.claim.head && self.file.is_dirty()
+    }
+
+    /// Writes the batch; with `sync`, all that was written so far is durable on return, and claimed by `HEAD`, which follows soon.
     fn commit(&mut self, rows: Rows, head: Head, sync: bool) -> Result<(), StoreError> {
         if rows.0.is_empty() {
-            return if sync { self.settle() } else { Ok(()) };
+            return if sync { self.sync() } else { Ok(()) };
         }
         if let Err(error) = self.db.write(rows.0.into_iter(), sync) {
             return Err(self.stop.stop(&error));
         }
         self.head = head;
-        if sync {
-            self.claim_head()
-        } else {
-            self.unsynced.get_or_insert_with(Instant::now);
-            Ok(())
-        }
+        self.unsynced.get_or_insert_with(Instant::now);
+        if sync { self.claim_head() } else { Ok(()) }
     }
 
-    /// Syncs what was buffered.
+    /// Syncs what was buffered, and the claim of it.
     fn settle(&mut self) -> Result<(), StoreError> {
         // Also when it fails: a store that has stopped has nothing more to wait for.
         self.unsynced = None;
         self.stop.check()?;
+        self.sync()?;
+        self.sync_claim()
+    }
+
+    /// Syncs what was buffered.
+    fn sync(&mut self) -> Result<(), StoreError> {
         if self.head == self.claim.head {
             return Ok(());
         }
@@ -363,7 +380,6 @@ impl Committer {
 
     /// Moves `HEAD` to the last record, which must have been synced, and the checkpoint if tables have caught up.
     fn claim_head(&mut self) -> Result<(), StoreError> {
-        self.unsynced = None;
         let mut claim = Claim { head: self.head, ..self.claim };
         match self.flushing {
             Some(flushed) if self.db.flushed() => {
@@ -390,6 +406,10 @@ impl Committer {
         }
         self.claim = claim;
         Ok(())
+    }
+
+    fn sync_claim(&mut self) -> Result<(), StoreError> {
+        self.file.sync().map_err(|error| self.stop.stop(&StoreError::io("syncing HEAD", error)))
     }
 }
 

@@ -23,11 +23,16 @@ pub(crate) struct Claim {
     pub(crate) checkpoint: Head,
 }
 
-/// The open file. Writes go to its two slots in turn; the valid slot of the higher generation counts.
+/// The open file. The whole slot of the higher generation counts. Writes go to the same slot until that is synced, and then to the
+/// other one: whatever becomes of a slot that was not synced, the other is whole.
 #[derive(Debug)]
 pub(crate) struct HeadFile {
     file: File,
     generation: u64,
+    /// Where the slot is that is written.
+    at: usize,
+    /// Whether it was written and not synced.
+    dirty: bool,
 }
 
 impl HeadFile {
@@ -45,30 +50,42 @@ impl HeadFile {
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;
         let mut bytes = Vec::new();
         Read::by_ref(&mut file).take(2 * PAGE as u64).read_to_end(&mut bytes)?;
-        let newest = [0, PAGE]
-            .into_iter()
-            .filter_map(|at| decode(bytes.get(at..at + SLOT)?))
-            .max_by_key(|(generation, _)| *generation);
-        let generation = newest.map_or(0, |(generation, _)| generation);
-        Ok((Self { file, generation }, newest.map(|(_, claim)| claim)))
+        let slots = [0, PAGE].into_iter().filter_map(|at| decode(bytes.get(at..at + SLOT)?).map(|slot| (at, slot)));
+        let newest = slots.max_by_key(|(_, (generation, _))| *generation);
+        let (at, generation) = newest.map_or((0, 0), |(at, (generation, _))| (at, generation));
+        // Whoever wrote it may have died before it was synced.
+        Ok((Self { file, generation, at, dirty: true }, newest.map(|(_, (_, claim))| claim)))
     }
 
     /// A file that cannot be written, to see what happens then.
     #[cfg(test)]
     pub(crate) fn read_only(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: File::open(path)?, generation: 0 })
+        Ok(Self { file: File::open(path)?, generation: 0, at: 0, dirty: false })
     }
 
-    /// Replaces the claim, and returns when that is durable.
+    /// Replaces the claim: a crash of the process does not lose it. It is durable once it is [synced](Self::sync).
     pub(crate) fn write(&mut self, claim: &Claim) -> io::Result<()> {
         let generation = self.generation.saturating_add(1);
-        let at = if generation.is_multiple_of(2) { 0 } else { PAGE as u64 };
-        self.file.seek(SeekFrom::Start(at))?;
+        self.file.seek(SeekFrom::Start(self.at as u64))?;
+        self.dirty = true;
         self.file.write_all(&encode(generation, claim))?;
-        // The length never changes, so that syncing the data is enough.
-        self.file.sync_data()?;
         self.generation = generation;
         Ok(())
+    }
+
+    /// Makes the claim durable.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if self.dirty {
+            // The length never changes, so that syncing the data is enough.
+            self.file.sync_data()?;
+            (self.at, self.dirty) = (PAGE - self.at, false);
+        }
+        Ok(())
+    }
+
+    /// Whether the claim is not durable yet.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
     }
 }
 
@@ -126,16 +143,20 @@ mod tests {
         std::fs::write(&path, HeadFile::initial()).unwrap();
         let (mut file, first) = HeadFile::open(&path).unwrap();
         assert_eq!(first, Some(Claim::default()));
-        for sequence in 1..6 {
+        file.sync().unwrap();
+        for sequence in 1..8 {
             file.write(&claim(sequence)).unwrap();
             assert_eq!(HeadFile::open(&path).unwrap().1, Some(claim(sequence)));
+            if sequence == 4 {
+                file.sync().unwrap();
+            }
         }
-        // Generation 5 is in the second slot: without it the fourth is left, without both nothing.
+        // What was written since the sync is in one slot: without it what was synced is left, without both nothing.
         let mut bytes = std::fs::read(&path).unwrap();
-        bytes[PAGE + 50] ^= 1;
+        bytes[50] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(HeadFile::open(&path).unwrap().1, Some(claim(4)));
-        bytes[3] ^= 1;
+        bytes[PAGE + 3] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         assert_eq!(HeadFile::open(&path).unwrap().1, None);
     }

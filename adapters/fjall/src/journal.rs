@@ -21,7 +21,7 @@ impl Journal for FjallStore {
             Entry::Finished { run, receipt } => Record::Finished { run: (*run).into(), receipt: (*receipt).into() },
             Entry::HandedOver { run, handover } => Record::HandedOver { run: (*run).into(), handover: *handover },
         };
-        self.write(record, None, true).await
+        self.write(record, None, entry.is_vital()).await
     }
 
     async fn intended(&self, task: &TaskId) -> Result<bool, StoreError> {
