@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use ipvm::SystemEntropy;
 use ipvm_fjall::FjallStore;
-use ipvm_workflow::{Bindings, Document, Engine, Parts, RunReport, RunRequest, Trust, Workflow};
+use ipvm_workflow::{Bindings, Document, Engine, EngineOptions, Parts, RunReport, RunRequest, Trust, Workflow};
 use tokio::runtime::Runtime;
+use ucan_core::dagcbor::Limits;
 use ucan_core::{CachedKeys, Command, Delegation, DidKeys, Ipld, Issuer, SystemClock, block, dagcbor};
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, Invocation, Outcome,
@@ -57,7 +58,10 @@ impl Host {
         for (text, class) in [("/pure", EffectClass::Deterministic), ("/do", EffectClass::Mutable)] {
             router.insert(node.did().clone(), command(text), Arc::new(Nothing(class)));
         }
-        let engine = Engine::new(Parts {
+        // A workflow of a million tasks is a block of some 90 MiB.
+        let mut workflows = Limits::default();
+        (workflows.bytes, workflows.items) = (256 << 20, 1 << 24);
+        let parts = Parts {
             executor: node.clone(),
             blocks: store.clone(),
             receipts: store.clone(),
@@ -70,7 +74,8 @@ impl Host {
             entropy: Arc::new(SystemEntropy),
             timer: Arc::new(TokioTimer),
             parallelism: 64,
-        });
+        };
+        let engine = Engine::with_options(parts, EngineOptions { workflows, ..EngineOptions::default() });
         let grant = |what| {
             Delegation::builder(user.did().clone(), Some(node.did().clone()), command(what)).sign(&node).unwrap()
         };

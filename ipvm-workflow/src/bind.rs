@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use ucan_core::{Cid, Did, Ipld, block, dagcbor};
+use ucan_core::dagcbor::{self, Limits};
+use ucan_core::{Cid, Did, Ipld, block};
 use ucan_invocation::{Await, Config, is_pending, visit};
 use ucan_pipeline::substitute;
 
@@ -138,13 +139,29 @@ impl Workflow {
         Self::check(document, block::dag_cbor_cid(&bytes), bytes)
     }
 
-    /// Reads a workflow from its block.
+    /// Reads a workflow from its block, within the default [`Limits`].
     ///
     /// # Errors
     /// [`DocumentError`] where the bytes are not a document, or one that still has open aliases or inputs.
     pub fn from_block(bytes: &[u8]) -> Result<Self, DocumentError> {
-        let document = Document::parse(&dagcbor::decode(bytes)?)?;
+        Self::from_block_within(bytes, &Limits::default())
+    }
+
+    /// Reads a workflow from its block, within limits of the caller's.
+    ///
+    /// # Errors
+    /// As [`Workflow::from_block`].
+    pub fn from_block_within(bytes: &[u8], limits: &Limits) -> Result<Self, DocumentError> {
+        let document = Document::parse(&dagcbor::decode_with(bytes, limits)?)?;
         Self::check(document, block::dag_cbor_cid(bytes), bytes.to_vec())
+    }
+
+    /// The same workflow for whoever has its plan, and does not need its tasks any more, which take most of its room.
+    pub(crate) fn without_tasks(mut self) -> Self {
+        self.document.tasks.clear();
+        self.subjects.clear();
+        self.bytes = Vec::new();
+        self
     }
 
     fn check(document: Document, cid: Cid, bytes: Vec<u8>) -> Result<Self, DocumentError> {

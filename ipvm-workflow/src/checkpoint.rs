@@ -47,7 +47,7 @@ impl Engine {
         let request = self.request(run).await?;
         let handed = shared.taken(&request.invocation).await?;
         let request = shared.check_request(request, handed.as_ref()).await?;
-        let (_, plan, _) = shared.prepare(&request).await?;
+        let plan = shared.prepare(&request).await?.plan;
         let (mut receipts, mut outcomes, mut walk) = (Vec::new(), BTreeMap::new(), Walk::bounded());
         let classes: BTreeMap<TaskId, &Step> = plan.steps().iter().map(|step| (step.id, step)).collect();
         let awaited = plan.awaited_elsewhere().into_iter().map(|(_, task)| task);

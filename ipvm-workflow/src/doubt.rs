@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
@@ -35,6 +35,8 @@ pub(crate) struct Doubts {
     /// By principal.
     quarantine: RwLock<BTreeMap<String, Did>>,
     checks: Mutex<Checks>,
+    /// How often receipts were forgotten.
+    forgotten: AtomicU64,
     /// Checks are made one at a time: they are to take nothing from what is asked for.
     turn: Semaphore,
 }
@@ -48,13 +50,23 @@ struct Checks {
 impl Default for Doubts {
     fn default() -> Self {
         let (share, quarantine, checks) = (AtomicU32::new(0), RwLock::default(), Mutex::default());
-        Self { share, quarantine, checks, turn: Semaphore::new(1) }
+        Self { share, quarantine, checks, forgotten: AtomicU64::new(0), turn: Semaphore::new(1) }
     }
 }
 
 impl Doubts {
     fn checks(&self) -> MutexGuard<'_, Checks> {
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that receipts are about to be forgotten: what was found before is to be looked for again.
+    pub(crate) fn forgets(&self) {
+        self.forgotten.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that was noted.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::Acquire)
     }
 
     fn is_in_quarantine(&self, did: &Did) -> bool {

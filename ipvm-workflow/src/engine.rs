@@ -1,14 +1,15 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
+use ucan_core::dagcbor::Limits;
 use ucan_core::{
-    Cid, Clock, Command, Context, Delegation, Did, Envelope, Ipld, IsRevoked, Issuer, KeySource, StoreError, Token,
+    Cid, Clock, Command, Context, Delegation, Did, Envelope, IsRevoked, Issuer, KeySource, StoreError, Token,
 };
 use ucan_invocation::{
-    Await, BlockStore, Durability, EffectClass, Entropy, Failure, Filing, Handler, Invocation, InvocationId, Outcome,
-    Receipt, ReceiptStore, RevocationStore, Revoked, Router, Task, TaskId, Timer, Trust,
+    Await, BlockStore, EffectClass, Entropy, Handler, Invocation, Outcome, Receipt, ReceiptStore, RevocationStore,
+    Revoked, Router, Task, TaskId, Timer, Trust,
 };
 
 use crate::charge::{Charging, Toll};
@@ -16,15 +17,15 @@ use crate::doubt::Doubts;
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
 use crate::handover::Handed;
+use crate::known::Known;
 use crate::perform::{Beginning, Performance, Performed};
 use crate::places::Places;
 use crate::request::{Grants, Request};
 use crate::resolve::resolve;
-use crate::step::is_unrepresentable;
 use crate::telemetry;
 use crate::time_limit::time_limit;
 use crate::vault::{self, Vault};
-use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, RunRequest, StepReport, Workflow};
+use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, RunRequest, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
 /// self: [Command], chan?: &Delegation}`: the workflow, the delegations that it may use, the commands that it may use on the
@@ -77,6 +78,17 @@ pub(crate) struct Shared {
     pub(crate) doubts: Doubts,
     pub(crate) toll: Option<Toll>,
     pub(crate) vault: Option<Vault>,
+    workflows: Limits,
+}
+
+/// What a request asks for.
+pub(crate) struct Prepared {
+    pub(crate) workflow: Workflow,
+    pub(crate) plan: Plan,
+    /// What its tasks await from elsewhere.
+    pub(crate) outcomes: HashMap<TaskId, Outcome>,
+    /// What is known already, by the task as it stands in the workflow.
+    pub(crate) known: HashMap<TaskId, Known>,
 }
 
 /// What not every engine has.
@@ -86,6 +98,8 @@ pub struct EngineOptions {
     pub charging: Option<Charging>,
     /// What keeps the results of secret tasks. Without it, workflows with such tasks are refused.
     pub vault: Option<Vault>,
+    /// How large workflows may be: 16 MiB and 2^20 values as blocks, unless set. A task takes some 4 KiB of memory while its workflow is run.
+    pub workflows: Limits,
 }
 
 impl Engine {
@@ -104,10 +118,10 @@ impl Engine {
     /// An engine of these parts with what not every engine has.
     #[must_use]
     pub fn with_options(parts: Parts, options: EngineOptions) -> Self {
-        let EngineOptions { charging, vault } = options;
+        let EngineOptions { charging, vault, workflows } = options;
         let (places, toll) = (Places::new(parts.parallelism), charging.map(Toll::new));
         let (flights, doubts) = (Flights::default(), Doubts::default());
-        Self { shared: Arc::new(Shared { parts, flights, places, doubts, toll, vault }) }
+        Self { shared: Arc::new(Shared { parts, flights, places, doubts, toll, vault, workflows }) }
     }
 
     /// The parts that it was made of.
@@ -122,7 +136,7 @@ impl Engine {
     /// [`RunError`] where the run would be refused.
     pub async fn check(&self, request: RunRequest) -> Result<Plan, RunError> {
         let request = self.shared.check_request(request, None).await?;
-        Ok(self.shared.prepare(&request).await?.1)
+        Ok(self.shared.prepare(&request).await?.plan)
     }
 
     /// Runs the workflow that `request` asks for, telling `observe` what happens as it happens.
@@ -187,7 +201,8 @@ impl Engine {
         }
         let grants = &mut request.grants;
         grants.account = shared.account(&grants.invoker, grants.channel, options, handed.is_some()).await?;
-        let (workflow, plan, outcomes) = shared.prepare(&request).await?;
+        let Prepared { workflow, plan, outcomes, known } = shared.prepare(&request).await?;
+        let workflow = workflow.without_tasks();
         shared.keep(&request).await?;
 
         match &handed {
@@ -217,6 +232,7 @@ impl Engine {
             run,
             grants: Arc::new(request.grants),
             outcomes,
+            known,
             cancelled: open.is_some_and(|open| open.cancelled),
             resumed: open.is_some(),
             options,
@@ -227,11 +243,12 @@ impl Engine {
             error => RunError::CutOff(Box::new(error)),
         })?;
 
+        let reported: HashSet<TaskId> = performed.reports.iter().map(|report| report.task).collect();
         let not_started: Vec<String> = planner
             .not_started()
             .map(|position| &plan.steps()[position])
             // What was done before the run was resumed, and has not been come to again, was started then.
-            .filter(|step| performed.reports.iter().all(|report| report.label != step.label))
+            .filter(|step| !reported.contains(&step.id))
             .map(|step| (step.label.clone(), step.class))
             .chain(performed.not_continued.iter().cloned())
             .inspect(|(label, class)| observe(Event::NotStarted { label: label.clone(), class: *class }))
@@ -287,18 +304,15 @@ impl Shared {
         self.parts.journal.append(&Entry::Intent { run, task }).await
     }
 
-    /// The workflow and the plan of a request, and what its tasks await from elsewhere, once all of it has been checked.
-    pub(crate) async fn prepare(
-        &self,
-        request: &Request,
-    ) -> Result<(Workflow, Plan, HashMap<TaskId, Outcome>), RunError> {
+    /// What a request asks for, once all of it has been checked.
+    pub(crate) async fn prepare(&self, request: &Request) -> Result<Prepared, RunError> {
         let workflow = self.workflow(&request.workflow).await?;
         let plan = self.plan(request.run, &workflow, &request.grants.home)?;
         self.check_secrets(&plan)?;
         self.check_authority(&plan, &request.grants).await?;
         let outcomes = self.results_from_elsewhere(&plan, &request.grants).await?;
-        self.check_tasks(&plan, &outcomes, &request.grants.home).await?;
-        Ok((workflow, plan, outcomes))
+        let known = self.check_tasks(&plan, &outcomes, &request.grants.home).await?;
+        Ok(Prepared { workflow, plan, outcomes, known })
     }
 
     pub(crate) async fn check_not_done(&self, run: &TaskId) -> Result<(), RunError> {
@@ -314,7 +328,7 @@ impl Shared {
 
     pub(crate) async fn workflow(&self, cid: &Cid) -> Result<Workflow, RunError> {
         let bytes = self.parts.blocks.get(cid).await?.ok_or(RunError::NoWorkflow(*cid))?;
-        Workflow::from_block(&bytes).map_err(|error| RunError::Workflow { cid: *cid, error })
+        Workflow::from_block_within(&bytes, &self.workflows).map_err(|error| RunError::Workflow { cid: *cid, error })
     }
 
     /// Keeps the tokens of a request that is about to be carried out, so that its receipts can be accounted for.
@@ -396,18 +410,24 @@ impl Shared {
             .map_err(|error| Missing::Chain(Box::new(error)))
     }
 
-    /// Checks each task whose result is not known yet. What is known was checked when it was run, so that a component
-    /// is not even compiled for it.
-    async fn check_tasks(&self, plan: &Plan, elsewhere: &HashMap<TaskId, Outcome>, home: &Did) -> Result<(), RunError> {
-        let mut known = elsewhere.clone();
+    /// Checks each task whose result is not known yet, and gives the results that are. What is known was checked when it was run, so
+    /// that a component is not even compiled for it.
+    async fn check_tasks(
+        &self,
+        plan: &Plan,
+        elsewhere: &HashMap<TaskId, Outcome>,
+        home: &Did,
+    ) -> Result<HashMap<TaskId, Known>, RunError> {
+        let (mut outcomes, mut known, forgotten) = (elsewhere.clone(), HashMap::new(), self.doubts.forgotten());
         let mut bad = Vec::new();
         for step in plan.steps() {
             let Some(handler) = self.handler(home, step.task.subject(), step.task.command()) else { continue };
             if !step.secret
-                && let Ok(task) = resolve(&step.task, &|id| known.get(id))
+                && let Ok(task) = resolve(&step.task, &|id| outcomes.get(id))
                 && let Some(receipt) = self.known_result(&task, &step.config, &**handler).await?
             {
-                known.insert(step.id, receipt.outcome().clone());
+                outcomes.insert(step.id, receipt.outcome().clone());
+                known.insert(step.id, Known { resolved: task.id()?, receipt: receipt.id(), forgotten });
                 continue;
             }
             let timed = time_limit(&**handler, &step.config).map(drop);
@@ -415,62 +435,7 @@ impl Shared {
                 bad.push(BadTask { label: step.label.clone(), failure });
             }
         }
-        if bad.is_empty() { Ok(()) } else { Err(RunError::BadTasks(bad)) }
-    }
-
-    async fn finish(
-        &self,
-        run: TaskId,
-        asked: InvocationId,
-        inputs: Vec<Cid>,
-        performed: &Performed,
-        not_started: &[String],
-    ) -> Result<Receipt, RunError> {
-        let receipts = |steps: &[StepReport]| {
-            let receipts = steps.iter().map(|step| (step.label.clone(), Ipld::Link(step.receipt.into())));
-            Ipld::Map(receipts.collect())
-        };
-        let failed: Vec<&str> = performed.failed().map(|step| step.label.as_str()).collect();
-        let strings =
-            |labels: Vec<&str>| Ipld::List(labels.into_iter().map(|label| Ipld::String(label.to_owned())).collect());
-        let message = format!("{} tasks failed, and {} were not started", failed.len(), not_started.len());
-        let mut told = BTreeMap::from([("tasks".to_owned(), receipts(&performed.reports))]);
-        if !performed.continued.is_empty() {
-            told.insert("continued".to_owned(), receipts(&performed.continued));
-        }
-        if !performed.caught.is_empty() {
-            let caught = performed.caught.iter().map(|(label, caught)| (label.clone(), caught.to_ipld()));
-            told.insert("caught".to_owned(), Ipld::Map(caught.collect()));
-        }
-        if !performed.undone.is_empty() {
-            told.insert("undone".to_owned(), receipts(&performed.undone));
-        }
-        let outcome = if failed.is_empty() && not_started.is_empty() && !performed.cancelled {
-            Outcome::Ok(Ipld::Map(told))
-        } else {
-            let name = if performed.cancelled { "Cancelled" } else { "TaskFailed" };
-            told.insert("failed".to_owned(), strings(failed));
-            told.insert("notStarted".to_owned(), strings(not_started.iter().map(String::as_str).collect()));
-            told.into_iter()
-                .fold(Failure::new(name, message.as_str()), |failure, (key, value)| failure.with(&key, value))
-                .into()
-        };
-        let receipt = |outcome| {
-            let meta = [("invocation".to_owned(), Ipld::Link(asked.into()))].into();
-            Receipt::builder(run, outcome).meta(meta)
-        };
-        let receipt = match self.sign(receipt(outcome)) {
-            Err(error) if is_unrepresentable(&error) => {
-                let all = performed.reports.len() + performed.continued.len();
-                let counts = format!("{message}; the receipts of {} tasks are too many to list", all);
-                self.sign(receipt(Failure::new("TooManyTasks", counts).into()))?
-            }
-            signed => signed?,
-        };
-        let filing = Filing { tasks: vec![run], memo: None, inputs, durability: Durability::Synced };
-        self.parts.receipts.file(&receipt, &filing).await?;
-        self.parts.journal.append(&Entry::Finished { run, receipt: receipt.id() }).await?;
-        Ok(receipt)
+        if bad.is_empty() { Ok(known) } else { Err(RunError::BadTasks(bad)) }
     }
 }
 

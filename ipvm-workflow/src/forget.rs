@@ -44,6 +44,7 @@ impl Engine {
     /// As [`Engine::forget`].
     pub async fn forget_receipts(&self, ids: Vec<ReceiptId>) -> Result<Forgotten, StoreError> {
         let receipts = &self.parts().receipts;
+        self.shared.doubts.forgets();
         let (mut forgotten, mut seen) = (Forgotten::default(), BTreeSet::new());
         let mut left: Vec<ReceiptId> = ids.into_iter().filter(|id| seen.insert(*id)).rev().collect();
         while let Some(id) = left.pop() {

@@ -2,12 +2,22 @@
 
 use ucan_core::{Ipld, SignError, StoreError, Token, Verified, verify};
 use ucan_invocation::{
-    Config, Durability, EffectClass, Failure, Filing, Handler, Memo, Outcome, Receipt, ReceiptBuilder, Task, TaskId,
-    Terms,
+    Config, Durability, EffectClass, Failure, Filing, Handler, Memo, Outcome, Receipt, ReceiptBuilder, ReceiptId,
+    ReceiptStore, Task, TaskId, Terms,
 };
 
 use crate::engine::Shared;
 use crate::{Plan, RunError, Step, vault};
+
+/// A result that was found, and checked in full.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// The task that it answers, its promises resolved.
+    pub(crate) resolved: TaskId,
+    pub(crate) receipt: ReceiptId,
+    /// How often receipts had been forgotten before.
+    pub(crate) forgotten: u64,
+}
 
 impl Shared {
     /// Refuses a plan with secrets that could not be kept.
@@ -94,6 +104,29 @@ impl Shared {
                 && !vault::is_sealed(known)
         });
         Ok(enough)
+    }
+
+    /// A result that was found before, if it still answers the same task: what was checked of it then and cannot have changed is not
+    /// checked again.
+    pub(crate) async fn still_known(
+        &self,
+        known: &Known,
+        task: &Task,
+        config: &Config,
+        handler: &dyn Handler,
+    ) -> Result<Option<Receipt>, RunError> {
+        let (parts, profile) = (&self.parts, handler.profile());
+        if known.resolved != task.id()? || known.forgotten != self.doubts.forgotten() {
+            return Ok(None);
+        }
+        let terms = Terms { own: parts.executor.did(), now: parts.clock.now(), profile: profile.as_ref() };
+        let receipt = ReceiptStore::get(&*parts.receipts, &known.receipt).await?;
+        Ok(receipt.filter(|receipt| {
+            let trust = self.trust();
+            trust.admits(receipt, &terms)
+                && trust.believes(parts.executor.did(), receipt.issuer())
+                && handler.accepts(receipt, config)
+        }))
     }
 
     /// Whether `receipt` is signed by somebody whose word is enough for this engine, and still stands.

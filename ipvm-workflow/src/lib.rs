@@ -16,6 +16,7 @@ mod doubt;
 mod engine;
 mod error;
 mod event;
+mod finish;
 mod flight;
 mod forget;
 mod fork;

@@ -13,6 +13,7 @@ use crate::catch::{self, Answer, Caught};
 use crate::continuation::Continuations;
 use crate::control::Wish;
 use crate::engine::Shared;
+use crate::known::Known;
 use crate::request::Grants;
 use crate::resolve::resolve;
 use crate::step::{self, Concluded, Work};
@@ -80,6 +81,8 @@ pub(crate) struct Performance<'a> {
     pub(crate) run: TaskId,
     pub(crate) grants: Arc<Grants>,
     pub(crate) outcomes: HashMap<TaskId, Outcome>,
+    /// What was known when the run was accepted.
+    known: HashMap<TaskId, Known>,
     /// Whether it was begun before, so that something of it may have been done.
     resumed: bool,
     pub(crate) options: &'a RunOptions,
@@ -109,6 +112,7 @@ pub(crate) struct Beginning<'a> {
     pub(crate) run: TaskId,
     pub(crate) grants: Arc<Grants>,
     pub(crate) outcomes: HashMap<TaskId, Outcome>,
+    pub(crate) known: HashMap<TaskId, Known>,
     pub(crate) cancelled: bool,
     pub(crate) resumed: bool,
     pub(crate) options: &'a RunOptions,
@@ -117,8 +121,20 @@ pub(crate) struct Beginning<'a> {
 
 impl<'a> Performance<'a> {
     pub(crate) fn new(beginning: Beginning<'a>) -> Self {
-        let Beginning { shared, workflow, plan, planner, run, grants, outcomes, cancelled, resumed, options, observe } =
-            beginning;
+        let Beginning {
+            shared,
+            workflow,
+            plan,
+            planner,
+            run,
+            grants,
+            outcomes,
+            known,
+            cancelled,
+            resumed,
+            options,
+            observe,
+        } = beginning;
         Self {
             shared,
             workflow,
@@ -127,6 +143,7 @@ impl<'a> Performance<'a> {
             run,
             grants,
             outcomes,
+            known,
             resumed,
             options,
             observe,
@@ -236,6 +253,7 @@ impl<'a> Performance<'a> {
         let instead = awaited.iter().filter_map(|id| self.instead.get(id).copied()).collect();
         Work {
             task: resolve(&step.task, &|id| self.outcomes.get(id)),
+            known: self.known.get(&step.id).copied(),
             span: telemetry::task_span(&step),
             step,
             run: self.run,

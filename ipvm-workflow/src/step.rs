@@ -17,6 +17,7 @@ use ucan_pipeline::ResolveError;
 use crate::charge::{self, Hold, Short};
 use crate::continuation::asked_by;
 use crate::engine::Shared;
+use crate::known::Known;
 use crate::places::Want;
 use crate::request::Grants;
 use crate::{Entry, Event, How, Paused, Resolution, RunError, RunOptions, Step, StepReport};
@@ -33,6 +34,8 @@ pub(crate) struct Work {
     pub(crate) step: Step,
     /// The task with its promises resolved.
     pub(crate) task: Result<Task, ResolveError>,
+    /// What was known of it when the run was accepted.
+    pub(crate) known: Option<Known>,
     pub(crate) run: TaskId,
     /// The receipts that state what tasks which it awaits came to instead of their failures.
     pub(crate) instead: Vec<ReceiptId>,
@@ -142,7 +145,7 @@ impl Work {
             Err(failure) => return self.fail(failure).await.map(Into::into),
         };
         let known = match instruction {
-            Some(_) => shared.known_result(task, &self.step.config, &**handler).await?,
+            Some(_) => self.known_result(task, &**handler).await?,
             None => self.done_before(&resolved).await?,
         };
         if let Some(known) = known {
@@ -318,6 +321,17 @@ impl Work {
         allowed.revision.is_some()
             && allowed.revision == parts.revocations.revision()
             && allowed.at == parts.clock.now()
+    }
+
+    /// What is known of a function.
+    async fn known_result(&self, task: &Task, handler: &dyn Handler) -> Result<Option<Receipt>, RunError> {
+        let (shared, config) = (&self.shared, &self.step.config);
+        if let Some(known) = &self.known
+            && let Some(receipt) = shared.still_known(known, task, config, handler).await?
+        {
+            return Ok(Some(receipt));
+        }
+        shared.known_result(task, config, handler).await
     }
 
     /// The receipt that this effect has from before a crash. That of a mutation is found under either id: what a task awaited may have

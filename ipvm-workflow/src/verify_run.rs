@@ -1,9 +1,9 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::AddAssign;
 
 use tokio::task::JoinSet;
 use ucan_core::{Did, Ipld, StoreError};
-use ucan_invocation::{Cursor, EffectClass, Listing, Outcome, Receipt, ReceiptId, Task, TaskId};
+use ucan_invocation::{Cursor, EffectClass, Listing, Receipt, ReceiptId, Task, TaskId};
 
 use crate::continuation::Walk;
 use crate::{Engine, RUN_COMMAND, RunError, Verification, VerifyError, Workflow};
@@ -81,19 +81,21 @@ impl Engine {
         observe: &(dyn Fn(&str, &Result<Verification, VerifyError>) + Send + Sync),
     ) -> Result<RunVerification, VerifyError> {
         let run = *receipt.ran();
-        let mut listed = links(receipt.outcome(), "tasks", None).ok_or(VerifyError::NotARun)?;
-        // What undoes another is no task of the normal course, so that no label is in both.
-        listed.extend(links(receipt.outcome(), "undone", None).unwrap_or_default());
-        let mut continued = links(receipt.outcome(), "continued", None).unwrap_or_default();
-        let handlers = links(receipt.outcome(), "caught", Some("by")).unwrap_or_default();
-        if self.verify(receipt).await? != Verification::Run {
+        if self.verify(receipt.clone()).await? != Verification::Run {
             return Err(VerifyError::NotARun);
         }
+        let links = async |key, within| self.shared.listed(receipt.outcome(), key, within).await;
+        let mut listed = links("tasks", None).await?.ok_or(VerifyError::NotARun)?;
+        // What undoes another is no task of the normal course, so that no label is in both.
+        listed.extend(links("undone", None).await?.unwrap_or_default());
+        let mut continued = links("continued", None).await?.unwrap_or_default();
+        let handlers = links("caught", Some("by")).await?.unwrap_or_default();
         let request = self.task(&run).await?;
         let workflow = self.workflow_of(&request).await?;
         let plan =
             self.shared.plan(run, &workflow, request.subject()).map_err(|error| VerifyError::Plan(Box::new(error)))?;
-        if let Some(label) = listed.keys().find(|label| !plan.steps().iter().any(|step| step.label == **label)) {
+        let labels: BTreeSet<&str> = plan.steps().iter().map(|step| step.label.as_str()).collect();
+        if let Some(label) = listed.keys().find(|label| !labels.contains(label.as_str())) {
             return Err(VerifyError::UnknownLabel { label: label.clone() });
         }
         let (mut steps, mut walk, mut untold) = (Vec::new(), Walk::unbounded(), Vec::new());
@@ -208,20 +210,4 @@ impl Engine {
             _ => VerifyError::MissingWorkflow { cid },
         })
     }
-}
-
-/// The receipts by label that the outcome of a run has under `key`, whether it succeeded or failed: links, or maps that have them
-/// under the key `within`.
-fn links(outcome: &Outcome, key: &str, within: Option<&str>) -> Option<BTreeMap<String, ReceiptId>> {
-    let (Outcome::Ok(Ipld::Map(map)) | Outcome::Error(Ipld::Map(map))) = outcome else { return None };
-    let Some(Ipld::Map(listed)) = map.get(key) else { return None };
-    let link = |value: &Ipld| match (value, within) {
-        (Ipld::Link(cid), None) => Some(*cid),
-        (Ipld::Map(map), Some(key)) => match map.get(key) {
-            Some(Ipld::Link(cid)) => Some(*cid),
-            _ => None,
-        },
-        _ => None,
-    };
-    listed.iter().map(|(label, value)| Some((label.clone(), ReceiptId::new(link(value)?)))).collect()
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::{Crash, Knows, World, by_label, field, step, texts};
-use ipvm_workflow::{Event, How, Paused, Resolution, RunError, RunOptions, RunReport};
-use ucan_core::{Delegation, Ipld, Timestamp};
-use ucan_invocation::{Call, Completion, Config, EffectClass, Failure, Handler, Outcome, Task};
+use ipvm_workflow::{Event, How, Paused, Resolution, RunError, RunOptions, RunReport, VerifyError};
+use ucan_core::{Delegation, Ipld, Timestamp, block, dagcbor};
+use ucan_invocation::{Call, Completion, Config, EffectClass, Failure, Handler, Outcome, Receipt, Task};
 
 fn workflow(tasks: &[String]) -> String {
     format!(r#"{{"v": "1.0.0", "tasks": {{{}}}}}"#, tasks.join(", "))
@@ -99,9 +99,29 @@ async fn ten_thousand_fan_out_and_come_together() {
     assert_eq!(step(&report, "log").outcome, integer(49_995_000));
     assert_eq!(world.outside.names(), ["log"]);
     assert!(world.outside.asked.lock().unwrap().values().all(|times| *times == 1), "each is done once");
+    // They are more than a receipt lists itself.
     let stated = world.stated(&report).await;
-    let Ipld::Map(listed) = field(&stated, "tasks") else { panic!("{stated:?}") };
-    assert_eq!(listed.len(), MANY + 2);
+    let Ipld::List(pages) = field(&stated, "tasks") else { panic!("{stated:?}") };
+    let mut listed = 0;
+    for page in pages {
+        let Ipld::Link(cid) = page else { panic!("{page:?}") };
+        let bytes = world.engine.parts().blocks.get(cid).await.unwrap().unwrap();
+        let Ipld::Map(page) = dagcbor::decode(&bytes).unwrap() else { panic!("{bytes:?}") };
+        assert!(page.len() <= 10_000 && page.values().all(|link| matches!(link, Ipld::Link(_))));
+        listed += page.len();
+    }
+    assert_eq!((pages.len(), listed), (2, MANY + 2));
+    let receipt = world.engine.parts().receipts.get(&report.receipt).await.unwrap().unwrap();
+    let verified = world.engine.verify_run(receipt.clone(), &|_, _| {}).await.unwrap();
+    assert_eq!((verified.steps.len(), verified.tally().refuted), (MANY + 2, 0));
+
+    // A page that is named twice, or is nowhere, is no list.
+    for page in [pages[0].clone(), Ipld::Link(block::dag_cbor_cid(b"nowhere"))] {
+        let outcome = Ipld::Map([("tasks".to_owned(), Ipld::List(vec![pages[0].clone(), page]))].into());
+        let receipt = Receipt::builder(*receipt.ran(), Outcome::Ok(outcome)).sign(&world.node, [0; 16]).unwrap();
+        let refused = world.engine.verify_run(receipt, &|_, _| {}).await;
+        assert!(matches!(refused, Err(VerifyError::NotARun)));
+    }
 }
 
 /// Counts words of a text (`/pure/count`), or adds up counts (`/pure/merge`).

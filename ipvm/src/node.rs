@@ -206,7 +206,8 @@ impl Node {
             timer: Arc::new(TokioTimer),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let engine = Engine::with_options(parts, EngineOptions { charging: Some(charging), vault: Some(vault) });
+        let options = EngineOptions { charging: Some(charging), vault: Some(vault), ..EngineOptions::default() };
+        let engine = Engine::with_options(parts, options);
         Ok(Self { state, store, engine, till, output })
     }
 

@@ -523,7 +523,10 @@ impl World {
             ..parts(&self.node)
         };
         let charging = self.channel.is_some().then(|| Charging::new(Arc::new(self.till.clone())));
-        self.engine = Engine::with_options(parts, EngineOptions { charging, vault: self.vault.clone() });
+        self.engine = Engine::with_options(
+            parts,
+            EngineOptions { charging, vault: self.vault.clone(), ..EngineOptions::default() },
+        );
     }
 
     /// Opens a channel of the user with this budget, all of which is signed for up to `signed`.
