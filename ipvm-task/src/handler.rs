@@ -172,6 +172,15 @@ impl Handler for WasmHandler {
         Some(*self.runtime.profile().cid())
     }
 
+    /// The function that is called.
+    fn workload(&self, task: &Task) -> Option<String> {
+        match (task.args().get("mod")?, task.args().get("fun")?) {
+            (Ipld::Link(module), Ipld::String(fun)) => Some(format!("{module} {fun}")),
+            (Ipld::String(_), Ipld::String(fun)) => Some(fun.clone()),
+            _ => None,
+        }
+    }
+
     async fn check(&self, task: &Task, config: &Config) -> Result<(), Failure> {
         self.read(config)?;
         self.check_call(task).await

@@ -13,6 +13,7 @@ use ucan_invocation::{
 };
 
 use crate::charge::{Charging, Toll};
+use crate::costs::Costs;
 use crate::doubt::Doubts;
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) flights: Flights,
     pub(crate) places: Arc<Places>,
     pub(crate) doubts: Doubts,
+    pub(crate) costs: Costs,
     pub(crate) toll: Option<Toll>,
     pub(crate) vault: Option<Vault>,
     workflows: Limits,
@@ -120,8 +122,8 @@ impl Engine {
     pub fn with_options(parts: Parts, options: EngineOptions) -> Self {
         let EngineOptions { charging, vault, workflows } = options;
         let (places, toll) = (Places::new(parts.parallelism), charging.map(Toll::new));
-        let (flights, doubts) = (Flights::default(), Doubts::default());
-        Self { shared: Arc::new(Shared { parts, flights, places, doubts, toll, vault, workflows }) }
+        let (flights, doubts, costs) = (Flights::default(), Doubts::default(), Costs::default());
+        Self { shared: Arc::new(Shared { parts, flights, places, doubts, costs, toll, vault, workflows }) }
     }
 
     /// The parts that it was made of.
@@ -223,7 +225,7 @@ impl Engine {
                 .map(|step| (step.label.clone(), step.class))
                 .collect(),
         });
-        let mut planner = Planner::new(&plan);
+        let mut planner = Planner::with_costs(&plan, &shared.expected(&request.grants.home));
         let beginning = Beginning {
             shared,
             workflow: &workflow,

@@ -10,6 +10,7 @@ mod continuation;
 #[cfg(feature = "contracts")]
 pub mod contracts;
 mod control;
+mod costs;
 mod cron;
 mod document;
 mod doubt;

@@ -394,6 +394,7 @@ impl Work {
         took: Duration,
         hold: Hold<'_>,
     ) -> Result<Attempt, RunError> {
+        self.shared.costs.note(handler, call.task(), took);
         let resolved = &self.name(*call.id());
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
         let Completion { mut outcome, mut effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);

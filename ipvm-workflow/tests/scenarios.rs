@@ -393,3 +393,52 @@ async fn two_workflows_at_once_share_what_they_have_in_common() {
     names.sort_unstable();
     assert_eq!(names, ["log one", "log two"]);
 }
+
+/// Takes as long as its task says, and notes when it was begun.
+#[derive(Debug, Default)]
+struct Slow(std::sync::Mutex<Vec<String>>);
+
+#[async_trait]
+impl Handler for Slow {
+    fn effect_class(&self) -> EffectClass {
+        EffectClass::Deterministic
+    }
+
+    fn workload(&self, task: &Task) -> Option<String> {
+        Some(format!("{:?}", task.args().get("millis")?))
+    }
+
+    async fn check(&self, _: &Task, _: &Config) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn handle(&self, call: &Call) -> Completion {
+        let args = call.task().args();
+        let (Ipld::Integer(millis), Ipld::String(name)) = (&args["millis"], &args["name"]) else {
+            return Completion::new(Failure::new("Malformed", "millis and name").into());
+        };
+        self.0.lock().unwrap().push(name.clone());
+        tokio::time::sleep(Duration::from_millis(u64::try_from(*millis).unwrap())).await;
+        Completion::new(integer(*millis))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_took_long_before_is_begun_first() {
+    let slow = Arc::new(Slow::default());
+    let mut world = World::new(Knows::Nothing);
+    world.parallelism = 1;
+    world.handlers.push(("/pure/slow", slow.clone()));
+    world.open(&Crash::never());
+    let task = |label: &str, millis: u64, round: u64| {
+        let args = format!(r#"{{"name": "{label}", "millis": {millis}, "round": {round}}}"#);
+        format!(r#""{label}": {{"cmd": "/pure/slow", "args": {args}}}"#)
+    };
+    // Nobody knows better than the order of the labels; then the long one is known, and what is unknown comes in between.
+    let known = |round: u64| [task("a", 10, round), task("b", 1_000, round)];
+    assert!(world.run(&workflow(&known(0))).await.succeeded());
+    assert_eq!(std::mem::take(&mut *slow.0.lock().unwrap()), ["a", "b"]);
+    let [short, long] = known(1);
+    assert!(world.run(&workflow(&[short, long, task("c", 500, 1)])).await.succeeded());
+    assert_eq!(*slow.0.lock().unwrap(), ["b", "c", "a"]);
+}

@@ -188,6 +188,13 @@ pub trait Handler: fmt::Debug + Send + Sync {
         false
     }
 
+    /// What tells tasks of a command that take long from others that do not, such as the function that is called. By what tasks with the
+    /// same answer took lately, a workflow engine begins with those that hold up most.
+    fn workload(&self, task: &Task) -> Option<String> {
+        let _ = task;
+        None
+    }
+
     /// How many of its tasks may run at once; as many as there are places, unless it says so.
     fn places(&self) -> Option<usize> {
         None
