@@ -11,7 +11,7 @@ use ipvm_fjall::FjallStore;
 use ipvm_workflow::{Bindings, Document, Engine, EngineOptions, Parts, RunReport, RunRequest, Trust, Workflow};
 use tokio::runtime::Runtime;
 use ucan_core::dagcbor::Limits;
-use ucan_core::{CachedKeys, Command, Delegation, DidKeys, Ipld, Issuer, SystemClock, block, dagcbor};
+use ucan_core::{CachedKeys, Command, Delegation, Did, DidKeys, Ipld, Issuer, SystemClock, block, dagcbor};
 use ucan_invocation::{
     BlockStore, Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, Invocation, Outcome,
     Receipt, ReceiptStore, Router, Task, TaskId, TokioTimer,
@@ -44,13 +44,18 @@ pub(crate) fn command(text: &str) -> Command {
 pub(crate) struct Host {
     pub(crate) node: Issuer,
     user: Issuer,
-    store: Arc<FjallStore>,
+    pub(crate) store: Arc<FjallStore>,
     engine: Engine,
     grants: Vec<Delegation>,
 }
 
 impl Host {
     pub(crate) fn open(folder: &Path) -> Self {
+        Self::open_with(folder, |_, _, _| ())
+    }
+
+    /// The same with more handlers.
+    pub(crate) fn open_with(folder: &Path, add: impl FnOnce(&mut Router, &Did, &Arc<FjallStore>)) -> Self {
         let key = |byte| Issuer::ed25519(SigningKey::from_seed(&[byte; 32]));
         let (node, user) = (key(1), key(2));
         let store = Arc::new(FjallStore::open(folder).unwrap());
@@ -58,6 +63,7 @@ impl Host {
         for (text, class) in [("/pure", EffectClass::Deterministic), ("/do", EffectClass::Mutable)] {
             router.insert(node.did().clone(), command(text), Arc::new(Nothing(class)));
         }
+        add(&mut router, node.did(), &store);
         // A workflow of a million tasks is a block of some 90 MiB.
         let mut workflows = Limits::default();
         (workflows.bytes, workflows.items) = (256 << 20, 1 << 24);
@@ -79,7 +85,7 @@ impl Host {
         let grant = |what| {
             Delegation::builder(user.did().clone(), Some(node.did().clone()), command(what)).sign(&node).unwrap()
         };
-        let grants = ["/ipvm/run", "/pure", "/do"].map(grant).into();
+        let grants = ["/ipvm/run", "/pure", "/do", "/wasm/run"].map(grant).into();
         Self { node, user, store, engine, grants }
     }
 

@@ -3,6 +3,7 @@
 //! Words on the command line choose among the parts: `cargo bench -p ipvm-benches --bench workflow -- native known`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark stops where something fails")]
 
+mod component;
 mod host;
 mod schedules;
 
@@ -28,9 +29,10 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     println!("{:<66} {:>13} {:>10}", "work", "best time", "ratio");
-    let sections: [(&str, fn(&Runtime, &Path)); 7] = [
+    let sections: [(&str, fn(&Runtime, &Path)); 8] = [
         ("native", native),
         ("known", known),
+        ("wasm", component::wasm),
         ("lone", lone),
         ("plans", |_, folder| plans(folder)),
         ("schedules", |_, folder| schedules::schedules(&Host::open(folder))),
