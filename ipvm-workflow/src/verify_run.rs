@@ -84,6 +84,7 @@ impl Engine {
         let mut listed = links(receipt.outcome(), "tasks", None).ok_or(VerifyError::NotARun)?;
         // What undoes another is no task of the normal course, so that no label is in both.
         listed.extend(links(receipt.outcome(), "undone", None).unwrap_or_default());
+        listed.extend(links(receipt.outcome(), "notUndone", Some("receipt")).unwrap_or_default());
         let mut continued = links(receipt.outcome(), "continued", None).unwrap_or_default();
         let handlers = links(receipt.outcome(), "caught", Some("by")).unwrap_or_default();
         if self.verify(receipt).await? != Verification::Run {
@@ -212,7 +213,7 @@ impl Engine {
 
 /// The receipts by label that the outcome of a run has under `key`, whether it succeeded or failed: links, or maps that have them
 /// under the key `within`.
-fn links(outcome: &Outcome, key: &str, within: Option<&str>) -> Option<BTreeMap<String, ReceiptId>> {
+pub(crate) fn links(outcome: &Outcome, key: &str, within: Option<&str>) -> Option<BTreeMap<String, ReceiptId>> {
     let (Outcome::Ok(Ipld::Map(map)) | Outcome::Error(Ipld::Map(map))) = outcome else { return None };
     let Some(Ipld::Map(listed)) = map.get(key) else { return None };
     let link = |value: &Ipld| match (value, within) {
