@@ -23,7 +23,9 @@ use crate::telemetry;
 use crate::time_limit::time_limit;
 use crate::under_way::UnderWay;
 use crate::vault::{self, Vault};
-use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, RunRequest, Step, StepReport, Workflow};
+use crate::{
+    Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, RunRequest, Step, StepReport, Workflow,
+};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
 /// self: [Command], chan?: &Delegation}`: the workflow, the delegations that it may use, the commands that it may use on the

@@ -17,9 +17,7 @@ use crate::engine::Shared;
 use crate::request::Grants;
 use crate::step::{self, Concluded, Work};
 use crate::telemetry;
-use crate::{
-    Entry, Event, How, NotUndone, Paused, Plan, Planner, RunError, RunOptions, Step, StepReport, Workflow,
-};
+use crate::{Entry, Event, How, NotUndone, Paused, Plan, Planner, RunError, RunOptions, Step, StepReport, Workflow};
 
 /// What came of a plan.
 #[derive(Debug, Default)]
@@ -121,8 +119,20 @@ pub(crate) struct Beginning<'a> {
 
 impl<'a> Performance<'a> {
     pub(crate) fn new(beginning: Beginning<'a>) -> Self {
-        let Beginning { shared, workflow, plan, planner, run, grants, outcomes, cancelled, resumed, gives_up, options, observe } =
-            beginning;
+        let Beginning {
+            shared,
+            workflow,
+            plan,
+            planner,
+            run,
+            grants,
+            outcomes,
+            cancelled,
+            resumed,
+            gives_up,
+            options,
+            observe,
+        } = beginning;
         Self {
             shared,
             workflow,
@@ -335,9 +345,7 @@ impl<'a> Performance<'a> {
                     self.stays_failed(position, by, format!("it cannot be {label:?} instead: {problem}")).await
                 }
             },
-            Err(problem) => {
-                self.stays_failed(position, by, catch::no_help(&problem)).await
-            }
+            Err(problem) => self.stays_failed(position, by, catch::no_help(&problem)).await,
         }
     }
 

@@ -86,7 +86,9 @@ impl Engine {
         if let RunState::Over { receipt, .. } = &state
             && let Some(receipt) = ReceiptStore::get(&*shared.parts.receipts, receipt).await?
         {
-            for (key, within) in [("tasks", None), ("undone", None), ("continued", None), ("notUndone", Some("receipt"))] {
+            for (key, within) in
+                [("tasks", None), ("undone", None), ("continued", None), ("notUndone", Some("receipt"))]
+            {
                 listed.extend(links(receipt.outcome(), key, within).unwrap_or_default());
             }
         }

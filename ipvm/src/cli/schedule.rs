@@ -214,7 +214,7 @@ impl Due {
             }
         };
         let scheduler = node.scheduler();
-        let ended = runs::interruptible(&control, scheduler.run(until, &control, Arc::new(observe))).await;
+        let ended = runs::interruptible(&node, &control, scheduler.run(until, &control, Arc::new(observe))).await;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         match ended {
             Err(ScheduleError::Store(error)) if tally.began => {
