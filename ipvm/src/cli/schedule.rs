@@ -367,7 +367,7 @@ fn told(event: &ScheduleEvent) -> (Value, String) {
         ScheduleEvent::Paused { schedule, due, run, reason } => (
             with(about("paused", schedule, due, run), json!({"reason": reason})),
             format!(
-                "{}  the run is paused: {}\nto go on: ipvm schedule run, or ipvm resume {run}",
+                "{}  the run is paused: {}\nto go on: ipvm schedule run, or ipvm resume {run}; ipvm cancel {run} ends it",
                 date(*due),
                 plain(reason)
             ),
