@@ -200,6 +200,10 @@ impl Engine {
         {
             return Err(RunError::HandedOver { run, handover });
         }
+        if request.ends && open.is_none_or(|open| !open.cancelled) {
+            // It came to its end meanwhile, by somebody else: authority was not asked for anything else.
+            return Err(RunError::NotOpen(run));
+        }
         let grants = &mut request.grants;
         grants.account = match shared.account(&grants.invoker, grants.channel, options, handed.is_some()).await {
             // Who wants it to be over has what undoes it done for nothing, where nobody knows any more who pays.

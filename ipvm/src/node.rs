@@ -232,8 +232,7 @@ impl Node {
     pub async fn heed_wishes(&self) -> Infallible {
         loop {
             tokio::time::sleep(LOOK).await;
-            // Whoever wishes is told that nobody took notice.
-            let _unread = wishes::heed(self.state.folder(), &|run| self.engine.control(run));
+            wishes::heed(self.state.folder(), &|run| self.engine.control(run));
         }
     }
 

@@ -111,36 +111,28 @@ impl Drop for Asked {
     }
 }
 
-/// Does once what is wished of runs that `control` finds. Whoever removes the file has decided: it was heeded, or taken back.
-pub(crate) fn heed(state: &Path, control: &dyn Fn(&TaskId) -> Option<Control>) -> io::Result<()> {
-    let entries = match fs::read_dir(folder(state)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
-        let entry = entry?;
+/// Does once what is wished of runs that `control` finds. What cannot be read is left alone.
+pub(crate) fn heed(state: &Path, control: &dyn Fn(&TaskId) -> Option<Control>) {
+    let Ok(entries) = fs::read_dir(folder(state)) else { return };
+    for entry in entries.flatten() {
         let name = entry.file_name();
         let run = name.to_str().and_then(|name| name.split_once('.')).and_then(|(run, _)| run.parse::<Cid>().ok());
         let Some(run) = run.map(TaskId::new) else { continue };
-        let path = entry.path();
-        let waits = match is_waited_for(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            waits => waits?,
-        };
-        if !waits {
-            remove(&path)?;
-            continue;
-        }
-        let Some(control) = control(&run) else { continue };
-        let wish = match file::read_file(&path, LONGEST) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            text => Wish::read(&text?),
-        };
-        if let Some(wish) = wish
-            && remove(&path)?
-        {
-            wish.tell(&control);
-        }
+        // Whoever wishes is told that nobody took notice.
+        let _unread = heed_one(&entry.path(), &|| control(&run));
+    }
+}
+
+/// Does what one file wishes. Whoever removes it has decided: it was heeded, or taken back.
+fn heed_one(path: &Path, control: &dyn Fn() -> Option<Control>) -> io::Result<()> {
+    if !is_waited_for(path)? {
+        return remove(path).map(drop);
+    }
+    let Some(control) = control() else { return Ok(()) };
+    if let Some(wish) = Wish::read(&file::read_file(path, LONGEST)?)
+        && remove(path)?
+    {
+        wish.tell(&control);
     }
     Ok(())
 }
@@ -181,8 +173,7 @@ mod tests {
         heed(state, &|run| {
             seen.borrow_mut().push(*run);
             Some(Control::default())
-        })
-        .unwrap();
+        });
         seen.into_inner()
     }
 
@@ -193,7 +184,7 @@ mod tests {
         assert_eq!(looked_for(state.path()), []);
         let heeded = Wish::Pause.ask(state.path(), &run).unwrap();
         assert!(!heeded.is_heeded().unwrap());
-        heed(state.path(), &|_| None).unwrap();
+        heed(state.path(), &|_| None);
         assert!(!heeded.is_heeded().unwrap(), "nobody has the run under way");
         assert_eq!(looked_for(state.path()), [run]);
         assert!(heeded.is_heeded().unwrap() && heeded.take_back().unwrap());
@@ -214,6 +205,8 @@ mod tests {
         let (left, other) = (folder(state.path()).join(format!("{run}.0")), folder(state.path()).join("README"));
         fs::write(&left, "cancel").unwrap();
         fs::write(&other, "cancel").unwrap();
+        // A folder is no wish, and keeps nobody from others.
+        fs::create_dir(folder(state.path()).join(format!("{run}.1"))).unwrap();
         assert_eq!(looked_for(state.path()), []);
         assert!(!left.exists() && other.exists());
     }
@@ -225,7 +218,7 @@ mod tests {
         let asked = Wish::Cancel.ask(state.path(), &run).unwrap();
         fs::write(&asked.path, "burn").unwrap();
         let control = Control::default();
-        heed(state.path(), &|_| Some(control.clone())).unwrap();
+        heed(state.path(), &|_| Some(control.clone()));
         assert!(!asked.is_heeded().unwrap());
     }
 }
