@@ -10,6 +10,11 @@ use ucan_pipeline::substitute;
 use crate::document::is_failure;
 use crate::{Step, StepReport};
 
+/// What the receipt of a substitution links to: that of the failure, that of its handler, and the run in which it holds.
+pub(crate) const CAUGHT: &str = "caught";
+pub(crate) const BY: &str = "by";
+pub(crate) const RUN: &str = "run";
+
 /// What a handler of failures answers (IPVM Workflow draft 0.1, section 5).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answer {
@@ -39,6 +44,11 @@ impl Answer {
             _ => Err("it answered neither ok, rewire nor msg".to_owned()),
         }
     }
+}
+
+/// What is said where a handler of failures gives no answer.
+pub(crate) fn no_help(problem: &str) -> String {
+    format!("the handler of failures is no help: {problem}")
 }
 
 /// What a handler of failures is told: `{label, task, receipt, error}`.

@@ -11,7 +11,7 @@ use ucan_invocation::{
 use crate::continuation::Walk;
 use crate::handover::{Checkpoint, Handed, HandoverError};
 use crate::resolve::resolve;
-use crate::{Engine, Entry, Plan, RunError, RunRequest, Step};
+use crate::{Engine, Entry, Plan, RunError, RunRequest, Step, step};
 
 /// How large an archive can be.
 fn limits() -> CarLimits {
@@ -163,8 +163,9 @@ impl Engine {
             // It answers the instruction only as far as its task has it, which is looked at whenever it is reused.
             let memo = resolved.as_ref().filter(|_| class == Some(&EffectClass::Deterministic));
             let memo = memo.map(|task| task.instruction_id()).transpose()?;
+            let of_it = class.is_none_or(|class| step::answers(*class, &receipt));
             let filing = Filing {
-                tasks: vec![*receipt.ran()],
+                tasks: Some(*receipt.ran()).filter(|_| of_it).into_iter().collect(),
                 memo,
                 inputs: resolved.map(|task| task.links()).unwrap_or_default(),
                 durability: Durability::Buffered,

@@ -290,7 +290,7 @@ impl Performance<'_> {
         let outcome = Outcome::from(failure);
         let meta = [(ATTEMPT.to_owned(), Ipld::Bool(true))].into();
         let receipt = self.shared.sign(Receipt::builder(asked.task, outcome.clone()).meta(meta).cause(cause))?;
-        self.shared.file_apart(&receipt).await?;
+        self.shared.file_apart(&receipt, Vec::new()).await?;
         Ok(StepReport {
             label: asked.label.clone(),
             task: asked.task,
@@ -298,6 +298,7 @@ impl Performance<'_> {
             class: asked.class(),
             how: How::NotRun,
             outcome,
+            answers: false,
             effects: Effects::default(),
             fuel: None,
             charged: None,

@@ -16,15 +16,25 @@ pub(crate) enum Wish {
 
 /// Tells a run that is under way to stop. Clones tell the same run.
 #[derive(Clone, Debug)]
-pub struct Control(Arc<watch::Sender<Wish>>);
+pub struct Control {
+    own: Arc<watch::Sender<Wish>>,
+    /// What tells this run and others.
+    all: Option<Arc<Control>>,
+}
 
 impl Default for Control {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Wish::Go)))
+        Self { own: Arc::new(watch::Sender::new(Wish::Go)), all: None }
     }
 }
 
 impl Control {
+    /// That of a single run among several: what this one is told holds for it too, and not the other way round.
+    #[must_use]
+    pub fn of_one(&self) -> Self {
+        Self { all: Some(Arc::new(self.clone())), ..Self::default() }
+    }
+
     /// Starts nothing more. What is under way comes to its receipts; then the run ends with
     /// [`RunError::Paused`](crate::RunError::Paused), and can be resumed.
     pub fn pause(&self) {
@@ -39,18 +49,28 @@ impl Control {
 
     fn wish(&self, wish: Wish) {
         // What was cancelled stays so.
-        self.0.send_if_modified(|wished| std::mem::replace(wished, wish.max(*wished)) < wish);
+        self.own.send_if_modified(|wished| std::mem::replace(wished, wish.max(*wished)) < wish);
     }
 
     pub(crate) fn wished(&self) -> Wish {
-        *self.0.borrow()
+        let all = self.all.as_ref().map_or(Wish::Go, |all| all.wished());
+        all.max(*self.own.borrow())
     }
 
     /// Comes back when something else is wanted than going on.
     pub(crate) async fn stopped(&self) {
-        let mut wishes = self.0.subscribe();
-        // The sender is here, so that there is always one.
-        let _never = wishes.wait_for(|wish| *wish > Wish::Go).await;
+        let own = async {
+            let mut wishes = self.own.subscribe();
+            // The sender is here, so that there is always one.
+            let _never = wishes.wait_for(|wish| *wish > Wish::Go).await;
+        };
+        match &self.all {
+            None => own.await,
+            Some(all) => tokio::select! {
+                () = own => {}
+                () = Box::pin(all.stopped()) => {}
+            },
+        }
     }
 }
 

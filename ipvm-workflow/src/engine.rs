@@ -12,7 +12,7 @@ use ucan_invocation::{
     Revoked, Router, Task, TaskId, Timer, Trust,
 };
 
-use crate::charge::{Charging, Toll};
+use crate::charge::{Account, Charging, Toll};
 use crate::costs::Costs;
 use crate::doubt::Doubts;
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
@@ -25,8 +25,9 @@ use crate::request::{Grants, Request};
 use crate::resolve::resolve;
 use crate::telemetry;
 use crate::time_limit::time_limit;
+use crate::under_way::UnderWay;
 use crate::vault::{self, Vault};
-use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, RunRequest, Workflow};
+use crate::{Entry, Event, Journal, Plan, PlanError, Planner, RunOptions, RunReport, RunRequest, Step, Workflow};
 
 /// The command that asks an executor to run a workflow. Its arguments are `{workflow: &Workflow, prf: [&Delegation],
 /// self: [Command], chan?: &Delegation}`: the workflow, the delegations that it may use, the commands that it may use on the
@@ -75,6 +76,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) flights: Flights,
+    pub(crate) under_way: UnderWay,
     pub(crate) places: Arc<Places>,
     pub(crate) doubts: Doubts,
     pub(crate) costs: Costs,
@@ -122,8 +124,9 @@ impl Engine {
     pub fn with_options(parts: Parts, options: EngineOptions) -> Self {
         let EngineOptions { charging, vault, workflows } = options;
         let (places, toll) = (Places::new(parts.parallelism), charging.map(Toll::new));
-        let (flights, doubts, costs) = (Flights::default(), Doubts::default(), Costs::default());
-        Self { shared: Arc::new(Shared { parts, flights, places, doubts, costs, toll, vault, workflows }) }
+        let (flights, under_way) = (Flights::default(), UnderWay::default());
+        let (doubts, costs) = (Doubts::default(), Costs::default());
+        Self { shared: Arc::new(Shared { parts, flights, under_way, places, doubts, costs, toll, vault, workflows }) }
     }
 
     /// The parts that it was made of.
@@ -168,13 +171,24 @@ impl Engine {
         options: &RunOptions,
         observe: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<RunReport, RunError> {
+        self.watch(request, options, observe, false).await
+    }
+
+    /// The same; where it `gives_up`, what undoes the run is not waited for where nobody pays for it.
+    pub(crate) async fn watch(
+        &self,
+        request: RunRequest,
+        options: &RunOptions,
+        observe: &(dyn Fn(Event) + Send + Sync),
+        gives_up: bool,
+    ) -> Result<RunReport, RunError> {
         let span = telemetry::run_span(&request.invocation.task().id()?);
         let observe = |event| {
             telemetry::count(&event);
             observe(event);
         };
         let run = async {
-            let ended = self.carry_out(request, options, &observe).await;
+            let ended = self.carry_out(request, options, &observe, gives_up).await;
             telemetry::count_run(&ended);
             ended
         };
@@ -186,6 +200,7 @@ impl Engine {
         request: RunRequest,
         options: &RunOptions,
         observe: &(dyn Fn(Event) + Send + Sync),
+        gives_up: bool,
     ) -> Result<RunReport, RunError> {
         let shared = &self.shared;
         let handed = shared.taken(&request.invocation).await?;
@@ -194,6 +209,7 @@ impl Engine {
         let inputs = request.invocation.task().links();
         // The same request twice at once is one run: whoever comes second finds its receipt.
         let _alone = shared.flights.enter(*run.cid()).await;
+        let _told = shared.under_way.enter(run, options.control.clone());
         shared.check_not_done(&run).await?;
         let open = shared.parts.journal.open(&run).await?;
         if open.is_none()
@@ -201,8 +217,18 @@ impl Engine {
         {
             return Err(RunError::HandedOver { run, handover });
         }
+        if request.ends && open.is_none_or(|open| !open.cancelled) {
+            // It came to its end meanwhile, by somebody else: authority was not asked for anything else.
+            return Err(RunError::NotOpen(run));
+        }
         let grants = &mut request.grants;
-        grants.account = shared.account(&grants.invoker, grants.channel, options, handed.is_some()).await?;
+        grants.account = match shared.account(&grants.invoker, grants.channel, options, handed.is_some()).await {
+            // Who wants it to be over has what undoes it done for nothing, where nobody knows any more who pays.
+            Err(RunError::Unpaid | RunError::Channel { .. }) if gives_up && options.channel.is_none() => {
+                Account::default()
+            }
+            account => account?,
+        };
         let Prepared { workflow, plan, outcomes, known } = shared.prepare(&request).await?;
         let workflow = workflow.without_tasks();
         shared.keep(&request).await?;
@@ -237,6 +263,7 @@ impl Engine {
             known,
             cancelled: open.is_some_and(|open| open.cancelled),
             resumed: open.is_some(),
+            gives_up,
             options,
             observe,
         };
@@ -258,7 +285,7 @@ impl Engine {
             .collect();
         let receipt = shared.finish(run, asked, inputs, &performed, &not_started).await;
         let receipt = receipt.map_err(|error| RunError::CutOff(Box::new(error)))?;
-        let Performed { reports, continued, caught, undone, cancelled, .. } = performed;
+        let Performed { reports, continued, caught, undone, not_undone, cancelled, .. } = performed;
         let report = RunReport {
             run,
             workflow: *workflow.cid(),
@@ -267,6 +294,7 @@ impl Engine {
             not_started,
             caught,
             undone,
+            not_undone,
             cancelled,
             receipt: receipt.id(),
         };
@@ -311,8 +339,13 @@ impl Shared {
         let workflow = self.workflow(&request.workflow).await?;
         let plan = self.plan(request.run, &workflow, &request.grants.home)?;
         self.check_secrets(&plan)?;
+        if request.ends {
+            // Nothing starts but what undoes it, and authority for that is checked when it does.
+            let outcomes = self.results_from_elsewhere(&plan, &request.grants, true).await?;
+            return Ok(Prepared { workflow, plan, outcomes, known: HashMap::new() });
+        }
         self.check_authority(&plan, &request.grants).await?;
-        let outcomes = self.results_from_elsewhere(&plan, &request.grants).await?;
+        let outcomes = self.results_from_elsewhere(&plan, &request.grants, false).await?;
         let known = self.check_tasks(&plan, &outcomes, &request.grants.home).await?;
         Ok(Prepared { workflow, plan, outcomes, known })
     }
@@ -370,24 +403,36 @@ impl Shared {
     }
 
     /// The outcomes of tasks that the plan awaits and does not contain. They are given only to somebody who could have
-    /// asked for these tasks.
-    async fn results_from_elsewhere(&self, plan: &Plan, grants: &Grants) -> Result<HashMap<TaskId, Outcome>, RunError> {
+    /// asked for these tasks; where the run `ends`, it does without the others.
+    async fn results_from_elsewhere(
+        &self,
+        plan: &Plan,
+        grants: &Grants,
+        ends: bool,
+    ) -> Result<HashMap<TaskId, Outcome>, RunError> {
         let mut outcomes = HashMap::new();
         for (step, awaited) in plan.awaited_elsewhere() {
-            let label = || step.label.clone();
-            let missing = || PlanError::AwaitedElsewhere { label: label(), awaited: awaited.into() };
-            let receipts = self.parts.receipts.by_task(&awaited).await?;
-            let told = |receipt: &Receipt| self.trusts(receipt) && !vault::is_sealed(receipt);
-            let receipt = receipts.into_iter().find(told).ok_or_else(missing)?;
-            let resolved = receipt.resolved();
-            let bytes = self.parts.blocks.get(resolved.cid()).await?.ok_or_else(missing)?;
-            let task = Task::from_block(&bytes)?;
-            let (_, revoked) = self.revoked_of(grants).await?;
-            self.authority(&task, grants, &revoked)
-                .map_err(|reason| RunError::NoAuthority(vec![Unauthorized::new(label(), &task, reason)]))?;
-            outcomes.insert(awaited, receipt.outcome().clone());
+            match self.result_from_elsewhere(step, &awaited, grants).await {
+                Err(error) if !ends || matches!(error, RunError::Store(_)) => return Err(error),
+                outcome => drop(outcome.map(|outcome| outcomes.insert(awaited, outcome))),
+            }
         }
         Ok(outcomes)
+    }
+
+    async fn result_from_elsewhere(&self, step: &Step, awaited: &TaskId, grants: &Grants) -> Result<Outcome, RunError> {
+        let label = || step.label.clone();
+        let missing = || PlanError::AwaitedElsewhere { label: label(), awaited: (*awaited).into() };
+        let receipts = self.parts.receipts.by_task(awaited).await?;
+        let told = |receipt: &Receipt| self.trusts(receipt) && !vault::is_sealed(receipt);
+        let receipt = receipts.into_iter().find(told).ok_or_else(missing)?;
+        let resolved = receipt.resolved();
+        let bytes = self.parts.blocks.get(resolved.cid()).await?.ok_or_else(missing)?;
+        let task = Task::from_block(&bytes)?;
+        let (_, revoked) = self.revoked_of(grants).await?;
+        self.authority(&task, grants, &revoked)
+            .map_err(|reason| RunError::NoAuthority(vec![Unauthorized::new(label(), &task, reason)]))?;
+        Ok(receipt.outcome().clone())
     }
 
     async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ucan_core::Cid;
+use ucan_core::{Cid, Ipld};
 use ucan_invocation::{EffectClass, Effects, Outcome, ReceiptId, TaskId};
 
 use crate::Caught;
@@ -78,6 +78,8 @@ pub enum Event {
         /// The label of what undoes it.
         by: String,
     },
+    /// What a step did to the world could not be undone, and stays.
+    NotUndone(NotUndone),
     /// A step, or a task that one asked for, will not be started, because pure work that mutations wait for has failed, or the run was cancelled.
     NotStarted {
         /// Its label.
@@ -109,6 +111,9 @@ pub struct StepReport {
     pub how: How,
     /// What came of it.
     pub outcome: Outcome,
+    /// Whether its receipt is found by its task: it states what the task comes to, and not what came of one attempt or of something
+    /// else than the outcomes that it awaits.
+    pub answers: bool,
     /// What its receipt asks to have done next, where it states a final outcome.
     pub effects: Effects,
     /// The fuel that the receipt states, where it states any.
@@ -120,6 +125,33 @@ pub struct StepReport {
     pub elapsed: Duration,
     /// Its receipt.
     pub receipt: ReceiptId,
+}
+
+/// An effect that stays, although its workflow says how it is undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotUndone {
+    /// The label of what was done.
+    pub label: String,
+    /// The label of the task that was to undo it.
+    pub by: String,
+    /// Why that did not: the name of its failure, and what that says.
+    pub reason: String,
+    /// Its receipt.
+    pub receipt: ReceiptId,
+}
+
+impl NotUndone {
+    /// What the receipt of a run says of it, under the label of the task that was to undo it.
+    pub(crate) fn to_ipld(&self) -> Ipld {
+        Ipld::Map(
+            [
+                ("of".to_owned(), Ipld::String(self.label.clone())),
+                ("receipt".to_owned(), Ipld::Link(self.receipt.into())),
+                ("reason".to_owned(), Ipld::String(self.reason.clone())),
+            ]
+            .into(),
+        )
+    }
 }
 
 /// What came of a run.
@@ -139,6 +171,8 @@ pub struct RunReport {
     pub caught: BTreeMap<String, Caught>,
     /// What was undone, in that order.
     pub undone: Vec<StepReport>,
+    /// What could not be undone, and stays.
+    pub not_undone: Vec<NotUndone>,
     /// Whether somebody cancelled it.
     pub cancelled: bool,
     /// The receipt of the run.

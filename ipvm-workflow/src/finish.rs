@@ -36,6 +36,10 @@ impl Shared {
         if !performed.undone.is_empty() {
             told.insert("undone".to_owned(), receipts(&performed.undone));
         }
+        if !performed.not_undone.is_empty() {
+            let stays = performed.not_undone.iter().map(|stays| (stays.by.clone(), stays.to_ipld()));
+            told.insert("notUndone".to_owned(), Ipld::Map(stays.collect()));
+        }
         let succeeded = failed.is_empty() && not_started.is_empty() && !performed.cancelled;
         if !succeeded {
             told.insert("failed".to_owned(), strings(failed.into_iter()));
@@ -96,7 +100,7 @@ impl Shared {
 
     /// The receipts by label that the outcome of a run has under `key`, whether it succeeded or failed: links, or maps that have them
     /// under the key `within`. `None` where it has no such list.
-    pub(crate) async fn listed(
+    pub(crate) async fn links_of(
         &self,
         outcome: &Outcome,
         key: &str,

@@ -1,8 +1,11 @@
 use std::collections::BTreeSet;
 
-use ucan_core::{Cid, Did, StoreError, Token};
+use ucan_core::{Cid, Did, Ipld, StoreError, Token};
 use ucan_invocation::{Cursor, EffectClass, Listing, Page, Receipt, ReceiptId};
 
+use crate::catch::{BY, CAUGHT};
+use crate::engine::Shared;
+use crate::step::INSTEAD;
 use crate::{Engine, RUN_COMMAND, VerifyError};
 
 /// What was taken out of the lists of a store. All of it can still be read by its id, as evidence.
@@ -34,7 +37,7 @@ impl Engine {
     /// # Errors
     /// [`StoreError`] where the store fails; what was taken out until then stays out.
     pub async fn forget(&self, signer: &Did) -> Result<Forgotten, StoreError> {
-        let ids = self.listed(&Listing::issuer(signer)).await?;
+        let ids = self.shared.listed(&Listing::issuer(signer)).await?;
         self.forget_receipts(ids).await
     }
 
@@ -54,7 +57,7 @@ impl Engine {
             let inputs: BTreeSet<Cid> = [id.into(), (*receipt.ran()).into(), receipt.resolved().into()].into();
             let inputs = inputs.into_iter().map(|cid| (Tie::Input, Listing::Input(cid)));
             for (tie, list) in inputs.chain([(Tie::Run, Listing::Output(id.into()))]) {
-                for other in self.listed(&list).await? {
+                for other in self.shared.listed(&list).await? {
                     let Some(candidate) = receipts.get(&other).await?.filter(|_| !seen.contains(&other)) else {
                         continue;
                     };
@@ -75,7 +78,7 @@ impl Engine {
 
     /// Whether `candidate` falls with the receipt `taken_out`.
     async fn rests_on(&self, candidate: &Receipt, taken_out: &ReceiptId, tie: Tie) -> Result<bool, StoreError> {
-        if candidate.cause() == Some(*taken_out) {
+        if candidate.cause() == Some(*taken_out) || goes_on_from(candidate, taken_out) {
             return Ok(true);
         }
         let promised = match self.task(candidate.ran()).await {
@@ -108,17 +111,27 @@ impl Engine {
             Err(error) => gone(error),
         }
     }
+}
 
+impl Shared {
     /// All receipts in a list.
-    async fn listed(&self, listing: &Listing) -> Result<Vec<ReceiptId>, StoreError> {
+    pub(crate) async fn listed(&self, listing: &Listing) -> Result<Vec<ReceiptId>, StoreError> {
         let (mut ids, mut next) = (Vec::new(), Some(Cursor::START));
         while let Some(cursor) = next {
-            let page = self.parts().receipts.list(listing, cursor, Page::LIMIT).await?;
+            let page = self.parts.receipts.list(listing, cursor, Page::LIMIT).await?;
             ids.extend(page.receipts);
             next = page.next;
         }
         Ok(ids)
     }
+}
+
+/// Whether a receipt links to another as what it went on from: the answer of a handler of failures, or what a task came to by that.
+fn goes_on_from(candidate: &Receipt, other: &ReceiptId) -> bool {
+    let other = Ipld::Link((*other).into());
+    let meta = candidate.meta();
+    let instead = matches!(meta.get(INSTEAD), Some(Ipld::List(links)) if links.contains(&other));
+    instead || [CAUGHT, BY].iter().any(|key| meta.get(*key) == Some(&other))
 }
 
 /// What cannot be told for lack of a task is taken for the worse; what a store cannot say is its error.

@@ -71,8 +71,13 @@ impl Engine {
     /// Cancels a run that is not over and not under way here: nothing of it is started any more, and what it did is undone where
     /// its workflow says how. One that is under way is told by its [`Control`].
     ///
+    /// It is the executor's to say, so that it takes no authority: what the request rests on, and what it grants, may have expired or have been
+    /// revoked. What undoes the run needs authority as ever; what cannot be undone for lack of it, or since a channel that pays is
+    /// closed, is [named](RunReport::not_undone) in the receipt of the run.
+    ///
     /// # Errors
-    /// As [`Engine::resume`].
+    /// As [`Engine::resume`]; [`RunError::Paused`] where nobody knows whether something that was begun took effect, until
+    /// [`RunOptions::resolutions`] say so.
     pub async fn cancel(
         &self,
         run: &TaskId,
@@ -81,7 +86,13 @@ impl Engine {
     ) -> Result<RunReport, RunError> {
         let request = self.request(run).await?;
         self.parts().journal.append(&Entry::Cancelled { run: *run }).await?;
-        self.run_with(request, options, observe).await
+        self.watch(request, options, observe, true).await
+    }
+
+    /// By what a run that is under way here can be told to stop; `None` of any other.
+    #[must_use]
+    pub fn control(&self, run: &TaskId) -> Option<Control> {
+        self.shared.under_way.control(run)
     }
 
     /// The request by which an open run was started.

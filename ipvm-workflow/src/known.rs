@@ -1,6 +1,6 @@
 //! What this engine states, and what it believes.
 
-use ucan_core::{Ipld, SignError, StoreError, Token, Verified, verify};
+use ucan_core::{Cid, Ipld, SignError, StoreError, Token, Verified, verify};
 use ucan_invocation::{
     Config, Durability, EffectClass, Failure, Filing, Handler, Memo, Outcome, Receipt, ReceiptBuilder, ReceiptId,
     ReceiptStore, Task, TaskId, Terms,
@@ -59,15 +59,23 @@ impl Shared {
         }
     }
 
+    /// What a step is called with its promises resolved: by its id, or by a name that says nothing of what is secret.
+    pub(crate) fn name(&self, step: &Step, resolved: TaskId) -> TaskId {
+        match &self.vault {
+            Some(vault) if step.secret => vault.blind(&resolved),
+            _ => resolved,
+        }
+    }
+
     /// The receipt of a task that is believed.
     pub(crate) async fn receipt_of(&self, task: &TaskId) -> Result<Option<Receipt>, StoreError> {
         let receipts = self.parts.receipts.by_task(task).await?;
         Ok(receipts.into_iter().find(|receipt| self.trusts(receipt)))
     }
 
-    /// Keeps a receipt that answers nothing by itself.
-    pub(crate) async fn file_apart(&self, receipt: &Receipt) -> Result<(), RunError> {
-        let filing = Filing { tasks: Vec::new(), memo: None, inputs: Vec::new(), durability: Durability::Buffered };
+    /// Keeps a receipt that answers nothing by itself, and is found by these.
+    pub(crate) async fn file_apart(&self, receipt: &Receipt, inputs: Vec<Cid>) -> Result<(), RunError> {
+        let filing = Filing { tasks: Vec::new(), memo: None, inputs, durability: Durability::Buffered };
         Ok(self.parts.receipts.file(receipt, &filing).await?)
     }
 

@@ -1,15 +1,15 @@
 //! Carrying out a plan: the planner says what is next, and this has it done.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
-use ucan_core::Ipld;
+use ucan_core::{Cid, Ipld};
 use ucan_invocation::{EffectClass, Outcome, Receipt, ReceiptId, TaskId, promises};
 
-use crate::catch::{self, Answer, Caught};
+use crate::catch::{self, Answer, BY, CAUGHT, Caught, RUN};
 use crate::continuation::Continuations;
 use crate::control::Wish;
 use crate::engine::Shared;
@@ -18,11 +18,7 @@ use crate::request::Grants;
 use crate::resolve::resolve;
 use crate::step::{self, Concluded, Work};
 use crate::telemetry;
-use crate::{Entry, Event, How, Paused, Plan, Planner, Resolution, RunError, RunOptions, Step, StepReport, Workflow};
-
-/// What the receipts of a substitution link to: that of the failure, and that of its handler.
-const CAUGHT: &str = "caught";
-const BY: &str = "by";
+use crate::{Entry, Event, How, NotUndone, Paused, Plan, Planner, RunError, RunOptions, Step, StepReport, Workflow};
 
 /// What came of a plan.
 #[derive(Debug, Default)]
@@ -37,6 +33,8 @@ pub(crate) struct Performed {
     pub(crate) caught: BTreeMap<String, Caught>,
     /// What was undone, in that order.
     pub(crate) undone: Vec<StepReport>,
+    /// What stays, as what was to undo it failed.
+    pub(crate) not_undone: Vec<NotUndone>,
     pub(crate) cancelled: bool,
 }
 
@@ -85,15 +83,18 @@ pub(crate) struct Performance<'a> {
     known: HashMap<TaskId, Known>,
     /// Whether it was begun before, so that something of it may have been done.
     resumed: bool,
+    /// Whether somebody wants it to be over, so that nothing is waited for that may never come.
+    gives_up: bool,
     pub(crate) options: &'a RunOptions,
     pub(crate) observe: &'a (dyn Fn(Event) + Send + Sync),
     pub(crate) performed: Performed,
     /// What the receipts so far ask for.
     pub(crate) continued: Continuations,
-    /// The receipts that state what failed tasks came to instead.
-    instead: HashMap<TaskId, ReceiptId>,
+    /// The receipts that others go on from, of tasks that these receipts do not answer: what failed tasks came to instead, what rests on
+    /// that, and attempts.
+    pub(crate) instead: HashMap<TaskId, ReceiptId>,
     /// Mutations that took effect, in the order in which they ended.
-    effects: Vec<usize>,
+    pub(crate) effects: Vec<usize>,
     /// Failed steps that come to what another one comes to, once that has ended, with the receipts of their handlers.
     rewired: Vec<(usize, usize, ReceiptId)>,
     failures: HashMap<usize, StepReport>,
@@ -115,6 +116,7 @@ pub(crate) struct Beginning<'a> {
     pub(crate) known: HashMap<TaskId, Known>,
     pub(crate) cancelled: bool,
     pub(crate) resumed: bool,
+    pub(crate) gives_up: bool,
     pub(crate) options: &'a RunOptions,
     pub(crate) observe: &'a (dyn Fn(Event) + Send + Sync),
 }
@@ -132,6 +134,7 @@ impl<'a> Performance<'a> {
             known,
             cancelled,
             resumed,
+            gives_up,
             options,
             observe,
         } = beginning;
@@ -145,6 +148,7 @@ impl<'a> Performance<'a> {
             outcomes,
             known,
             resumed,
+            gives_up,
             options,
             observe,
             performed: Performed { cancelled, ..Performed::default() },
@@ -263,6 +267,7 @@ impl<'a> Performance<'a> {
             shared: self.shared.clone(),
             options: self.options.clone(),
             settle: self.performed.cancelled,
+            gives_up: self.gives_up,
             had_failed: false,
             catches: self.plan.catch().is_some(),
             notes,
@@ -278,58 +283,11 @@ impl<'a> Performance<'a> {
         self.running.labels.insert(handle.id(), label);
     }
 
-    /// Finds out what a run that ends badly did before a crash or a pause, of what it has not come to again since. None of what has
-    /// ended since waits for that, so that it is undone first.
-    async fn recall(&mut self, notes: &mpsc::UnboundedSender<Event>) -> Result<(), RunError> {
-        let mut undoing = false;
-        for step in self.plan.steps().iter().filter(|step| step.undoes) {
-            undoing |= self.shared.parts.journal.intended(&step.id).await?;
-        }
-        let reported: BTreeSet<TaskId> = self.performed.reports.iter().map(|report| report.task).collect();
-        let left = |step: &Step| !step.undoes && !reported.contains(&step.id);
-        for (position, step) in self.plan.steps().iter().enumerate().filter(|(_, step)| left(step)) {
-            let report = match self.shared.receipt_of(&step.id).await? {
-                Some(receipt) => step::report(step, How::Reused, &receipt, Duration::ZERO),
-                None if step.class.is_mutation() && self.shared.parts.journal.intended(&step.id).await? => {
-                    // Undoing begins when all that was begun has come to something: what has no receipt of it had failed, and could
-                    // succeed now, on top of what is undone.
-                    let work = Work { settle: true, had_failed: undoing, ..self.work(step.clone(), notes.clone()) };
-                    if work.task.is_err() {
-                        // What it went on from is not known any more, so that nobody here can find out.
-                        match self.options.resolutions.get(&step.id) {
-                            Some(Resolution::Done(outcome)) if outcome.is_ok() => self.effects.push(position),
-                            Some(_) => {}
-                            None => {
-                                let (label, task) = (step.label.clone(), step.id);
-                                self.pause(Paused::Uncertain { label, task });
-                                return Ok(());
-                            }
-                        }
-                        continue;
-                    }
-                    match work.perform().await? {
-                        Concluded::Report(report) => report,
-                        Concluded::Paused(paused) => {
-                            self.pause(paused);
-                            return Ok(());
-                        }
-                    }
-                }
-                None => continue,
-            };
-            if step.class.is_mutation() && report.outcome.is_ok() {
-                self.effects.push(position);
-            }
-            (self.observe)(Event::Finished(report.clone()));
-            self.note(step, &report);
-            self.enqueue(None, &report).await;
-            self.performed.reports.push(report);
-        }
-        self.recall_continued(undoing, notes).await
-    }
-
     /// What came of a step, for those that await it.
-    fn note(&mut self, step: &Step, report: &StepReport) {
+    pub(crate) fn note(&mut self, step: &Step, report: &StepReport) {
+        if !report.answers {
+            self.instead.insert(report.task, report.receipt);
+        }
         let outcome = self.shared.plain(step, &report.outcome);
         self.outcomes.extend(outcome.map(|outcome| (report.task, outcome)));
     }
@@ -399,9 +357,7 @@ impl<'a> Performance<'a> {
                     self.stays_failed(position, by, format!("it cannot be {label:?} instead: {problem}")).await
                 }
             },
-            Err(problem) => {
-                self.stays_failed(position, by, format!("the handler of failures is no help: {problem}")).await
-            }
+            Err(problem) => self.stays_failed(position, by, catch::no_help(&problem)).await,
         }
     }
 
@@ -422,7 +378,7 @@ impl<'a> Performance<'a> {
         Box::pin(self.settle(position, false)).await;
     }
 
-    fn caught(&mut self, position: usize, caught: Caught) {
+    pub(crate) fn caught(&mut self, position: usize, caught: Caught) {
         let label = self.plan.steps()[position].label.clone();
         (self.observe)(Event::Caught { label: label.clone(), caught: caught.clone() });
         self.performed.caught.insert(label, caught);
@@ -435,12 +391,15 @@ impl<'a> Performance<'a> {
             return self.stays_failed(position, by, "the answer holds the shape of a promise".to_owned()).await;
         }
         let Some(failed) = self.failures.remove(&position) else { return };
-        let meta = [(CAUGHT, failed.receipt), (BY, by)];
-        let meta = meta.map(|(key, receipt)| (key.to_owned(), Ipld::Link(receipt.into())));
+        let meta = [(CAUGHT, failed.receipt.into()), (BY, by.into()), (RUN, self.run.into())];
+        let meta = meta.map(|(key, cid)| (key.to_owned(), Ipld::Link(cid)));
         let stated = self.shared.stated(step, outcome.clone(), None);
         let receipt = self.shared.sign(Receipt::builder(step.id, stated).meta(meta.into()));
         let filed = match receipt {
-            Ok(receipt) => self.shared.file_apart(&receipt).await.map(|()| receipt.id()),
+            Ok(receipt) => {
+                let inputs = [failed.receipt, by].map(Cid::from).into();
+                self.shared.file_apart(&receipt, inputs).await.map(|()| receipt.id())
+            }
             Err(error) => Err(error.into()),
         };
         match filed {
@@ -469,16 +428,36 @@ impl<'a> Performance<'a> {
         while let Some(position) = self.effects.pop() {
             let Some(undo) = self.plan.undo(position).cloned() else { continue };
             (self.observe)(Event::Undoing { label: self.plan.steps()[position].label.clone(), by: undo.label.clone() });
-            let work = Work { settle: false, ..self.work(undo.clone(), notes.clone()) };
-            match work.perform().await {
-                Ok(Concluded::Report(report)) => {
-                    (self.observe)(Event::Finished(report.clone()));
-                    self.note(&undo, &report);
-                    self.performed.undone.push(report);
-                }
+            match self.undo_one(&undo, notes).await {
+                Ok(Concluded::Report(report)) => self.end_undo(position, &undo, report),
                 Ok(Concluded::Paused(paused)) => return self.pause(paused),
                 Err(error) => return self.fail(error),
             }
         }
+    }
+
+    async fn undo_one(&self, undo: &Step, notes: &mpsc::UnboundedSender<Event>) -> Result<Concluded, RunError> {
+        // What was undone before a crash was, whether there is authority for it now or not.
+        if let Some(receipt) = self.shared.receipt_of(&undo.id).await? {
+            return Ok(Concluded::Report(step::report(undo, How::Reused, &receipt, Duration::ZERO)));
+        }
+        Work { settle: false, ..self.work(undo.clone(), notes.clone()) }.perform().await
+    }
+
+    fn end_undo(&mut self, position: usize, undo: &Step, report: StepReport) {
+        (self.observe)(Event::Finished(report.clone()));
+        self.note(undo, &report);
+        if report.outcome.is_ok() {
+            return self.performed.undone.push(report);
+        }
+        let name = report.outcome.failure_name().unwrap_or("error");
+        let reason = match report.outcome.failure_message() {
+            Some(message) => format!("{name}: {message}"),
+            None => name.to_owned(),
+        };
+        let label = self.plan.steps()[position].label.clone();
+        let stays = NotUndone { label, by: undo.label.clone(), reason, receipt: report.receipt };
+        (self.observe)(Event::NotUndone(stays.clone()));
+        self.performed.not_undone.push(stays);
     }
 }

@@ -79,6 +79,8 @@ pub(crate) struct Request {
     pub(crate) workflow: Cid,
     pub(crate) grants: Grants,
     pub(crate) invocation: Invocation,
+    /// Whether the run was accepted, and was cancelled or is being undone since: it is only to come to its end.
+    pub(crate) ends: bool,
     /// The tokens that the request rests on: its proofs, and what it grants.
     pub(crate) tokens: Vec<Delegation>,
 }
@@ -134,21 +136,26 @@ impl Shared {
         {
             return Err(RunError::Malformed(format!("what was handed over is the run {}", handed.checkpoint.run)));
         }
-        // The expiry of a request gates its acceptance only: what was begun can be gone on with.
-        let begun = handed.is_some() || self.parts.journal.open(&run).await?.is_some();
-        let until = invocation.expiration().filter(|_| begun);
-        let authorized = self.authorize_request(invocation, &delegations, until, home).await?;
-        let invocation = authorized.invocation();
+        let open = self.parts.journal.open(&run).await?;
+        // What was accepted can be brought to its end, whatever has expired or was revoked since.
+        let ends = open.is_some_and(|open| open.cancelled && open.request == invocation.id().into());
+        let invocation = if ends {
+            invocation
+        } else {
+            // The expiry of a request gates its acceptance only: what was begun can be gone on with.
+            let until = invocation.expiration().filter(|_| handed.is_some() || open.is_some());
+            self.authorize_request(invocation, &delegations, until, home).await?.invocation().clone()
+        };
         let at_hand: HashMap<&Cid, &Delegation> = delegations.iter().map(|token| (token.cid(), token)).collect();
         let find = |cid: &Cid| at_hand.get(cid).map(|token| (*token).clone());
-        let Arguments { workflow, named, own, channel } = run_arguments(invocation)?;
+        let Arguments { workflow, named, own, channel } = run_arguments(&invocation)?;
         let granted =
             named.iter().map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid))).collect::<Result<Vec<_>, _>>()?;
         let tokens = invocation.proofs().iter().filter_map(find).chain(granted.iter().cloned()).collect();
         let (home, invoker, account) = (home.clone(), invocation.issuer().clone(), Account::default());
         let revoked = Mutex::default();
         let grants = Grants { home, invoker, delegations: granted, own, channel, account, revoked };
-        Ok(Request { run, workflow, grants, invocation: invocation.clone(), tokens })
+        Ok(Request { run, workflow, grants, invocation, ends, tokens })
     }
 }
 

@@ -270,7 +270,7 @@ impl Scheduler {
         let (run, time) = (scheduled.run(due)?, (scheduled.id, due));
         running.begun.insert(time);
         observe(ScheduleEvent::Began { schedule: scheduled.id, due, run, again });
-        let (scheduler, scheduled, control) = (self.clone(), scheduled.clone(), running.control.clone());
+        let (scheduler, scheduled, control) = (self.clone(), scheduled.clone(), running.control.of_one());
         running.under_way.spawn(async move { (time, run, scheduler.attempt(&scheduled, due, &run, control).await) });
         Ok(())
     }

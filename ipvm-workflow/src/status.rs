@@ -1,7 +1,9 @@
 //! How far a run has come.
 
+use std::collections::BTreeMap;
+
 use ucan_core::Cid;
-use ucan_invocation::{EffectClass, ReceiptId, TaskId};
+use ucan_invocation::{EffectClass, ReceiptId, ReceiptStore, TaskId};
 
 use crate::continuation::Walk;
 use crate::{Engine, VerifyError};
@@ -78,10 +80,24 @@ impl Engine {
                 None => RunState::Unknown,
             },
         };
+        // What a run that is over came to is what its receipt lists, attempts too.
+        let mut listed = BTreeMap::new();
+        if let RunState::Over { receipt, .. } = &state
+            && let Some(receipt) = ReceiptStore::get(&*shared.parts.receipts, receipt).await?
+        {
+            for (key, within) in
+                [("tasks", None), ("undone", None), ("continued", None), ("notUndone", Some("receipt"))]
+            {
+                listed.extend(shared.links_of(receipt.outcome(), key, within).await?.unwrap_or_default());
+            }
+        }
         let mut steps = Vec::with_capacity(plan.steps().len());
         let mut walk = Walk::bounded();
-        let state_of = async |task: &TaskId, class: EffectClass| -> Result<_, VerifyError> {
-            let receipt = shared.receipt_of(task).await?;
+        let state_of = async |label: &str, task: &TaskId, class: EffectClass| -> Result<_, VerifyError> {
+            let receipt = match listed.get(label) {
+                Some(receipt) => ReceiptStore::get(&*shared.parts.receipts, receipt).await?,
+                None => shared.receipt_of(task).await?,
+            };
             let state = match &receipt {
                 Some(receipt) => StepState::Done { receipt: receipt.id(), succeeded: receipt.outcome().is_ok() },
                 None if class.is_mutation() && journal.intended(task).await? => StepState::Begun,
@@ -90,14 +106,14 @@ impl Engine {
             Ok((receipt, state))
         };
         for step in plan.steps() {
-            let (receipt, state) = state_of(&step.id, step.class).await?;
+            let (receipt, state) = state_of(&step.label, &step.id, step.class).await?;
             receipt.iter().for_each(|receipt| walk.add_step(&step.label, step.class, receipt));
             steps.push((step.label.clone(), step.class, state));
         }
         while let Some(asked) = walk.next() {
             // What cannot be done here alters nothing.
             let class = shared.class_of_asked(request.subject(), &asked.task).await?.unwrap_or(EffectClass::Query);
-            let (receipt, state) = state_of(&asked.task, class).await?;
+            let (receipt, state) = state_of(&asked.label, &asked.task, class).await?;
             receipt.iter().for_each(|receipt| walk.add_asked(&asked, class, receipt));
             steps.push((asked.label, class, state));
         }

@@ -26,7 +26,8 @@ use crate::{Entry, Event, How, Paused, Resolution, RunError, RunOptions, Step, S
 const TIME: &str = "time";
 /// The metadata field that says that somebody found out what came of a task, and not its handler: `true`.
 const RESOLUTION: &str = "resolution";
-/// The metadata field that links the receipts by which tasks that it awaits came to something else than their failures.
+/// The metadata field that links the receipts that it went on from in the place of outcomes that it awaits: by which these came to
+/// something else than their failures, what rests on such, and failures of attempts.
 pub(crate) const INSTEAD: &str = "instead";
 
 /// One step of a run, with all that it takes to perform it.
@@ -37,7 +38,7 @@ pub(crate) struct Work {
     /// What was known of it when the run was accepted.
     pub(crate) known: Option<Known>,
     pub(crate) run: TaskId,
-    /// The receipts that state what tasks which it awaits came to instead of their failures.
+    /// The receipts that it goes on from, of tasks that it awaits, which are not those of their outcomes.
     pub(crate) instead: Vec<ReceiptId>,
     /// The receipt that asked for it, where it is no task of the workflow.
     pub(crate) cause: Option<ReceiptId>,
@@ -46,6 +47,8 @@ pub(crate) struct Work {
     pub(crate) options: RunOptions,
     /// Whether it is only to be settled what came of it: the run was cancelled after it was begun.
     pub(crate) settle: bool,
+    /// Whether what nobody pays for is not waited for: somebody wants the run to be over.
+    pub(crate) gives_up: bool,
     /// Whether it is known to have failed before a crash: what was begun has no final receipt, and undoing had begun.
     pub(crate) had_failed: bool,
     /// Whether the workflow has a handler of failures.
@@ -133,7 +136,7 @@ impl Work {
             let failure = Failure::new("NoHandler", "there is no handler for this task");
             return self.fail(failure).await.map(Into::into);
         };
-        let resolved = self.name(task.id()?);
+        let resolved = self.shared.name(&self.step, task.id()?);
         let shares = class == EffectClass::Deterministic && !self.step.secret;
         let instruction = if shares { Some(task.instruction_id()?) } else { None };
         let _alone = shared.flights.enter(instruction.map_or(*resolved.cid(), Into::into)).await;
@@ -142,7 +145,7 @@ impl Work {
         // handed out only to somebody who could have asked for it.
         let mut allowed = match self.authorize(task).await? {
             Ok(allowed) => allowed,
-            Err(failure) => return self.fail(failure).await.map(Into::into),
+            Err(failure) => return self.hold_back(failure, &**handler, task, &resolved).await,
         };
         let known = match instruction {
             Some(_) => self.known_result(task, &**handler).await?,
@@ -156,7 +159,7 @@ impl Work {
         }
         let (mut number, began) = (1, Instant::now());
         loop {
-            let attempt = self.attempt(&**handler, &mut allowed, &resolved, instruction).await?;
+            let attempt = self.attempt(&**handler, &mut allowed, &resolved, instruction, number).await?;
             let Attempt::Failed(stated) = attempt else { return Ok(attempt) };
             let retry = self.step.retry.as_ref().filter(|_| !self.settle);
             let Some(retry) = retry else { return Ok(Attempt::Stated(stated)) };
@@ -210,6 +213,7 @@ impl Work {
         allowed: &mut Allowed,
         resolved: &TaskId,
         instruction: Option<InstructionId>,
+        number: u32,
     ) -> Result<Attempt, RunError> {
         let (shared, class) = (&self.shared, self.step.class);
         let want = Want::new(self.run, self.options.priority, handler, &shared.parts.router);
@@ -218,6 +222,10 @@ impl Work {
         if !self.still_holds(allowed) {
             *allowed = match self.authorize(allowed.call.task()).await? {
                 Ok(allowed) => allowed,
+                Err(failure) if number == 1 => {
+                    return self.hold_back(failure, handler, allowed.call.task(), resolved).await;
+                }
+                // What came of the attempts before is known.
                 Err(failure) => return self.fail(failure).await.map(Into::into),
             };
         }
@@ -248,6 +256,10 @@ impl Work {
         // Nothing is announced that is not going to start.
         let hold = match self.hold(handler, call, found.is_some()).await {
             Ok(hold) => hold,
+            Err(Short::Paused(paused @ Paused::ChannelClosed { .. })) if self.gives_up => {
+                let failure = Failure::new("NotPaid", paused.to_string());
+                return self.hold_back(failure, handler, call.task(), resolved).await;
+            }
             Err(Short::Paused(paused)) => return Ok(Attempt::Paused(paused)),
             Err(Short::Failed(error)) => return Err(error),
         };
@@ -261,11 +273,36 @@ impl Work {
         let completion = match found {
             Some(completion) => completion,
             None => match self.handle_in_time(handler, call).await {
-                Some(completion) => completion,
+                Some(completion) => {
+                    shared.costs.note(handler, call.task(), began.elapsed());
+                    completion
+                }
                 None => return Ok(self.uncertain()),
             },
         };
-        self.conclude(handler, call, completion, instruction, began.elapsed(), hold).await
+        self.conclude(handler, call.task(), completion, instruction, began.elapsed(), hold).await
+    }
+
+    /// What it comes to that the task may not start. Of one that was begun before only a person can say whether it took effect: without
+    /// authority its handler is not asked.
+    async fn hold_back(
+        &self,
+        failure: Failure,
+        handler: &dyn Handler,
+        task: &Task,
+        resolved: &TaskId,
+    ) -> Result<Attempt, RunError> {
+        let is_open = self.step.class.is_mutation()
+            && self.begun_before(resolved).await? != Begun::Not
+            && self.done_before(resolved).await?.is_none();
+        match self.told() {
+            Some(Probe::Done(completion)) if is_open => {
+                self.keep(Some(task)).await?;
+                self.conclude(handler, task, *completion, None, Duration::ZERO, Hold::default()).await
+            }
+            None if is_open => Ok(self.uncertain()),
+            _ => self.fail(failure).await.map(Into::into),
+        }
     }
 
     /// Sets aside what the task may use. For one that was done before a crash nothing more is charged, whoever pays.
@@ -350,14 +387,6 @@ impl Work {
         Ok(found.filter(|receipt| self.shared.plain(&self.step, receipt.outcome()).is_some()))
     }
 
-    /// What the task is called with its promises resolved: by its id, or by a name that says nothing of what is secret.
-    fn name(&self, resolved: TaskId) -> TaskId {
-        match &self.shared.vault {
-            Some(vault) if self.step.secret => vault.blind(&resolved),
-            _ => resolved,
-        }
-    }
-
     async fn begun_before(&self, resolved: &TaskId) -> Result<Begun, RunError> {
         let journal = &self.shared.parts.journal;
         Ok(if journal.intended(resolved).await? {
@@ -388,14 +417,13 @@ impl Work {
     async fn conclude(
         &self,
         handler: &dyn Handler,
-        call: &Call,
+        task: &Task,
         completion: Completion,
         instruction: Option<InstructionId>,
         took: Duration,
         hold: Hold<'_>,
     ) -> Result<Attempt, RunError> {
-        self.shared.costs.note(handler, call.task(), took);
-        let resolved = &self.name(*call.id());
+        let resolved = &self.shared.name(&self.step, task.id()?);
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
         let Completion { mut outcome, mut effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);
         if self.step.secret {
@@ -407,7 +435,7 @@ impl Work {
             meta.retain(|key, _| [FUEL, INSTANTIATION, FUEL_BOUND].contains(&key.as_str()));
             effects = Effects::default();
         }
-        let again = handler.is_idempotent(call.task().command()) && self.step.retry.is_some();
+        let again = handler.is_idempotent(task.command()) && self.step.retry.is_some();
         let final_outcome = match self.step.class {
             EffectClass::Deterministic => repeatable,
             // What has the same effect when it is done again is not over while it is tried.
@@ -443,10 +471,10 @@ impl Work {
         let memo = instruction.filter(|_| final_outcome);
         if self.step.class.is_mutation() {
             // The task itself was kept before it started.
-            self.file(&receipt, resolved, call.task(), memo, final_outcome).await?;
+            self.file(&receipt, resolved, task, memo, final_outcome).await?;
         } else {
-            let file = self.file(&receipt, resolved, call.task(), memo, final_outcome);
-            tokio::try_join!(self.keep(Some(call.task())), file)?;
+            let file = self.file(&receipt, resolved, task, memo, final_outcome);
+            tokio::try_join!(self.keep(Some(task)), file)?;
         }
         self.grants.account.filed(charge.as_ref());
         let stated = Stated { how, receipt };
@@ -467,12 +495,17 @@ impl Work {
                 && [PROFILE, CHECK].iter().all(|key| receipt.meta().get(*key) == known.meta().get(*key))
                 && receipt.outcome() == known.outcome()
                 && *receipt.effects() == effects
+                // What rests on more than outcomes of tasks answers nobody who goes on from nothing else.
+                && (answers(self.step.class, receipt) || !self.instead.is_empty())
         };
         // What a mutation did, it did with the arguments that it had then.
         if states_the_same(&known) || (self.step.class.is_mutation() && *known.ran() == self.step.id) {
             return Ok(Stated { how, receipt: known });
         }
-        let own = self.shared.parts.receipts.by_task(&self.step.id).await?;
+        let mut own = self.shared.parts.receipts.by_task(&self.step.id).await?;
+        if !self.instead.is_empty() {
+            own.extend(self.shared.parts.receipts.by_task(resolved).await?);
+        }
         let own = own.into_iter().find(|receipt| states_the_same(receipt) && self.shared.trusts(receipt));
         if let Some(receipt) = own {
             return Ok(Stated { how, receipt });
@@ -536,7 +569,7 @@ impl Work {
     }
 
     /// Files a receipt: under its task and the inputs of that where it states the final outcome, and in any case under its
-    /// own id.
+    /// own id. What went on from something else than the outcomes that it awaits is that of the resolved task alone.
     async fn file(
         &self,
         receipt: &Receipt,
@@ -547,13 +580,14 @@ impl Work {
     ) -> Result<(), RunError> {
         let (mut tasks, mut inputs) = (Vec::new(), Vec::new());
         if final_outcome {
-            tasks.push(self.step.id);
+            tasks.extend(Some(self.step.id).filter(|_| answers(self.step.class, receipt)));
             inputs.extend(self.step.task.links());
             if *resolved != self.step.id {
                 tasks.push(*resolved);
                 inputs.extend(Some(task).filter(|_| !self.step.secret).into_iter().flat_map(Task::links));
             }
             inputs.extend(receipt.cause().map(Cid::from));
+            inputs.extend(self.instead.iter().map(|receipt| Cid::from(*receipt)));
         }
         let charge = charge::charge_of(receipt);
         inputs.extend(charge.iter().flat_map(|charge| [charge.channel, charge.key()]));
@@ -562,6 +596,12 @@ impl Work {
         let durability = if synced { Durability::Synced } else { Durability::Buffered };
         Ok(self.shared.parts.receipts.file(receipt, &Filing { tasks, memo, inputs, durability }).await?)
     }
+}
+
+/// Whether a receipt states what its task comes to, whoever asks: the outcome is final, and what it went on from are such outcomes as
+/// well. A mutation is had once, whatever it went on from.
+pub(crate) fn answers(class: EffectClass, receipt: &Receipt) -> bool {
+    !receipt.is_attempt() && (class.is_mutation() || !receipt.meta().contains_key(INSTEAD))
 }
 
 /// What a receipt says of a step.
@@ -577,6 +617,7 @@ pub(crate) fn report(step: &Step, how: How, receipt: &Receipt, elapsed: Duration
         class: step.class,
         how,
         outcome: receipt.outcome().clone(),
+        answers: answers(step.class, receipt),
         effects: asked_by(step.class, receipt),
         fuel,
         charged: charge::charge_of(receipt).map(|charge| charge.cost),

@@ -84,10 +84,11 @@ impl Engine {
         if self.verify(receipt.clone()).await? != Verification::Run {
             return Err(VerifyError::NotARun);
         }
-        let links = async |key, within| self.shared.listed(receipt.outcome(), key, within).await;
+        let links = async |key, within| self.shared.links_of(receipt.outcome(), key, within).await;
         let mut listed = links("tasks", None).await?.ok_or(VerifyError::NotARun)?;
         // What undoes another is no task of the normal course, so that no label is in both.
         listed.extend(links("undone", None).await?.unwrap_or_default());
+        listed.extend(links("notUndone", Some("receipt")).await?.unwrap_or_default());
         let mut continued = links("continued", None).await?.unwrap_or_default();
         let handlers = links("caught", Some("by")).await?.unwrap_or_default();
         let request = self.task(&run).await?;

@@ -273,10 +273,13 @@ async fn adds_up(case: &Case, survived: &Survived, stated: &Receipt) -> bool {
             continue;
         };
         let own = receipt(world, link).await;
-        // Functions go on from what a handler of failures answers in one life, and from what the task comes to in another.
-        if !own.is_attempt() && (task.mutates() || case.catch.is_none()) {
-            let all = world.receipts.by_task(own.ran()).await.unwrap();
-            assert_eq!(all.len(), 1, "{label} has one receipt for its final outcome");
+        // Functions and queries go on from what a handler of failures answers in one life, and from what the task comes to in another: a
+        // task has one receipt for its final outcome, and that is what it comes to by itself.
+        let all = world.receipts.by_task(own.ran()).await.unwrap();
+        let by_itself = task.mutates() || !own.meta().contains_key("instead");
+        match by_itself && !own.is_attempt() {
+            true => assert_eq!(all.iter().map(Receipt::id).collect::<Vec<_>>(), [own.id()], "{label}"),
+            false => assert!(all.len() <= 1 && all.iter().all(|receipt| receipt.id() != own.id()), "{label}"),
         }
         let outcome = own.outcome();
         let awaited: Option<Vec<&Outcome>> = task.awaits.iter().map(|at| effective.get(at)).collect();
@@ -287,8 +290,6 @@ async fn adds_up(case: &Case, survived: &Survived, stated: &Receipt) -> bool {
         let came = world.outside.came.lock().unwrap().get(&label).cloned();
         match (outcome, sum) {
             // What was found out of it stands, also where it went on from something else at that time.
-            // Cancelled is what was done in other lives: what was awaited there had failed, and somebody answered for it.
-            (Outcome::Ok(_), _) if !task.mutates() && was_cancelled && case.catch.is_some() => {}
             (Outcome::Ok(_), _) if task.mutates() && (case.catch.is_some() || was_cancelled) => {
                 assert_eq!(came.as_ref(), Some(outcome), "{label} is as it was done");
             }
@@ -296,9 +297,7 @@ async fn adds_up(case: &Case, survived: &Survived, stated: &Receipt) -> bool {
             (Outcome::Ok(_), _) => panic!("{label} succeeded on what failed: {told:?}"),
             (Outcome::Error(_), _) => {
                 let name = outcome.failure_name().unwrap();
-                // Of what was cancelled it is not told any more who answered for what it went on from.
-                let unclear = was_cancelled && case.catch.is_some();
-                let (follows, alone) = (sum.is_none(), sum.is_some() || unclear);
+                let (follows, alone) = (sum.is_none(), sum.is_some());
                 let expected = match (name, task.command) {
                     ("BranchMismatch", _) => follows,
                     ("Told", "/pure") => alone && task.fails < 0,

@@ -353,10 +353,15 @@ async fn authority_that_ends_while_a_run_waits_is_missed() {
     assert!(missing[0].to_string().contains("expire"), "{}", missing[0]);
     assert_eq!(world.outside.names(), ["approval"], "nothing is done without authority");
 
-    // Nor is it given up: to undo takes authority, too. It stays open until somebody has looked.
-    let refused = world.engine.cancel(&run, &options, &|_| {}).await;
-    assert!(matches!(refused, Err(RunError::NoAuthority(_))), "{refused:?}");
-    assert_eq!(world.engine.parts().journal.unfinished().await.unwrap(), [run]);
+    // It can be ended: what a person found out stands, and nothing more is done.
+    let waits = world.engine.cancel(&run, &RunOptions::default(), &|_| {}).await;
+    assert!(matches!(waits, Err(RunError::Paused(Paused::Uncertain { .. }))), "{waits:?}");
+    let report = world.engine.cancel(&run, &options, &|_| {}).await.unwrap();
+    assert!(report.cancelled);
+    assert_eq!(by_label(&report.steps)["approval"], &integer(900));
+    assert_eq!(report.not_started, ["order", "bill"]);
+    assert_eq!(world.outside.names(), ["approval"]);
+    assert_eq!(world.engine.parts().journal.unfinished().await.unwrap(), []);
 }
 
 #[tokio::test]

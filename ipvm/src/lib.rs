@@ -13,6 +13,7 @@ mod secrets;
 mod source;
 mod state;
 mod text;
+mod wishes;
 
 pub use channels::{Channels, ChannelsError};
 pub use ipvm_task::Compat;
@@ -22,3 +23,4 @@ pub use secrets::{GET_COMMAND, SecretError, SecretHandler, Secrets};
 pub use source::{Source, SourceError};
 pub use state::{State, StateError};
 pub use text::{Format, Spot, Text, TextError, TextErrorKind};
+pub use wishes::{Asked, Wish};

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ipvm_files::{
@@ -21,10 +22,13 @@ use ucan_core::{
 };
 use ucan_invocation::{BlockStore, Handler, Invocation, Router, TokioTimer};
 
-use crate::{GET_COMMAND, SecretHandler, Secrets, State, StateError};
+use crate::{GET_COMMAND, SecretHandler, Secrets, State, StateError, wishes};
 
 /// For how many seconds a request to run is accepted after it was signed.
 const REQUEST_LIFETIME: u64 = 300;
+
+/// How often is looked for what other processes wish.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The alias under which documents name the owner of the output folder.
 pub const OUTPUT: &str = "output";
@@ -222,6 +226,15 @@ impl Node {
             self.state.put_in_quarantine(&signer)?;
         }
         Ok(refuted)
+    }
+
+    /// Does what other processes [wish](crate::Wish) of the runs that are under way here, as long as it is awaited: it looks twice a
+    /// second, and never comes back. What it cannot read is not heeded.
+    pub async fn heed_wishes(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            wishes::heed(self.state.folder(), &|run| self.engine.control(run));
+        }
     }
 
     /// The engine, with which a host can do all that the node does not do for it.

@@ -211,6 +211,11 @@ impl State {
         Ok(path)
     }
 
+    /// The folder itself.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the store is.
     #[must_use]
     pub fn store_folder(&self) -> PathBuf {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use console::{Style, style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use ipvm_workflow::{Event, How, StepReport};
+use ipvm_workflow::{Event, How, NotUndone, StepReport};
 use serde_json::{Value, json};
 use ucan_core::{Ipld, dagjson};
 use ucan_invocation::{EffectClass, Outcome, TaskId};
@@ -98,6 +98,10 @@ impl Display {
             }
             Event::Undoing { label, by } => {
                 self.line(table, &format!("{} is undone by {}", plain(label), plain(by)));
+            }
+            Event::NotUndone(NotUndone { label, by, reason, .. }) => {
+                let (label, by, reason) = (plain(label), plain(by), plain(reason));
+                self.line(table, &format!("{label} stays: {by} did not undo it: {reason}"));
             }
             Event::NotStarted { label, class } => {
                 table.not_started += 1;
@@ -301,6 +305,13 @@ fn as_json(event: &Event) -> Value {
             "message": caught.message,
         }),
         Event::Undoing { label, by } => json!({"event": "undoing", "label": label, "by": by}),
+        Event::NotUndone(NotUndone { label, by, reason, receipt }) => json!({
+            "event": "not-undone",
+            "label": label,
+            "by": by,
+            "reason": reason,
+            "receipt": receipt.to_string(),
+        }),
         Event::NotStarted { label, class } => {
             json!({"event": "not-started", "label": label, "class": class.name()})
         }

@@ -21,6 +21,7 @@ mod show;
 mod task;
 mod verify;
 mod wasm;
+mod wish;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -75,6 +76,8 @@ enum Command {
     List,
     /// Goes on with a run that is not over, or with one that another executor hands over.
     Resume(runs::Resume),
+    /// Pauses a run that another process has under way.
+    Pause(wish::Pause),
     /// Cancels a run that is not over, and undoes what it did where its workflow says how.
     Cancel(runs::Cancel),
     /// Says how far a run has come, task by task.
@@ -177,7 +180,8 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         Command::Import(import) => import.carry_out(json),
         Command::List => runs::list(&open(None)?, json).await,
         Command::Resume(resume) => resume.carry_out(open, json).await,
-        Command::Cancel(cancel) => cancel.carry_out(open, json).await,
+        Command::Pause(pause) => pause.carry_out(&state, &open, json).await,
+        Command::Cancel(cancel) => cancel.carry_out(&state, &open, json).await,
         Command::Status(status) => status.carry_out(&open(None)?, json).await,
         Command::Checkpoint(checkpoint) => checkpoint.carry_out(&open(None)?, json).await,
         Command::Fork(fork) => fork.carry_out(open, json).await,

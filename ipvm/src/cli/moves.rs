@@ -101,7 +101,7 @@ impl Fork {
         let options = RunOptions::default();
         let observe = |event| display.show(&event);
         let run = node.run_workflow(&workflow, &options, &observe);
-        let report = runs::interruptible(&options.control, run).await;
+        let report = runs::interruptible(&node, &options.control, run).await;
         runs::conclude(json, display, report.map_err(Into::into))
     }
 }

@@ -39,6 +39,10 @@ pub(super) struct Payment {
 }
 
 impl Payment {
+    pub(super) fn says_more(&self) -> bool {
+        self.cap.is_some() || self.channel.is_some()
+    }
+
     pub(super) fn options(&self) -> RunOptions {
         RunOptions { cap: self.cap, channel: self.channel, ..RunOptions::default() }
     }
@@ -102,7 +106,7 @@ impl Run {
         let options = self.payment.options();
         let observe = |event| display.show(&event);
         let run = node.run_with(&source.document, inputs, subjects, &options, &observe);
-        let report = runs::interruptible(&options.control, run).await;
+        let report = runs::interruptible(&node, &options.control, run).await;
         let ended = runs::conclude(json, display, report.map_err(|error| pointed(error, &source)))?;
         let refuted = node.checked().await?;
         for refuted in &refuted {

@@ -1,11 +1,11 @@
 //! Runs that are planned, under way, paused or cancelled.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use ipvm::{Node, NodeError};
+use ipvm::{Node, NodeError, Wish};
 use ipvm_workflow::{
     Control, Journal, Paused, Plan, Quote, Resolution, RunError, RunOptions, RunReport, RunState, Step, StepState,
 };
@@ -16,6 +16,7 @@ use super::display::{Display, grouped};
 use super::moves::take_over;
 use super::print::{mention, plain, say, say_json};
 use super::run::Payment;
+use super::wish::{self, Told};
 use super::{FAILED, Outcome, PAUSED, Refused, cid};
 
 /// What `ipvm resume` takes.
@@ -86,10 +87,21 @@ impl Resume {
 impl Cancel {
     pub(super) async fn carry_out(
         self,
-        open: impl FnOnce(Option<PathBuf>) -> Result<Node, NodeError>,
+        state: &Path,
+        open: &dyn Fn(Option<PathBuf>) -> Result<Node, NodeError>,
         json: bool,
     ) -> Outcome {
-        self.open.go_on(open, json, Which::Cancelled(TaskId::new(self.run))).await
+        let (run, output) = (TaskId::new(self.run), self.open.output.clone());
+        let open = || open(output.clone());
+        // What else is said is for whoever undoes it to know, so that it cannot be told to another process.
+        let node = match self.open.says_more() {
+            true => Box::new(open()?),
+            false => match wish::tell(Wish::Cancel, state, &run, &open).await? {
+                Told::Heeded => return wish::heeded(Wish::Cancel, &run, json),
+                Told::Free(node) => node,
+            },
+        };
+        self.open.go_on(|_| Ok(*node), json, Which::Cancelled(run)).await
     }
 }
 
@@ -133,13 +145,25 @@ impl Open {
         let engine = node.engine();
         let report = match cancel {
             true => engine.cancel(&run, &options, &observe).await,
-            false => interruptible(&options.control, engine.resume(&run, &options, &observe)).await,
+            false => interruptible(&node, &options.control, engine.resume(&run, &options, &observe)).await,
         };
+        if let Err(error @ (RunError::NoAuthority(_) | RunError::Request(_))) = &report {
+            let advice = "The run cannot go on: what it rests on has expired or was revoked.";
+            return Err(format!(
+                "{error}\n{advice} `ipvm cancel {run}` ends it, and says what stays that cannot be undone"
+            )
+            .into());
+        }
         // It died after it was done, and before that was written down, which it is now.
         if let Err(RunError::AlreadyRun { receipt }) = report {
             return already_over(&node, &receipt, json).await;
         }
         conclude(json, display, report.map_err(|error| NodeError::from(error).into()))
+    }
+
+    fn says_more(&self) -> bool {
+        let Self { done, not_done, payment, output } = self;
+        !done.is_empty() || !not_done.is_empty() || payment.says_more() || output.is_some()
     }
 
     fn options(&self) -> RunOptions {
@@ -150,8 +174,15 @@ impl Open {
     }
 }
 
-/// Carries out a run that an interrupt pauses, and a second one ends at once.
-pub(super) async fn interruptible<T>(control: &Control, run: impl Future<Output = T>) -> T {
+/// Carries out a run that an interrupt pauses, and a second one ends at once. What other processes wish of it is done.
+pub(super) async fn interruptible<T>(node: &Node, control: &Control, run: impl Future<Output = T>) -> T {
+    let run = async {
+        tokio::select! {
+            biased;
+            ended = run => ended,
+            never = node.heed_wishes() => match never {},
+        }
+    };
     tokio::pin!(run);
     tokio::select! {
         biased;

@@ -214,7 +214,7 @@ impl Due {
             }
         };
         let scheduler = node.scheduler();
-        let ended = runs::interruptible(&control, scheduler.run(until, &control, Arc::new(observe))).await;
+        let ended = runs::interruptible(&node, &control, scheduler.run(until, &control, Arc::new(observe))).await;
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         match ended {
             Err(ScheduleError::Store(error)) if tally.began => {
@@ -367,7 +367,7 @@ fn told(event: &ScheduleEvent) -> (Value, String) {
         ScheduleEvent::Paused { schedule, due, run, reason } => (
             with(about("paused", schedule, due, run), json!({"reason": reason})),
             format!(
-                "{}  the run is paused: {}\nto go on: ipvm schedule run, or ipvm resume {run}",
+                "{}  the run is paused: {}\nto go on: ipvm schedule run, or ipvm resume {run}; ipvm cancel {run} ends it",
                 date(*due),
                 plain(reason)
             ),
