@@ -4,7 +4,8 @@ use ucan_core::{Cid, Did, Ipld, block, dagcbor};
 use ucan_invocation::{Await, Config, is_pending, visit};
 use ucan_pipeline::substitute;
 
-use crate::{Document, DocumentError, Retry, TaskDocument};
+use crate::plan::SECRET;
+use crate::{Document, DocumentError, Retry, RunConfig, TaskDocument};
 
 /// The key of a map that stands for a value given at run time.
 pub(crate) const INPUT: &str = "ipvm/input";
@@ -194,6 +195,12 @@ impl Workflow {
         self.catch.as_ref().zip(self.document.catch.as_ref())
     }
 
+    /// How it is to be run as a whole.
+    #[must_use]
+    pub fn run_config(&self) -> &RunConfig {
+        &self.document.config
+    }
+
     /// How often the task is tried, where anything is said of it.
     #[must_use]
     pub fn retry(&self, task: &TaskDocument) -> Option<Retry> {
@@ -201,8 +208,8 @@ impl Workflow {
     }
 
     /// How tasks are run that the document does not have.
-    pub(crate) fn defaults(&self) -> (&Config, Option<&Retry>) {
-        (&self.document.defaults, self.document.retry.as_ref())
+    pub(crate) fn defaults(&self) -> (Config, Option<&Retry>) {
+        (self.with_secret(self.document.defaults.clone()), self.document.retry.as_ref())
     }
 
     /// How the task is asked to be run: its own configuration over the workflow's defaults.
@@ -210,6 +217,14 @@ impl Workflow {
     pub fn config(&self, task: &TaskDocument) -> Config {
         let mut config = self.document.defaults.clone();
         config.extend(task.config.clone());
+        self.with_secret(config)
+    }
+
+    /// A configuration, where all is secret that comes of the workflow as one that says so.
+    fn with_secret(&self, mut config: Config) -> Config {
+        if self.document.config.secret {
+            config.insert(SECRET.to_owned(), Ipld::Bool(true));
+        }
         config
     }
 }

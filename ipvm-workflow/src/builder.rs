@@ -5,7 +5,7 @@ use ucan_core::{Command, Ipld};
 use ucan_invocation::{Branch, Config};
 
 use crate::document::FAILURE;
-use crate::{Document, DocumentError, Retry, TaskDocument};
+use crate::{Document, DocumentError, Retry, RunConfig, TaskDocument};
 
 /// Writes a document in Rust, in such a way that most wrong graphs cannot be written: a task is awaited by the handle that adding it
 /// gave, so that what is awaited exists and comes before, and there are no circles.
@@ -37,7 +37,17 @@ pub struct DocumentBuilder {
 impl Default for DocumentBuilder {
     fn default() -> Self {
         let (meta, defaults, tasks) = (BTreeMap::new(), Config::new(), BTreeMap::new());
-        Self { document: Document { meta, parent: None, defaults, retry: None, tasks, catch: None } }
+        Self {
+            document: Document {
+                meta,
+                parent: None,
+                config: RunConfig::default(),
+                defaults,
+                retry: None,
+                tasks,
+                catch: None,
+            },
+        }
     }
 }
 
@@ -105,6 +115,12 @@ impl DocumentBuilder {
     /// Says something of the workflow that means nothing to an engine.
     pub fn meta(&mut self, key: impl Into<String>, value: Ipld) -> &mut Self {
         self.document.meta.insert(key.into(), value);
+        self
+    }
+
+    /// How it is to be run as a whole.
+    pub fn config(&mut self, config: RunConfig) -> &mut Self {
+        self.document.config = config;
         self
     }
 

@@ -78,7 +78,8 @@ impl Engine {
                 None => {}
             }
         }
-        let checkpoint = Checkpoint { run: *run, request: open.request, receipts, begun, before: open.handover };
+        let (request, before, started) = (open.request, open.handover, open.at);
+        let checkpoint = Checkpoint { run: *run, request, receipts, begun, before, started };
         let handover = shared.hand_over(&checkpoint, to).await?;
         journal.append(&Entry::HandedOver { run: *run, handover }).await?;
         self.archive(&handover).await
@@ -124,8 +125,11 @@ impl Engine {
         for task in begun {
             parts.journal.append(&Entry::Intent { run, task }).await?;
         }
-        let started =
-            Entry::Started { run, workflow: request.workflow, request: checkpoint.request, handover: Some(*root) };
+        // Nobody has started it later than now, whatever their clocks say.
+        let now = parts.clock.now();
+        let at = Some(checkpoint.started.map_or(now, |started| started.min(now)));
+        let (workflow, request) = (request.workflow, checkpoint.request);
+        let started = Entry::Started { run, workflow, request, handover: Some(*root), at };
         parts.journal.append(&started).await?;
         shared.note_taken(&handed).await?;
         Ok(run)

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use ucan_core::{Cid, Command, Ipld, Place, dagcbor};
 use ucan_invocation::{Await, Config, visit};
 
-use crate::Retry;
 use crate::bind::INPUT;
 use crate::shape::{Shape, ShapeError};
+use crate::{Retry, RunConfig};
 
 /// The version of the document format that is read and written.
 pub const VERSION: &str = "1.0.0";
@@ -24,6 +24,7 @@ const LONGEST_LABEL: usize = 256;
 pub struct Document {
     pub(crate) meta: BTreeMap<String, Ipld>,
     pub(crate) parent: Option<(Cid, String)>,
+    pub(crate) config: RunConfig,
     pub(crate) defaults: Config,
     pub(crate) retry: Option<Retry>,
     pub(crate) tasks: BTreeMap<String, TaskDocument>,
@@ -63,11 +64,9 @@ impl Document {
         if version.string()? != VERSION {
             return Err(version.error(format!("this engine reads version {VERSION:?}")).into());
         }
-        if fields.optional("config").is_some() {
-            return Err(DocumentError::Unsupported { place: root.child("config").at_key() });
-        }
         let meta = fields.optional("meta").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default();
         let parent = fields.optional("parent").map(|shape| shape.link_and_label()).transpose()?;
+        let run = fields.optional("config").map(|shape| RunConfig::parse(&shape)).transpose()?.unwrap_or_default();
         let (defaults, retry) = config(fields.optional("defaults"))?;
         let catch = fields.optional("catch").map(|shape| TaskDocument::parse_catch(&shape)).transpose()?;
         let listed = fields.required("tasks")?;
@@ -82,13 +81,19 @@ impl Document {
         if tasks.is_empty() {
             return Err(listed.error("a workflow has at least one task".to_owned()).into());
         }
-        Ok(Self { meta, parent, defaults, retry, tasks, catch })
+        Ok(Self { meta, parent, config: run, defaults, retry, tasks, catch })
     }
 
     /// Metadata: whatever the author wants to say of the workflow.
     #[must_use]
     pub fn meta(&self) -> &BTreeMap<String, Ipld> {
         &self.meta
+    }
+
+    /// How it is to be run as a whole.
+    #[must_use]
+    pub fn config(&self) -> &RunConfig {
+        &self.config
     }
 
     /// The tasks by label.
@@ -104,6 +109,7 @@ impl Document {
         let tasks = self.tasks.iter().map(|(label, task)| (label.clone(), task.to_ipld())).collect();
         map.insert("tasks".to_owned(), Ipld::Map(tasks));
         put_map(&mut map, "meta", &self.meta);
+        put_map(&mut map, "config", &self.config.to_ipld());
         put_config(&mut map, "defaults", &self.defaults, self.retry.as_ref());
         if let Some(catch) = &self.catch {
             map.insert("catch".to_owned(), catch.to_ipld());

@@ -15,6 +15,7 @@ use crate::doubt::Doubts;
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
 use crate::handover::Handed;
+use crate::limits::check_gas;
 use crate::perform::{Beginning, Performance, Performed};
 use crate::places::Places;
 use crate::request::{Grants, Request};
@@ -187,11 +188,14 @@ impl Engine {
         grants.account = shared.account(&grants.invoker, grants.channel, options, handed.is_some()).await?;
         let (workflow, plan, outcomes) = shared.prepare(&request).await?;
         shared.keep(&request).await?;
+        let at = shared.started(open.and_then(|open| open.at));
+        request.grants.limit(workflow.run_config(), options, at);
 
         match &handed {
             Some(handed) => shared.note_taken(handed).await?,
             None if open.is_none() => {
-                let started = Entry::Started { run, workflow: *workflow.cid(), request: asked.into(), handover: None };
+                let (request, at) = (asked.into(), Some(at));
+                let started = Entry::Started { run, workflow: *workflow.cid(), request, handover: None, at };
                 shared.parts.journal.append(&started).await?;
             }
             None => {}
@@ -295,7 +299,7 @@ impl Shared {
         self.check_secrets(&plan)?;
         self.check_authority(&plan, &request.grants).await?;
         let outcomes = self.results_from_elsewhere(&plan, &request.grants).await?;
-        self.check_tasks(&plan, &outcomes, &request.grants.home).await?;
+        self.check_tasks(&workflow, &plan, &outcomes, &request.grants.home).await?;
         Ok((workflow, plan, outcomes))
     }
 
@@ -392,7 +396,13 @@ impl Shared {
 
     /// Checks each task whose result is not known yet. What is known was checked when it was run, so that a component
     /// is not even compiled for it.
-    async fn check_tasks(&self, plan: &Plan, elsewhere: &HashMap<TaskId, Outcome>, home: &Did) -> Result<(), RunError> {
+    async fn check_tasks(
+        &self,
+        workflow: &Workflow,
+        plan: &Plan,
+        elsewhere: &HashMap<TaskId, Outcome>,
+        home: &Did,
+    ) -> Result<(), RunError> {
         let mut known = elsewhere.clone();
         let mut bad = Vec::new();
         for step in plan.steps() {
@@ -406,7 +416,8 @@ impl Shared {
                 continue;
             }
             let timed = time_limit(&**handler, &step.config).map(drop);
-            if let Err(failure) = handler.check(&step.task, &step.config).await.and(timed) {
+            let fits = check_gas(workflow.run_config(), step, &**handler);
+            if let Err(failure) = handler.check(&step.task, &step.config).await.and(timed).and(fits) {
                 bad.push(BadTask { label: step.label.clone(), failure });
             }
         }

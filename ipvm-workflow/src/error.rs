@@ -1,4 +1,4 @@
-use ucan_core::{Cid, Did, NoChain, SignError, StoreError};
+use ucan_core::{Cid, Did, NoChain, SignError, StoreError, Timestamp};
 use ucan_invocation::{Failure, InvocationError, MemoError, ReceiptId, Task, TaskError, TaskId};
 
 use crate::{DocumentError, HandoverError, PaymentError, PlanError};
@@ -177,6 +177,28 @@ pub enum Paused {
         spent: u64,
         /// What the task may use.
         asked: u64,
+    },
+    /// A task could exceed what all tasks of the run may use together.
+    #[error(
+        "task {label:?} may use {asked} gas; all tasks of the run may use {gas}, of which {used} are used: resume it with more gas"
+    )]
+    OutOfGas {
+        /// The task.
+        label: String,
+        /// What all tasks may use.
+        gas: u64,
+        /// What they have used since the run was first started.
+        used: u64,
+        /// What the task may use.
+        asked: u64,
+    },
+    /// A task was to be started after the time that the run has.
+    #[error("task {label:?} is not started any more: the run had time until {deadline}; resume it with more")]
+    OutOfTime {
+        /// The task.
+        label: String,
+        /// From when on nothing is started.
+        deadline: Timestamp,
     },
 }
 

@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use ucan_core::{Cid, Ipld, StoreError, dagcbor};
+use ucan_core::{Cid, Ipld, StoreError, Timestamp, dagcbor};
 use ucan_invocation::{ReceiptId, TaskId};
 
 /// What the engine writes down before it acts, so that a crash at any moment leaves no doubt about what was begun.
@@ -19,6 +19,8 @@ pub enum Entry {
         request: Cid,
         /// The invocation by which another executor handed it over, where one did; its block is in the store too.
         handover: Option<Cid>,
+        /// When it was started first, wherever that was; earlier versions did not say.
+        at: Option<Timestamp>,
     },
     /// A run was cancelled, or has failed and has effects to undo: nothing of it is started any more, and what it did is undone where
     /// its workflow says how.
@@ -75,7 +77,10 @@ impl Entry {
             Self::HandedOver { handover, .. } => ("handedOver", vec![("handover", *handover)]),
         };
         let links = links.into_iter().chain([("run", (*self.run()).into())]);
-        let fields = links.map(|(key, cid)| (key.to_owned(), Ipld::Link(cid))).collect();
+        let mut fields: BTreeMap<String, Ipld> = links.map(|(key, cid)| (key.to_owned(), Ipld::Link(cid))).collect();
+        if let Self::Started { at: Some(at), .. } = self {
+            fields.insert("at".to_owned(), Ipld::Integer(at.as_secs().into()));
+        }
         dagcbor::encode(&Ipld::Map([(kind.to_owned(), Ipld::Map(fields))].into()))
     }
 
@@ -92,8 +97,12 @@ impl Entry {
         let (entry, has) = match kind.as_str() {
             "started" => {
                 let (workflow, request, handover) = (link("workflow")?, link("request")?, link("handover"));
-                let has = 3 + usize::from(handover.is_some());
-                (Self::Started { run, workflow, request, handover }, has)
+                let at = match fields.get("at") {
+                    Some(Ipld::Integer(at)) => Some(u64::try_from(*at).ok().and_then(Timestamp::from_secs)?),
+                    _ => None,
+                };
+                let has = 3 + usize::from(handover.is_some()) + usize::from(at.is_some());
+                (Self::Started { run, workflow, request, handover, at }, has)
             }
             "intent" => (Self::Intent { run, task: TaskId::new(link("task")?) }, 2),
             "cancelled" => (Self::Cancelled { run }, 1),
@@ -154,6 +163,8 @@ pub struct OpenRun {
     pub handover: Option<Cid>,
     /// Whether it was cancelled, or is being undone.
     pub cancelled: bool,
+    /// When it was started first, wherever that was; earlier versions did not say.
+    pub at: Option<Timestamp>,
 }
 
 /// A journal in memory: for tests, and for hosts that do not need to survive a crash.
@@ -196,9 +207,9 @@ impl Journal for MemoryJournal {
         for entry in self.entries().into_iter().filter(|entry| entry.run() == run) {
             match (entry, &mut open) {
                 // That it was cancelled stays, whoever starts it again.
-                (Entry::Started { workflow, request, handover, .. }, open) => {
+                (Entry::Started { workflow, request, handover, at, .. }, open) => {
                     let cancelled = open.is_some_and(|open| open.cancelled);
-                    *open = Some(OpenRun { workflow, request, handover, cancelled });
+                    *open = Some(OpenRun { workflow, request, handover, cancelled, at });
                 }
                 (Entry::Cancelled { .. }, Some(open)) => open.cancelled = true,
                 (Entry::Finished { .. } | Entry::HandedOver { .. }, open) => *open = None,

@@ -8,7 +8,7 @@ use crate::bind::CATCH;
 use crate::{Retry, Workflow};
 
 /// The field of a configuration that says that what comes of a task is secret.
-const SECRET: &str = "secret";
+pub(crate) const SECRET: &str = "secret";
 
 /// Whether a configuration asks for what comes of a task to be secret.
 pub(crate) fn is_asked_secret(config: &Config) -> bool {

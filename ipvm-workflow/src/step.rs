@@ -136,6 +136,7 @@ impl Work {
             None => self.done_before(&resolved).await?,
         };
         if let Some(known) = known {
+            self.grants.count_known(&known);
             if instruction.is_some() {
                 shared.sample(&known);
             }
@@ -165,7 +166,7 @@ impl Work {
             tokio::select! {
                 biased;
                 () = self.options.control.stopped() => return Ok(Attempt::Stated(stated)),
-                () = shared.parts.timer.sleep(pause) => number += 1,
+                () = shared.parts.timer.sleep(self.in_time(pause)) => number += 1,
             }
         }
     }
@@ -199,8 +200,12 @@ impl Work {
         instruction: Option<InstructionId>,
     ) -> Result<Attempt, RunError> {
         let (shared, class) = (&self.shared, self.step.class);
+        let _turn = self.turn().await;
         let want = Want::new(self.run, self.options.priority, handler, &shared.parts.router);
         let _place = shared.places.acquire(want).await;
+        if let Some(late) = self.too_late() {
+            return Ok(Attempt::Paused(late));
+        }
         // Waiting for a place may have taken long.
         let call = match self.authorize(task).await? {
             Ok(call) => call,

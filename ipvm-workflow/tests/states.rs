@@ -324,9 +324,14 @@ impl Journal for Shared {
             let mut open: Option<OpenRun> = None;
             for entry in &life.state.entries {
                 match entry {
-                    Entry::Started { workflow, request, .. } => {
-                        open =
-                            Some(OpenRun { workflow: *workflow, request: *request, handover: None, cancelled: false });
+                    Entry::Started { workflow, request, at, .. } => {
+                        open = Some(OpenRun {
+                            workflow: *workflow,
+                            request: *request,
+                            handover: None,
+                            cancelled: false,
+                            at: *at,
+                        });
                     }
                     Entry::Cancelled { .. } => open = open.map(|open| OpenRun { cancelled: true, ..open }),
                     Entry::Finished { .. } => return None,

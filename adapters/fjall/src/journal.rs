@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use ipvm_workflow::{Entry, Journal, OpenRun};
-use ucan_core::{Cid, StoreError};
+use ucan_core::{Cid, StoreError, Timestamp};
 use ucan_invocation::TaskId;
 
 use crate::record::Record;
@@ -13,8 +13,9 @@ use crate::store::FjallStore;
 impl Journal for FjallStore {
     async fn append(&self, entry: &Entry) -> Result<(), StoreError> {
         let record = match entry {
-            Entry::Started { run, workflow, request, handover } => {
-                Record::Started { run: (*run).into(), workflow: *workflow, request: *request, handover: *handover }
+            Entry::Started { run, workflow, request, handover, at } => {
+                let (run, at) = ((*run).into(), at.map(Timestamp::as_secs));
+                Record::Started { run, workflow: *workflow, request: *request, handover: *handover, at }
             }
             Entry::Cancelled { run } => Record::Cancelled((*run).into()),
             Entry::Intent { run, task } => Record::Intent { run: (*run).into(), task: (*task).into() },
@@ -42,9 +43,10 @@ impl Journal for FjallStore {
         let Some(number) = db.get(WHAT, &rows::open(run.cid()))? else { return Ok(None) };
         let log = db.get(WHAT, &rows::log(rows::number(&number).ok_or_else(malformed)?))?.ok_or_else(malformed)?;
         let record = rows::split_log_value(&log).and_then(|(_, record)| Record::decode(record));
-        let Some(Record::Started { workflow, request, handover, .. }) = record else { return Err(malformed()) };
+        let Some(Record::Started { workflow, request, handover, at, .. }) = record else { return Err(malformed()) };
         let cancelled = db.contains(WHAT, &rows::cancelled(run.cid()))?;
-        Ok(Some(OpenRun { workflow, request, handover, cancelled }))
+        let at = at.map(|at| Timestamp::from_secs(at).ok_or_else(malformed)).transpose()?;
+        Ok(Some(OpenRun { workflow, request, handover, cancelled, at }))
     }
 
     async fn handed_over(&self, run: &TaskId) -> Result<Option<Cid>, StoreError> {

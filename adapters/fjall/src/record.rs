@@ -41,8 +41,8 @@ pub(crate) enum Record {
     Receipt { id: Cid, lists: Vec<List> },
     /// A delegation was put. A powerline has an empty subject.
     Delegation { id: Cid, audience: String, subject: String },
-    /// A run was accepted, from another executor where there is a handover.
-    Started { run: Cid, workflow: Cid, request: Cid, handover: Option<Cid> },
+    /// A run was accepted, from another executor where there is a handover, and was first started then, in seconds since 1970.
+    Started { run: Cid, workflow: Cid, request: Cid, handover: Option<Cid>, at: Option<u64> },
     /// A task that alters the world is about to start.
     Intent { run: Cid, task: Cid },
     /// A run was cancelled.
@@ -83,6 +83,9 @@ const CHANNELS: u8 = 13;
 const SCHEDULE: u8 = 14;
 const HANDED_OVER: u8 = 15;
 
+/// How many bytes a time has.
+const TIME: usize = 8;
+
 impl Record {
     /// The block that the write keeps, where it keeps one.
     pub(crate) fn block(&self) -> Option<&Cid> {
@@ -101,7 +104,7 @@ impl Record {
             Self::Block(id) => (BLOCK, vec![id]),
             Self::Receipt { id, .. } => (RECEIPT, vec![id]),
             Self::Delegation { id, .. } => (DELEGATION, vec![id]),
-            Self::Started { run, workflow, request, handover } => {
+            Self::Started { run, workflow, request, handover, .. } => {
                 (STARTED, [run, workflow, request].into_iter().chain(handover).collect())
             }
             Self::Cancelled(run) => (CANCELLED, vec![run]),
@@ -126,6 +129,7 @@ impl Record {
             Self::Delegation { audience, subject, .. } => bytes.extend(format!("{audience} {subject}").as_bytes()),
             Self::Revocation { by, .. } => bytes.extend(by.as_bytes()),
             Self::Waits { until, .. } => bytes.extend(until.to_be_bytes()),
+            Self::Started { at, .. } => at.iter().for_each(|at| bytes.extend(at.to_be_bytes())),
             Self::Unlisted { records, .. } => records.iter().for_each(|number| bytes.extend(number.to_be_bytes())),
             Self::Channels(written) => written.iter().for_each(|written| written.encode(&mut bytes)),
             Self::Schedule(written) => written.encode(&mut bytes),
@@ -154,8 +158,14 @@ impl Record {
             }
             STARTED => {
                 let (run, workflow, request) = (cid(&mut rest)?, cid(&mut rest)?, cid(&mut rest)?);
-                let handover = if rest.is_empty() { None } else { Some(cid(&mut rest)?) };
-                Self::Started { run, workflow, request, handover }
+                // No CID is as short as a time.
+                let handover = if rest.len() > TIME { Some(cid(&mut rest)?) } else { None };
+                let at = match std::mem::take(&mut rest) {
+                    // Earlier versions did not say.
+                    [] => None,
+                    at => Some(u64::from_be_bytes(at.try_into().ok()?)),
+                };
+                Self::Started { run, workflow, request, handover, at }
             }
             CANCELLED => Self::Cancelled(cid(&mut rest)?),
             INTENT => Self::Intent { run: cid(&mut rest)?, task: cid(&mut rest)? },
@@ -219,8 +229,10 @@ mod tests {
             Record::Receipt { id: a, lists: lists[3..].to_vec() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: "did:web:b".into() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: String::new() },
-            Record::Started { run: a, workflow: b, request: c, handover: None },
-            Record::Started { run: a, workflow: b, request: c, handover: Some(a) },
+            Record::Started { run: a, workflow: b, request: c, handover: None, at: None },
+            Record::Started { run: a, workflow: b, request: c, handover: Some(a), at: None },
+            Record::Started { run: a, workflow: b, request: c, handover: None, at: Some(0) },
+            Record::Started { run: a, workflow: b, request: c, handover: Some(a), at: Some(1 << 53) },
             Record::HandedOver { run: a, handover: c },
             Record::Cancelled(a),
             Record::Intent { run: a, task: c },
