@@ -52,7 +52,20 @@ impl Document {
         for (label, task) in document.tasks.iter_mut().map(|(label, task)| (label.clone(), task)).chain(catch) {
             let label = &label;
             let subject = task.subject.as_deref().unwrap_or(EXECUTOR);
-            task.subject = Some(bind_subject(label, subject, bindings)?.to_string());
+            let subject = bind_principal(subject, bindings).ok_or_else(|| BindError::UnknownSubject {
+                label: label.clone(),
+                subject: subject.to_owned(),
+                known: bindings.subjects.keys().cloned().collect(),
+            })?;
+            task.subject = Some(subject.to_string());
+            if let Some(audience) = &task.audience {
+                let bound = bind_principal(audience, bindings).ok_or_else(|| BindError::UnknownAudience {
+                    label: label.clone(),
+                    audience: audience.clone(),
+                    known: bindings.subjects.keys().cloned().collect(),
+                })?;
+                task.audience = Some(bound.to_string());
+            }
             let bound = substitute(&Ipld::Map(task.args.clone()), &mut |part| {
                 let Some(name) = input(part) else { return Ok(None) };
                 unused.remove(name);
@@ -109,15 +122,8 @@ pub(crate) fn names_a_task(value: &Ipld) -> bool {
     found
 }
 
-fn bind_subject(label: &str, subject: &str, bindings: &Bindings) -> Result<Did, BindError> {
-    if let Some(did) = bindings.subjects.get(subject) {
-        return Ok(did.clone());
-    }
-    Did::parse(subject).map_err(|_| BindError::UnknownSubject {
-        label: label.to_owned(),
-        subject: subject.to_owned(),
-        known: bindings.subjects.keys().cloned().collect(),
-    })
+fn bind_principal(name: &str, bindings: &Bindings) -> Option<Did> {
+    bindings.subjects.get(name).cloned().or_else(|| Did::parse(name).ok())
 }
 
 /// A workflow that is ready to be signed for: every subject a DID, every input a value.
@@ -127,6 +133,8 @@ fn bind_subject(label: &str, subject: &str, bindings: &Bindings) -> Result<Did, 
 pub struct Workflow {
     document: Document,
     subjects: BTreeMap<String, Did>,
+    /// Those of the tasks that have one.
+    audiences: BTreeMap<String, Did>,
     /// The subject of the task that handles failures.
     catch: Option<Did>,
     cid: Cid,
@@ -149,19 +157,23 @@ impl Workflow {
     }
 
     fn check(document: Document, cid: Cid, bytes: Vec<u8>) -> Result<Self, DocumentError> {
-        let mut subjects = BTreeMap::new();
+        let (mut subjects, mut audiences) = (BTreeMap::new(), BTreeMap::new());
         let subject = |label: &str, task: &TaskDocument| {
             let subject = task.subject.as_deref().and_then(|subject| Did::parse(subject).ok());
             subject.ok_or_else(|| DocumentError::Unbound { what: format!("the subject of task {label:?}") })
         };
         for (label, task) in &document.tasks {
             subjects.insert(label.clone(), subject(label, task)?);
+            if let Some(audience) = &task.audience {
+                let unbound = |_| DocumentError::Unbound { what: format!("the audience of task {label:?}") };
+                audiences.insert(label.clone(), Did::parse(audience).map_err(unbound)?);
+            }
         }
         let catch = document.catch.as_ref().map(|task| subject(CATCH, task)).transpose()?;
         if let Some(name) = document.inputs().first() {
             return Err(DocumentError::Unbound { what: format!("the input {name:?}") });
         }
-        Ok(Self { document, subjects, catch, cid, bytes })
+        Ok(Self { document, subjects, audiences, catch, cid, bytes })
     }
 
     pub(crate) fn document(&self) -> &Document {
@@ -187,6 +199,12 @@ impl Workflow {
             .iter()
             .zip(self.subjects.values())
             .map(|((label, task), subject)| (label.as_str(), subject, task))
+    }
+
+    /// Who is to do the task with this label, where the document says so.
+    #[must_use]
+    pub fn audience(&self, label: &str) -> Option<&Did> {
+        self.audiences.get(label)
     }
 
     /// The task that handles failures, with its subject.
@@ -264,6 +282,16 @@ pub enum BindError {
         label: String,
         /// The subject as written.
         subject: String,
+        /// The aliases that are bound.
+        known: Vec<String>,
+    },
+    /// An audience is neither a DID nor a known alias.
+    #[error("the audience {audience:?} of task {label:?} is neither a DID nor one of the bound names: {}", .known.join(", "))]
+    UnknownAudience {
+        /// The task.
+        label: String,
+        /// The audience as written.
+        audience: String,
         /// The aliases that are bound.
         known: Vec<String>,
     },

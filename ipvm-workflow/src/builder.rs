@@ -160,7 +160,7 @@ impl DocumentBuilder {
 
 fn task(command: Command, args: BTreeMap<String, Ipld>) -> TaskDocument {
     let (config, allow) = (Config::new(), Vec::new());
-    TaskDocument { subject: None, command, args, nonce: None, config, retry: None, undo: None, allow }
+    TaskDocument { subject: None, audience: None, command, args, nonce: None, config, retry: None, undo: None, allow }
 }
 
 /// A task that is being written.
@@ -189,6 +189,12 @@ impl TaskBuilder<'_> {
     /// Says whose resource it concerns: a DID, or an alias. It is the executor's, unless it is said otherwise.
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.task.subject = Some(subject.into());
+        self
+    }
+
+    /// Says who is to do it: a DID, or an alias. Whoever runs the workflow does it, unless it is said otherwise.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.task.audience = Some(audience.into());
         self
     }
 

@@ -48,6 +48,7 @@ impl Engine {
         let handed = shared.taken(&request.invocation).await?;
         let request = shared.check_request(request, handed.as_ref()).await?;
         let (_, plan, _) = shared.prepare(&request).await?;
+        stays(&plan)?;
         let (mut receipts, mut outcomes, mut walk) = (Vec::new(), BTreeMap::new(), Walk::bounded());
         let classes: BTreeMap<TaskId, &Step> = plan.steps().iter().map(|step| (step.id, step)).collect();
         let awaited = plan.awaited_elsewhere().into_iter().map(|(_, task)| task);
@@ -121,6 +122,7 @@ impl Engine {
         // What its tasks await from elsewhere is among the receipts, which are not filed yet.
         let plan =
             shared.plan(run, &shared.workflow(&request.workflow).await?, &handed.home).map_err(RunError::from)?;
+        stays(&plan)?;
         let begun = self.take_receipts(checkpoint, &plan, &handed.home).await?;
         for task in begun {
             parts.journal.append(&Entry::Intent { run, task }).await?;
@@ -271,6 +273,14 @@ impl Engine {
     async fn invocation(&self, cid: &Cid) -> Result<Invocation, HandoverError> {
         let token = Invocation::decode(self.shared.part(cid).await?);
         token.map_err(|error| HandoverError::Token { cid: *cid, error })
+    }
+}
+
+/// Refuses a plan that nobody else can go on with.
+fn stays(plan: &Plan) -> Result<(), HandoverError> {
+    match plan.elsewhere().next() {
+        Some((step, to)) => Err(HandoverError::Elsewhere { label: step.label.clone(), to: to.clone() }),
+        None => Ok(()),
     }
 }
 

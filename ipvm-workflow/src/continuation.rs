@@ -187,6 +187,7 @@ impl Shared {
             retry: retry.cloned(),
             undo: None,
             undoes: false,
+            audience: None,
             secret: false,
             task,
         })))

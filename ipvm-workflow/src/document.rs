@@ -36,6 +36,8 @@ pub struct Document {
 pub struct TaskDocument {
     /// A DID, or an alias that is bound at run time. `None` stands for the alias `executor`.
     pub subject: Option<String>,
+    /// Who is to do it: a DID, or an alias that is bound at run time. `None` is whoever runs the workflow.
+    pub audience: Option<String>,
     /// What is asked for.
     pub command: Command,
     /// The arguments, with promises by label and, before binding, inputs by name.
@@ -53,7 +55,7 @@ pub struct TaskDocument {
 }
 
 impl Document {
-    /// Reads a document, strictly: unknown fields are refused, and so are the ones that this engine cannot honour.
+    /// Reads a document, strictly: unknown fields are refused.
     ///
     /// # Errors
     /// [`DocumentError`] says where and what.
@@ -124,9 +126,6 @@ impl Document {
 impl TaskDocument {
     fn parse(shape: &Shape<'_>) -> Result<Self, DocumentError> {
         let fields = shape.fields(&["cmd", "args", "sub", "aud", "nonce", "config", "undo", "allow"])?;
-        if fields.optional("aud").is_some() {
-            return Err(DocumentError::Unsupported { place: shape.child("aud").at_key() });
-        }
         let command = fields.required("cmd")?;
         let command = Command::parse(command.string()?).map_err(|error| command.error(error.to_string()))?;
         let allow = match fields.optional("allow") {
@@ -144,6 +143,7 @@ impl TaskDocument {
             command,
             args: args.map()?.clone(),
             subject: fields.optional("sub").map(|shape| shape.string().map(str::to_owned)).transpose()?,
+            audience: fields.optional("aud").map(|shape| shape.string().map(str::to_owned)).transpose()?,
             nonce: fields.optional("nonce").map(|shape| shape.bytes().map(<[u8]>::to_vec)).transpose()?,
             undo: fields.optional("undo").map(|shape| shape.string().map(str::to_owned)).transpose()?,
             config,
@@ -180,6 +180,9 @@ impl TaskDocument {
         ]);
         if let Some(subject) = &self.subject {
             map.insert("sub".to_owned(), Ipld::String(subject.clone()));
+        }
+        if let Some(audience) = &self.audience {
+            map.insert("aud".to_owned(), Ipld::String(audience.clone()));
         }
         if let Some(nonce) = &self.nonce {
             map.insert("nonce".to_owned(), Ipld::Bytes(nonce.clone()));
@@ -232,19 +235,13 @@ fn put_map(into: &mut BTreeMap<String, Ipld>, key: &str, map: &BTreeMap<String, 
     }
 }
 
-/// Why something is not a workflow document that this engine can run.
+/// Why something is not a workflow document.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DocumentError {
     /// The data does not have the shape of a document.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A field is part of the format, and this engine cannot do what it asks for. It is never ignored.
-    #[error("{place}: this engine does not support this field yet; remove it to run the workflow without")]
-    Unsupported {
-        /// Where the field stands.
-        place: Place,
-    },
     /// Something was left open that has to be bound before a workflow can be run.
     #[error("{what} is not bound")]
     Unbound {
@@ -265,7 +262,6 @@ impl DocumentError {
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::Shape(error) => Some(&error.place),
-            Self::Unsupported { place } => Some(place),
             Self::Unbound { .. } | Self::Decode(_) | Self::Encode(_) => None,
         }
     }

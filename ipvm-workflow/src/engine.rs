@@ -12,6 +12,7 @@ use ucan_pipeline::{Bounds, resolve_args};
 
 use crate::charge::{Charging, Toll};
 use crate::doubt::Doubts;
+use crate::elsewhere::{Elsewhere, check_time};
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
 use crate::handover::Handed;
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     pub(crate) doubts: Doubts,
     pub(crate) toll: Option<Toll>,
     pub(crate) vault: Option<Vault>,
+    pub(crate) elsewhere: Option<Elsewhere>,
 }
 
 /// What not every engine has.
@@ -85,6 +87,8 @@ pub struct EngineOptions {
     pub charging: Option<Charging>,
     /// What keeps the results of secret tasks. Without it, workflows with such tasks are refused.
     pub vault: Option<Vault>,
+    /// How tasks are had done that are for other executors. Without it, workflows with such tasks are refused.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl Engine {
@@ -103,10 +107,10 @@ impl Engine {
     /// An engine of these parts with what not every engine has.
     #[must_use]
     pub fn with_options(parts: Parts, options: EngineOptions) -> Self {
-        let EngineOptions { charging, vault } = options;
+        let EngineOptions { charging, vault, elsewhere } = options;
         let (places, toll) = (Places::new(parts.parallelism), charging.map(Toll::new));
         let (flights, doubts) = (Flights::default(), Doubts::default());
-        Self { shared: Arc::new(Shared { parts, flights, places, doubts, toll, vault }) }
+        Self { shared: Arc::new(Shared { parts, flights, places, doubts, toll, vault, elsewhere }) }
     }
 
     /// The parts that it was made of.
@@ -297,6 +301,7 @@ impl Shared {
         let workflow = self.workflow(&request.workflow).await?;
         let plan = self.plan(request.run, &workflow, &request.grants.home)?;
         self.check_secrets(&plan)?;
+        self.check_ways(&plan)?;
         self.check_authority(&plan, &request.grants).await?;
         let outcomes = self.results_from_elsewhere(&plan, &request.grants).await?;
         self.check_tasks(&workflow, &plan, &outcomes, &request.grants.home).await?;
@@ -331,8 +336,15 @@ impl Shared {
     pub(crate) fn plan(&self, run: TaskId, workflow: &Workflow, home: &Did) -> Result<Plan, PlanError> {
         let class_of =
             |subject: &Did, command: &Command| self.handler(home, subject, command).map(|it| it.effect_class());
-        let mut plan = Plan::new(workflow, &class_of, &|label| nonce(&run, label))?;
+        let other = |label: &str, command: &Command| {
+            let audience = workflow.audience(label).filter(|audience| !audience.same_principal(home))?;
+            Some((audience, self.class_elsewhere(audience, command)))
+        };
+        let mut plan = Plan::addressed(workflow, &class_of, &|label| nonce(&run, label), &other)?;
         plan.mark_secrets(&|step| {
+            if step.audience.is_some() {
+                return false;
+            }
             let handler = self.handler(home, step.task.subject(), step.task.command());
             handler.is_some_and(|handler| handler.is_secret())
         });
@@ -375,7 +387,8 @@ impl Shared {
     async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
         let revoked = self.revoked(&grants.delegations).await?;
         let missing = plan.steps().iter().chain(plan.catch()).filter_map(|step| {
-            let reason = self.authority(&step.task, grants, &revoked).err()?;
+            let found = self.authority(&step.task, grants, &revoked);
+            let reason = found.and_then(|()| self.may_ask(step, grants, &revoked)).err()?;
             Some(Unauthorized::new(step.label.clone(), &step.task, reason))
         });
         let missing: Vec<Unauthorized> = missing.collect();
@@ -406,6 +419,11 @@ impl Shared {
         let mut known = elsewhere.clone();
         let mut bad = Vec::new();
         for step in plan.steps() {
+            if step.audience.is_some() {
+                let label = || step.label.clone();
+                bad.extend(check_time(&step.config).err().map(|failure| BadTask { label: label(), failure }));
+                continue;
+            }
             let Some(handler) = self.handler(home, step.task.subject(), step.task.command()) else { continue };
             let args = resolve_args(step.task.args(), &Bounds::default(), &|id| known.get(id));
             if !step.secret

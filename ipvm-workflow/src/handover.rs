@@ -149,6 +149,16 @@ pub enum HandoverError {
     /// The run was taken over by this handover before, and is over or was handed on.
     #[error("the run {0} was taken over by this handover before, and is over or was handed on")]
     TakenBefore(TaskId),
+    /// A task is for another executor, who is asked under delegations to the one that has the run.
+    #[error(
+        "task {label:?} is for {to}, who is asked under delegations to the executor that has the run: it stays where it is"
+    )]
+    Elsewhere {
+        /// The task.
+        label: String,
+        /// Whom it is for.
+        to: Did,
+    },
     /// The run was cancelled, or has failed and is being undone: what undoes it is done where it ran.
     #[error("the run {0} was cancelled or has failed; what it did is undone here")]
     Cancelled(TaskId),

@@ -35,6 +35,15 @@ pub enum Entry {
         /// The resolved task.
         task: TaskId,
     },
+    /// A task that is for another executor is about to be asked for.
+    Sent {
+        /// The run.
+        run: TaskId,
+        /// The resolved task.
+        task: TaskId,
+        /// The invocation that asks for it, whose block is in the store.
+        invocation: Cid,
+    },
     /// A run is over, and its receipt is filed.
     Finished {
         /// The run.
@@ -56,12 +65,12 @@ impl Entry {
     #[must_use]
     pub fn run(&self) -> &TaskId {
         match self {
-            Self::Started { run, .. } | Self::Intent { run, .. } => run,
+            Self::Started { run, .. } | Self::Intent { run, .. } | Self::Sent { run, .. } => run,
             Self::Cancelled { run } | Self::Finished { run, .. } | Self::HandedOver { run, .. } => run,
         }
     }
 
-    /// The entry as canonical DAG-CBOR: a map with the one key `started`, `intent`, `cancelled`, `finished` or `handedOver`.
+    /// The entry as canonical DAG-CBOR: a map with the one key `started`, `intent`, `sent`, `cancelled`, `finished` or `handedOver`.
     ///
     /// # Errors
     /// None in practice: every entry can be carried. The codec's error is passed on rather than hidden.
@@ -72,6 +81,9 @@ impl Entry {
                 ("started", links.chain(handover.map(|cid| ("handover", cid))).collect())
             }
             Self::Intent { task, .. } => ("intent", vec![("task", (*task).into())]),
+            Self::Sent { task, invocation, .. } => {
+                ("sent", vec![("task", (*task).into()), ("invocation", *invocation)])
+            }
             Self::Cancelled { .. } => ("cancelled", vec![]),
             Self::Finished { receipt, .. } => ("finished", vec![("receipt", (*receipt).into())]),
             Self::HandedOver { handover, .. } => ("handedOver", vec![("handover", *handover)]),
@@ -105,6 +117,7 @@ impl Entry {
                 (Self::Started { run, workflow, request, handover, at }, has)
             }
             "intent" => (Self::Intent { run, task: TaskId::new(link("task")?) }, 2),
+            "sent" => (Self::Sent { run, task: TaskId::new(link("task")?), invocation: link("invocation")? }, 3),
             "cancelled" => (Self::Cancelled { run }, 1),
             "finished" => (Self::Finished { run, receipt: ReceiptId::new(link("receipt")?) }, 2),
             "handedOver" => (Self::HandedOver { run, handover: link("handover")? }, 2),
@@ -132,6 +145,12 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`] where the journal cannot be read.
     async fn intended(&self, task: &TaskId) -> Result<bool, StoreError>;
+
+    /// The invocation by which another executor was last to be asked for `task`.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the journal cannot be read.
+    async fn sent(&self, task: &TaskId) -> Result<Option<Cid>, StoreError>;
 
     /// The runs that were started here, and are neither over nor handed over.
     ///
@@ -190,13 +209,21 @@ impl Journal for MemoryJournal {
         Ok(self.entries().iter().any(|entry| matches!(entry, Entry::Intent { task: intended, .. } if intended == task)))
     }
 
+    async fn sent(&self, task: &TaskId) -> Result<Option<Cid>, StoreError> {
+        let last = self.entries().into_iter().rev().find_map(|entry| match entry {
+            Entry::Sent { task: asked, invocation, .. } if asked == *task => Some(invocation),
+            _ => None,
+        });
+        Ok(last)
+    }
+
     async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
         let mut open = BTreeSet::new();
         for entry in self.entries() {
             match entry {
                 Entry::Started { run, .. } => open.insert(run),
                 Entry::Finished { run, .. } | Entry::HandedOver { run, .. } => open.remove(&run),
-                Entry::Intent { .. } | Entry::Cancelled { .. } => continue,
+                Entry::Intent { .. } | Entry::Sent { .. } | Entry::Cancelled { .. } => continue,
             };
         }
         Ok(open.into_iter().collect())
@@ -213,7 +240,7 @@ impl Journal for MemoryJournal {
                 }
                 (Entry::Cancelled { .. }, Some(open)) => open.cancelled = true,
                 (Entry::Finished { .. } | Entry::HandedOver { .. }, open) => *open = None,
-                (Entry::Intent { .. } | Entry::Cancelled { .. }, _) => {}
+                (Entry::Intent { .. } | Entry::Sent { .. } | Entry::Cancelled { .. }, _) => {}
             }
         }
         Ok(open)

@@ -17,12 +17,13 @@ use ucan_pipeline::ResolveError;
 use crate::charge::{self, Hold, Short};
 use crate::continuation::asked_by;
 use crate::engine::Shared;
+use crate::errand::Doer;
 use crate::places::Want;
 use crate::request::Grants;
 use crate::{Entry, Event, How, Paused, Resolution, RunError, RunOptions, Step, StepReport};
 
 /// The metadata field with the time that handling the task took, in microseconds.
-const TIME: &str = "time";
+pub(crate) const TIME: &str = "time";
 /// The metadata field that says that somebody found out what came of a task, and not its handler: `true`.
 const RESOLUTION: &str = "resolution";
 /// The metadata field that links the receipts by which tasks that it awaits came to something else than their failures.
@@ -62,22 +63,24 @@ pub(crate) enum Concluded {
 }
 
 /// How a task that has its own receipt now came by it.
-struct Stated {
+pub(crate) struct Stated {
     how: How,
     receipt: Receipt,
 }
 
 /// What an attempt comes to.
-enum Attempt {
+pub(crate) enum Attempt {
     Stated(Stated),
     /// It may be made again.
     Failed(Stated),
+    /// The same, but nobody knows whether it failed: where it is not made again, the run is paused.
+    Unanswered(Stated, Paused),
     Paused(Paused),
 }
 
 /// Whether an effect was begun before.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Begun {
+pub(crate) enum Begun {
     Not,
     /// With these arguments.
     As,
@@ -110,14 +113,14 @@ impl Work {
         };
         let Stated { how, receipt } = match attempt {
             Attempt::Stated(stated) | Attempt::Failed(stated) => stated,
-            Attempt::Paused(paused) => return Ok(Concluded::Paused(paused)),
+            Attempt::Paused(paused) | Attempt::Unanswered(_, paused) => return Ok(Concluded::Paused(paused)),
         };
         Ok(Concluded::Report(report(&self.step, how, &receipt, started.elapsed())))
     }
 
     async fn perform_resolved(&self, task: Task) -> Result<Attempt, RunError> {
         let (shared, class) = (&self.shared, self.step.class);
-        let Some(handler) = shared.handler(&self.grants.home, task.subject(), task.command()) else {
+        let Some(doer) = self.doer(&task) else {
             let failure = Failure::new("NoHandler", "there is no handler for this task");
             return self.fail(failure).await.map(Into::into);
         };
@@ -131,9 +134,9 @@ impl Work {
         if let Err(failure) = self.authorize(&task).await? {
             return self.fail(failure).await.map(Into::into);
         }
-        let known = match instruction {
-            Some(_) => shared.known_result(&task, &self.step.config, &**handler).await?,
-            None => self.done_before(&resolved).await?,
+        let known = match (&doer, instruction) {
+            (Doer::Here(handler), Some(_)) => shared.known_result(&task, &self.step.config, *handler).await?,
+            _ => self.done_before(&resolved).await?,
         };
         if let Some(known) = known {
             self.grants.count_known(&known);
@@ -144,17 +147,26 @@ impl Work {
         }
         let (mut number, began) = (1, Instant::now());
         loop {
-            let attempt = self.attempt(&**handler, &task, &resolved, instruction).await?;
-            let Attempt::Failed(stated) = attempt else { return Ok(attempt) };
+            let attempt = match &doer {
+                Doer::Here(handler) => self.attempt(*handler, &task, &resolved, instruction).await?,
+                Doer::There(errand) => self.ask(errand, &task, &resolved).await?,
+            };
+            let (stated, unanswered) = match attempt {
+                Attempt::Failed(stated) => (stated, None),
+                Attempt::Unanswered(stated, paused) => (stated, Some(paused)),
+                attempt => return Ok(attempt),
+            };
+            // Whoever did not answer may have done it: nobody goes on as if it had failed.
+            let over = |attempt| unanswered.map_or(attempt, Attempt::Paused);
             let retry = self.step.retry.as_ref().filter(|_| !self.settle);
-            let Some(retry) = retry else { return Ok(Attempt::Stated(stated)) };
+            let Some(retry) = retry else { return Ok(over(Attempt::Stated(stated))) };
             let name = stated.receipt.outcome().failure_name().unwrap_or_default();
             let mut chance = [0; 4];
             shared.parts.entropy.fill(&mut chance);
             let pause = retry.pause(number, name, u32::from_le_bytes(chance));
             let in_time = pause.filter(|pause| retry.within.is_none_or(|within| began.elapsed() + *pause <= within));
             let Some(pause) = in_time else {
-                return Ok(self.spent(stated, number, pause.is_some()));
+                return Ok(over(self.spent(stated, number, pause.is_some())));
             };
             // Whoever shows what happens may be gone; what happens does not depend on it.
             let _unheard = self.notes.send(Event::Retrying {
@@ -165,7 +177,7 @@ impl Work {
             });
             tokio::select! {
                 biased;
-                () = self.options.control.stopped() => return Ok(Attempt::Stated(stated)),
+                () = self.options.control.stopped() => return Ok(over(Attempt::Stated(stated))),
                 () = shared.parts.timer.sleep(self.in_time(pause)) => number += 1,
             }
         }
@@ -187,7 +199,7 @@ impl Work {
     }
 
     /// What it comes to that nobody knows whether it took effect: it waits for a person.
-    fn uncertain(&self) -> Attempt {
+    pub(crate) fn uncertain(&self) -> Attempt {
         Attempt::Paused(Paused::Uncertain { label: self.step.label.clone(), task: self.step.id })
     }
 
@@ -282,7 +294,7 @@ impl Work {
     }
 
     /// What somebody found out of the task.
-    fn told(&self) -> Option<Probe> {
+    pub(crate) fn told(&self) -> Option<Probe> {
         Some(match self.options.resolutions.get(&self.step.id)? {
             Resolution::Done(outcome) => {
                 let resolved = (RESOLUTION.to_owned(), Ipld::Bool(true));
@@ -293,7 +305,7 @@ impl Work {
         })
     }
 
-    async fn authorize(&self, task: &Task) -> Result<Result<Call, Failure>, RunError> {
+    pub(crate) async fn authorize(&self, task: &Task) -> Result<Result<Call, Failure>, RunError> {
         let Grants { invoker, delegations, .. } = &*self.grants;
         let revoked = self.shared.revoked(delegations).await?;
         let (revoked, config) = (revoked.as_fn(), self.step.config.clone());
@@ -325,7 +337,7 @@ impl Work {
         }
     }
 
-    async fn begun_before(&self, resolved: &TaskId) -> Result<Begun, RunError> {
+    pub(crate) async fn begun_before(&self, resolved: &TaskId) -> Result<Begun, RunError> {
         let journal = &self.shared.parts.journal;
         Ok(if journal.intended(resolved).await? {
             Begun::As
@@ -338,7 +350,7 @@ impl Work {
 
     /// Writes down, under both ids, that the task is about to start. The resolved one comes first, so that where only the other one is
     /// found, what was begun was begun with other arguments.
-    async fn announce(&self, resolved: &TaskId) -> Result<(), RunError> {
+    pub(crate) async fn announce(&self, resolved: &TaskId) -> Result<(), RunError> {
         let (journal, run) = (&self.shared.parts.journal, self.run);
         let intent = Entry::Intent { run, task: self.step.id };
         if *resolved == self.step.id {
@@ -448,14 +460,25 @@ impl Work {
             .filter_map(|key| known.meta().get(key).map(|value| (key.to_owned(), value.clone())))
             .collect();
         let receipt = self.receipt(known.outcome().clone(), meta, resolved, true).cause(known.id());
-        let receipt = self.shared.sign(receipt.effects(effects))?;
+        self.state(how, task, resolved, receipt.effects(effects)).await
+    }
+
+    /// Signs and files the receipt of a final outcome that somebody else knew.
+    pub(crate) async fn state(
+        &self,
+        how: How,
+        task: &Task,
+        resolved: &TaskId,
+        receipt: ReceiptBuilder,
+    ) -> Result<Stated, RunError> {
+        let receipt = self.shared.sign(receipt)?;
         tokio::try_join!(self.keep(Some(task)), self.file(&receipt, resolved, task, None, true))?;
         Ok(Stated { how, receipt })
     }
 
     /// Signs and files the receipt of a task that was not run. That it was not is no outcome of the task, but of this
     /// request: another may have more authority, or better results to go on from.
-    async fn fail(&self, failure: Failure) -> Result<Stated, RunError> {
+    pub(crate) async fn fail(&self, failure: Failure) -> Result<Stated, RunError> {
         let id = self.step.id;
         let outcome = Outcome::from(failure);
         let name = outcome.failure_name().map(str::to_owned);
@@ -466,7 +489,7 @@ impl Work {
     }
 
     /// Keeps the task as it stands in the workflow and, where that is another, as it was resolved: what receipts link to.
-    async fn keep(&self, resolved: Option<&Task>) -> Result<(), RunError> {
+    pub(crate) async fn keep(&self, resolved: Option<&Task>) -> Result<(), RunError> {
         let blocks = &self.shared.parts.blocks;
         let put = async |task: &Task| -> Result<(), RunError> {
             let bytes = task.to_block()?;
@@ -478,7 +501,7 @@ impl Work {
         }
     }
 
-    fn receipt(
+    pub(crate) fn receipt(
         &self,
         outcome: Outcome,
         mut meta: BTreeMap<String, Ipld>,

@@ -505,18 +505,6 @@ async fn documents_that_cannot_be_run_are_refused_before_anything_starts() {
     assert!(matches!(bad, Err(RunError::BadTasks(bad)) if bad[0].label == "a"));
 }
 
-#[test]
-fn what_cannot_be_honoured_is_refused() {
-    let task = r#""cmd": "/math/sum", "args": {}"#;
-    for (json, path) in
-        [(format!(r#"{{"v": "1.0.0", "tasks": {{"a": {{{task}, "aud": "did:web:x"}}}}}}"#), "tasks.a.aud")]
-    {
-        let error = Document::parse(&dagjson::decode(json.as_bytes()).unwrap()).unwrap_err();
-        assert!(matches!(&error, DocumentError::Unsupported { place } if place.to_string() == path), "{error}");
-        assert_eq!(error.place().map(ToString::to_string).as_deref(), Some(path));
-    }
-}
-
 #[tokio::test]
 async fn a_request_is_carried_out_once() {
     let world = World::new();

@@ -311,6 +311,10 @@ impl Journal for Shared {
         Ok(self.with(|life| life.state.entries.iter().any(is)))
     }
 
+    async fn sent(&self, _: &TaskId) -> Result<Option<Cid>, StoreError> {
+        Ok(None)
+    }
+
     async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
         let run = self.with(|life| life.state.entries.first().map(|entry| *entry.run()));
         Ok(match run {

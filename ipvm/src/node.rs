@@ -10,8 +10,8 @@ use ipvm_files::{
 use ipvm_fjall::{FjallStore, OpenError};
 use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
-    Ask, AskError, BindError, Bindings, Charging, Document, Engine, EngineOptions, Entropy, Event, Parts, Plan,
-    RUN_COMMAND, Refuted, RunError, RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError,
+    Ask, AskError, BindError, Bindings, Charging, Document, Elsewhere, Engine, EngineOptions, Entropy, Event, Parts,
+    Plan, RUN_COMMAND, Refuted, RunError, RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError,
     Scheduled, Scheduler, Timing, Trust, Workflow,
 };
 use ucan_chan::Till;
@@ -59,13 +59,16 @@ pub struct NodeOptions {
     /// The owners of output folders of other nodes, whose runs were handed over to this one: what is asked of theirs is done in this
     /// node's output folder. Nobody's, unless set.
     pub output_for: BTreeSet<Did>,
+    /// How tasks are had done that workflows address to other executors; such workflows are refused, unless set.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl NodeOptions {
     /// A node in this state folder, everything else as it is unless set.
     #[must_use]
     pub fn new(state: impl Into<PathBuf>) -> Self {
-        Self { state: state.into(), output: None, compat: None, trusted: BTreeSet::new(), output_for: BTreeSet::new() }
+        let (trusted, output_for) = (BTreeSet::new(), BTreeSet::new());
+        Self { state: state.into(), output: None, compat: None, trusted, output_for, elsewhere: None }
     }
 }
 
@@ -206,7 +209,9 @@ impl Node {
             timer: Arc::new(TokioTimer),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let engine = Engine::with_options(parts, EngineOptions { charging: Some(charging), vault: Some(vault) });
+        let elsewhere = options.elsewhere.clone();
+        let options = EngineOptions { charging: Some(charging), vault: Some(vault), elsewhere };
+        let engine = Engine::with_options(parts, options);
         Ok(Self { state, store, engine, till, output })
     }
 

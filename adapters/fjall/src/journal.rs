@@ -20,6 +20,9 @@ impl Journal for FjallStore {
             Entry::Cancelled { run } => Record::Cancelled((*run).into()),
             Entry::Intent { run, task } => Record::Intent { run: (*run).into(), task: (*task).into() },
             Entry::Finished { run, receipt } => Record::Finished { run: (*run).into(), receipt: (*receipt).into() },
+            Entry::Sent { run, task, invocation } => {
+                Record::Sent { run: (*run).into(), task: (*task).into(), invocation: *invocation }
+            }
             Entry::HandedOver { run, handover } => Record::HandedOver { run: (*run).into(), handover: *handover },
         };
         self.write(record, None, true).await
@@ -27,6 +30,10 @@ impl Journal for FjallStore {
 
     async fn intended(&self, task: &TaskId) -> Result<bool, StoreError> {
         self.db()?.contains("the index of intents", &rows::intent(task.cid()))
+    }
+
+    async fn sent(&self, task: &TaskId) -> Result<Option<Cid>, StoreError> {
+        self.last("the index of what was sent", &rows::sent(task.cid()))
     }
 
     async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
@@ -50,14 +57,13 @@ impl Journal for FjallStore {
     }
 
     async fn handed_over(&self, run: &TaskId) -> Result<Option<Cid>, StoreError> {
-        const WHAT: &str = "the index of runs that were handed over";
-        let malformed = || StoreError::corrupt(WHAT, "a row is malformed");
-        let prefix = rows::handed_over(run.cid());
-        let mut last = None;
-        for (key, number) in self.db()?.prefix(WHAT, &prefix)? {
-            let handover = rows::last_cid(&key, prefix.len()).ok_or_else(malformed)?;
-            last = last.max(Some((rows::number(&number).ok_or_else(malformed)?, handover)));
-        }
-        Ok(last.map(|(_, handover)| handover))
+        self.last("the index of runs that were handed over", &rows::handed_over(run.cid()))
+    }
+}
+
+impl FjallStore {
+    /// The CID after `prefix` in the key of the row that was written last.
+    fn last(&self, what: &str, prefix: &[u8]) -> Result<Option<Cid>, StoreError> {
+        Ok(self.listed(what, prefix, 0)?.pop())
     }
 }

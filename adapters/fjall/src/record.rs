@@ -65,6 +65,8 @@ pub(crate) enum Record {
     Schedule(Written),
     /// A run was handed over to another executor.
     HandedOver { run: Cid, handover: Cid },
+    /// A task is about to be asked of another executor.
+    Sent { run: Cid, task: Cid, invocation: Cid },
 }
 
 const BLOCK: u8 = 1;
@@ -82,6 +84,7 @@ const CANCELLED: u8 = 12;
 const CHANNELS: u8 = 13;
 const SCHEDULE: u8 = 14;
 const HANDED_OVER: u8 = 15;
+const SENT: u8 = 16;
 
 /// How many bytes a time has.
 const TIME: usize = 8;
@@ -94,7 +97,7 @@ impl Record {
             Self::Waits { request, .. } => Some(request),
             Self::Started { .. } | Self::Intent { .. } | Self::Cancelled(_) | Self::Finished { .. } => None,
             Self::Revocation { .. } | Self::Claim(_) | Self::Answered(_) | Self::Unlisted { .. } => None,
-            Self::Channels(_) | Self::Schedule(_) | Self::HandedOver { .. } => None,
+            Self::Channels(_) | Self::Schedule(_) | Self::HandedOver { .. } | Self::Sent { .. } => None,
         }
     }
 
@@ -118,6 +121,7 @@ impl Record {
             Self::Channels(_) => (CHANNELS, Vec::new()),
             Self::Schedule(_) => (SCHEDULE, Vec::new()),
             Self::HandedOver { run, handover } => (HANDED_OVER, vec![run, handover]),
+            Self::Sent { run, task, invocation } => (SENT, vec![run, task, invocation]),
         };
         let mut bytes = vec![kind];
         for cid in cids {
@@ -195,6 +199,7 @@ impl Record {
             }
             SCHEDULE => Self::Schedule(Written::decode(&mut rest)?),
             HANDED_OVER => Self::HandedOver { run: cid(&mut rest)?, handover: cid(&mut rest)? },
+            SENT => Self::Sent { run: cid(&mut rest)?, task: cid(&mut rest)?, invocation: cid(&mut rest)? },
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -234,6 +239,7 @@ mod tests {
             Record::Started { run: a, workflow: b, request: c, handover: None, at: Some(0) },
             Record::Started { run: a, workflow: b, request: c, handover: Some(a), at: Some(1 << 53) },
             Record::HandedOver { run: a, handover: c },
+            Record::Sent { run: a, task: b, invocation: c },
             Record::Cancelled(a),
             Record::Intent { run: a, task: c },
             Record::Finished { run: a, receipt: b },

@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipvm_workflow::{
-    Bindings, Charging, Document, Engine, EngineOptions, Entropy, Entry, Journal, KeptSchedule, MemoryJournal,
-    MemorySchedules, OpenRun, Parts, RunReport, RunRequest, ScheduleStore, StepReport, Trust, Vault, Workflow,
+    Bindings, Charging, Document, Elsewhere, Engine, EngineOptions, Entropy, Entry, Journal, KeptSchedule,
+    MemoryJournal, MemorySchedules, OpenRun, Parts, RunReport, RunRequest, ScheduleStore, StepReport, Trust, Vault,
+    Workflow,
 };
 use ucan_chan::{Change, ChannelStore, Commit, Kept, MemoryChannels, Open, Purse, Terms, Till};
 use ucan_core::{
@@ -163,6 +164,10 @@ impl Journal for Mortal<MemoryJournal> {
 
     async fn intended(&self, task: &TaskId) -> Result<bool, StoreError> {
         self.0.intended(task).await
+    }
+
+    async fn sent(&self, task: &TaskId) -> Result<Option<Cid>, StoreError> {
+        self.0.sent(task).await
     }
 
     async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
@@ -411,6 +416,7 @@ pub(crate) struct World {
     /// Handlers beside those of [`COMMANDS`].
     pub(crate) handlers: Vec<(&'static str, Arc<dyn Handler>)>,
     pub(crate) vault: Option<Vault>,
+    pub(crate) elsewhere: Option<Elsewhere>,
     /// The executors whose resources can be reached from here as well.
     pub(crate) beside: Vec<Did>,
     knows: Knows,
@@ -481,6 +487,7 @@ impl World {
             pace: None,
             handlers: Vec::new(),
             vault: None,
+            elsewhere: None,
             beside: Vec::new(),
             knows,
             requests: AtomicU64::new(0),
@@ -523,7 +530,10 @@ impl World {
             ..parts(&self.node)
         };
         let charging = self.channel.is_some().then(|| Charging::new(Arc::new(self.till.clone())));
-        self.engine = Engine::with_options(parts, EngineOptions { charging, vault: self.vault.clone() });
+        self.engine = Engine::with_options(
+            parts,
+            EngineOptions { charging, vault: self.vault.clone(), elsewhere: self.elsewhere.clone() },
+        );
     }
 
     /// Opens a channel of the user with this budget, all of which is signed for up to `signed`.

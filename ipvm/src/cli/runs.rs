@@ -199,6 +199,9 @@ pub(super) fn conclude(json: bool, display: Display, report: Result<RunReport, R
         Paused::Uncertain { task, .. } => {
             format!("ipvm resume {run} --done '{task}={{\"ok\": ..}}', or ipvm resume {run} --not-done {task}")
         }
+        Paused::Unanswered { task, .. } => {
+            format!("ipvm resume {run}, which asks again; or ipvm resume {run} --done '{task}={{\"ok\": ..}}'")
+        }
         Paused::Exhausted { channel, .. } => {
             format!(
                 "ipvm chan pay {channel} --amount GAS, and ipvm resume {run}; or ipvm resume {run} --channel ANOTHER"
@@ -214,6 +217,7 @@ pub(super) fn conclude(json: bool, display: Display, report: Result<RunReport, R
         let (label, task) = match paused {
             Paused::Spent { label, .. } => (Some(label), None),
             Paused::Uncertain { label, task } => (Some(label), Some(task.to_string())),
+            Paused::Unanswered { label, task, .. } => (Some(label), Some(task.to_string())),
             Paused::Exhausted { label, .. } | Paused::ChannelClosed { label, .. } | Paused::Capped { label, .. } => {
                 (Some(label), None)
             }
