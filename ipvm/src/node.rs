@@ -340,7 +340,7 @@ impl Node {
         timing: &Timing,
     ) -> Result<Scheduled, NodeError> {
         let workflow = self.bind(document, inputs, subjects).await?;
-        let delegations = self.state.delegations(self.state.user.did())?;
+        let delegations = self.delegations()?;
         let args = Schedule::args(RunRequest::args(&workflow, &delegations, &[]), timing);
         let asked = self.ask(SCHEDULE_COMMAND, args, &delegations, None)?;
         self.scheduler().add(asked, delegations).await.map_err(|error| match error {
@@ -380,9 +380,17 @@ impl Node {
         }
     }
 
-    /// Signs, as the user, the request to run `workflow` with all delegations that the user holds, paid by `channel`.
+    /// What the user may let workflows use: all delegations that the user holds, and those by which the node may ask others for what it
+    /// is asked for.
+    fn delegations(&self) -> Result<Vec<Delegation>, NodeError> {
+        let mut delegations = self.state.delegations(self.state.user.did())?;
+        delegations.extend(self.state.delegations(self.state.node.did())?);
+        Ok(delegations)
+    }
+
+    /// Signs, as the user, the request to run `workflow`, paid by `channel`.
     fn request(&self, workflow: &Workflow, channel: Option<Cid>) -> Result<RunRequest, NodeError> {
-        let delegations = self.state.delegations(self.state.user.did())?;
+        let delegations = self.delegations()?;
         let args = RunRequest::args(workflow, &delegations, &[]);
         let args = match channel {
             Some(channel) => RunRequest::paid_by(args, channel),
