@@ -10,6 +10,9 @@ use crate::{Retry, Workflow};
 /// The field of a configuration that says that what comes of a task is secret.
 pub(crate) const SECRET: &str = "secret";
 
+/// The other executor that does a task, and what that does to the world there.
+pub(crate) type There<'a> = (&'a Did, EffectClass);
+
 /// Whether a configuration asks for what comes of a task to be secret.
 pub(crate) fn is_asked_secret(config: &Config) -> bool {
     config.get(SECRET) == Some(&Ipld::Bool(true))
@@ -76,7 +79,7 @@ impl Plan {
         workflow: &'a Workflow,
         class_of: &dyn Fn(&Did, &Command) -> Option<EffectClass>,
         nonce_of: &dyn Fn(&str) -> Vec<u8>,
-        other: &dyn Fn(&str, &Command) -> Option<(&'a Did, EffectClass)>,
+        other: &dyn Fn(&str, &Command) -> Option<There<'a>>,
     ) -> Result<Self, PlanError> {
         let awaited = workflow.tasks().map(|(label, _, task)| (label.to_owned(), labels(&task.args)));
         let graph = Graph::new(awaited).map_err(|error| match error {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use ipvm_workflow::{
-    Bindings, Document, DocumentError, Engine, Entropy, Entry, Event, How, MemoryJournal, Missing, Parts, Paused,
-    PlanError, RunError, RunReport, RunRequest, StepReport, Tally, Trust, Verification, VerifyError, Workflow,
+    Bindings, Document, Engine, Entropy, Entry, Event, How, MemoryJournal, Missing, Parts, Paused, PlanError, RunError,
+    RunReport, RunRequest, StepReport, Tally, Trust, Verification, VerifyError, Workflow,
 };
 use ucan_core::{Command, Context, Delegation, DidKeys, FixedClock, Ipld, Issuer, Policy, Timestamp, dagjson};
 use ucan_invocation::{
