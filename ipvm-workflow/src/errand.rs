@@ -51,8 +51,8 @@ enum Answer {
     /// Nothing that says what came of the task.
     None {
         why: String,
-        /// Whether the request cannot have been carried out.
-        refused: bool,
+        /// Whether the request may have been carried out.
+        sent: bool,
     },
 }
 
@@ -76,7 +76,10 @@ impl Work {
         }
         // Waiting for its turn may have taken long.
         if let Err(failure) = self.authorize(task).await? {
-            return self.fail(failure).await.map(Into::into);
+            return match errand.doubtful.load(Ordering::Relaxed) {
+                true => self.unanswered(errand, format!("it may not be asked for any more: {failure}")).await,
+                false => self.fail(failure).await.map(Into::into),
+            };
         }
         let mut kept = None;
         if self.step.class.is_mutation() {
@@ -120,8 +123,8 @@ impl Work {
                 self.accept(errand, task, resolved, &receipt, began.elapsed()).await.map(Into::into)
             }
             Answer::Receipt(refusal) => self.refused(errand, &refusal).await,
-            Answer::None { why, refused } => {
-                errand.doubtful.fetch_or(!refused, Ordering::Relaxed);
+            Answer::None { why, sent } => {
+                errand.doubtful.fetch_or(sent, Ordering::Relaxed);
                 self.unanswered(errand, why).await
             }
         }
@@ -185,7 +188,7 @@ impl Work {
     /// Sends a request, and looks in the answer for a receipt by whom it was sent to, of this very task.
     async fn send(&self, errand: &Errand<'_>, request: &Request) -> Result<Answer, RunError> {
         let (parts, to) = (&self.shared.parts, errand.to);
-        let none = |why: String, refused| Ok(Answer::None { why: bounded(&why), refused });
+        let none = |why: String, sent| Ok(Answer::None { why: bounded(&why), sent });
         let tokens = request.proofs.iter().map(Token::envelope).chain([request.invocation.envelope()]);
         let container: Container = tokens.map(|token| token.bytes().to_vec()).collect();
         // That it is a time was checked before the run started.
@@ -193,14 +196,13 @@ impl Work {
         let answer = tokio::select! {
             biased;
             answer = errand.elsewhere.transport.send(to, &container) => answer,
-            () = parts.timer.sleep(patience) => return none(format!("{to} did not answer within {patience:?}"), false),
+            () = parts.timer.sleep(patience) => return none(format!("{to} did not answer within {patience:?}"), true),
         };
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error @ (TransportError::NoRoute(_) | TransportError::Rejected { .. })) => {
-                return none(error.to_string(), true);
-            }
-            Err(error) => return none(error.to_string(), false),
+            Err(error @ TransportError::NoRoute(_)) => return none(error.to_string(), false),
+            // Even that nothing was begun is said by nobody who signs it.
+            Err(error) => return none(error.to_string(), true),
         };
         let asked = request.invocation.task().id()?;
         let about = |receipt: &Receipt| *receipt.ran() == asked && receipt.issuer().same_principal(to);
@@ -211,7 +213,7 @@ impl Work {
         let receipt = signed.min_by_key(|receipt| receipt.is_attempt());
         match receipt {
             Some(receipt) => Ok(Answer::Receipt(Box::new(receipt.into_inner()))),
-            None => none(format!("{to} answered without a receipt of its own for the task"), false),
+            None => none(format!("{to} answered without a receipt of its own for the task"), true),
         }
     }
 

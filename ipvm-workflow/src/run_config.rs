@@ -69,3 +69,51 @@ fn whole_seconds(shape: &Shape<'_>) -> Result<Duration, ShapeError> {
         false => Err(shape.error("a run has whole seconds, at least one".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = Ipld> {
+        let text = prop::sample::select(vec!["seconds", "milli", "days", "years"]);
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(integer),
+            any::<bool>().prop_map(Ipld::Bool),
+            text.prop_map(|text| Ipld::String(text.to_owned())),
+            Just(Ipld::Null),
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| prop::collection::vec(inner, 0..4).prop_map(Ipld::List))
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_survives(
+            time in prop::option::of(1_u64..1 << 40),
+            gas in prop::option::of(0_u64..1 << 63),
+            parallelism in prop::option::of(1_u32..),
+            secret in any::<bool>(),
+        ) {
+            let config = RunConfig { time: time.map(Duration::from_secs), gas, parallelism, secret };
+            let written = Ipld::Map(config.to_ipld());
+            prop_assert_eq!(RunConfig::parse(&Shape::root(&written)), Ok(config));
+        }
+
+        #[test]
+        fn whatever_else_is_refused_or_means_the_same_when_it_is_written(
+            fields in prop::collection::btree_map(
+                prop::sample::select(vec!["time", "gas", "parallelism", "secret", "memory"]).prop_map(str::to_owned),
+                value(),
+                0..4,
+            ),
+        ) {
+            let unknown = fields.contains_key("memory");
+            let parsed = RunConfig::parse(&Shape::root(&Ipld::Map(fields)));
+            prop_assert!(!(unknown && parsed.is_ok()));
+            if let Ok(config) = parsed {
+                prop_assert_eq!(RunConfig::parse(&Shape::root(&Ipld::Map(config.to_ipld()))), Ok(config));
+            }
+        }
+    }
+}

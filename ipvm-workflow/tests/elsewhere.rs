@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use common::{Crash, Knows, World, by_label, field, step};
+use common::{Crash, Knows, Passing, World, by_label, field, step};
 use ipvm_workflow::{
     BindError, Bindings, Document, DocumentError, Elsewhere, Engine, EngineOptions, Entry, Event, HandoverError, How,
     Missing, Parts, Paused, PlanError, Resolution, RunError, RunOptions, RunReport, Trust, Vault, Verification,
@@ -689,4 +689,27 @@ async fn authority_is_looked_for_again_when_it_is_asked() {
     assert!(two.line.sent().is_empty());
     assert!(two.run(&json("20, 22")).await.unwrap().succeeded());
     assert_eq!(two.there.outside.names(), ["pay"]);
+}
+
+/// That it may not be asked for any more says nothing of whether it was done.
+#[tokio::test]
+async fn what_may_have_been_done_has_not_failed_when_the_authority_is_gone() {
+    let mut two = Two::new(Knows::Nothing);
+    let (user, there) = (two.here.user.did().clone(), two.there.node.did().clone());
+    let is_grant =
+        |it: &Delegation| *it.audience() == user && it.subject() == Some(&there) && it.command().as_str() == "/do";
+    let at = two.here.grants.iter().position(is_grant).unwrap();
+    let ends = Timestamp::from_secs(two.here.now + 100).unwrap();
+    let grant = Delegation::builder(user, Some(there), command("/do")).expiration(ends);
+    two.here.grants[at] = grant.sign(&two.there.node).unwrap();
+    // While an answer is waited for, which never comes, an hour passes.
+    let clock = Arc::new(Passing(AtomicU64::new(two.here.now)));
+    let parts = Parts { clock: clock.clone(), timer: clock, ..two.here.engine.parts().clone() };
+    let elsewhere = Some(two.elsewhere().with_patience(Duration::from_secs(3_600)));
+    let engine = Engine::with_options(parts, EngineOptions { elsewhere, ..EngineOptions::default() });
+    two.line.fates(&[Fate::Hangs, Fate::Hangs]);
+    let json = two.pay(r#", "config": {"retry": {"attempts": 2}}"#);
+    let why = paused(engine.run(two.here.request(&json).await, &|_| {}).await);
+    assert!(matches!(&why, Paused::Unanswered { why, .. } if why.contains("may not be asked for any more")), "{why:?}");
+    assert_eq!(two.line.sent().len(), 1);
 }

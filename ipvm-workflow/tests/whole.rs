@@ -8,39 +8,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use common::{COMMANDS, Crash, Knows, World, step};
+use common::{COMMANDS, Crash, Knows, Passing, World, step};
 use ipvm_workflow::{
     Document, DocumentBuilder, DocumentError, Engine, Entry, How, Journal, Parts, Paused, RunConfig, RunError,
     RunOptions, Trust, Vault,
 };
 use ucan_core::{Clock, Command, Ipld, Timestamp, dagjson};
-use ucan_invocation::{
-    Call, Completion, Config, EffectClass, Failure, Handler, Outcome, ReceiptStore, Task, TaskId, Timer,
-};
-
-/// A clock that goes on when somebody waits, or is told to.
-#[derive(Debug)]
-struct Passing(AtomicU64);
-
-impl Passing {
-    fn pass(&self, secs: u64) {
-        self.0.fetch_add(secs, Ordering::Relaxed);
-    }
-}
-
-impl Clock for Passing {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_secs(self.0.load(Ordering::Relaxed)).unwrap()
-    }
-}
-
-#[async_trait]
-impl Timer for Passing {
-    async fn sleep(&self, time: Duration) {
-        self.pass(time.as_secs());
-        tokio::task::yield_now().await;
-    }
-}
+use ucan_invocation::{Call, Completion, Config, EffectClass, Failure, Handler, Outcome, ReceiptStore, Task, TaskId};
 
 /// Takes as many seconds as it is told, and counts how many do at once.
 #[derive(Debug)]
