@@ -5,7 +5,8 @@ use ucan_core::{Cid, Did, Ipld, block};
 use ucan_invocation::{Await, Config, is_pending, visit};
 use ucan_pipeline::substitute;
 
-use crate::{Document, DocumentError, Retry, TaskDocument};
+use crate::plan::SECRET;
+use crate::{Document, DocumentError, Retry, RunConfig, TaskDocument};
 
 /// The key of a map that stands for a value given at run time.
 pub(crate) const INPUT: &str = "ipvm/input";
@@ -52,7 +53,20 @@ impl Document {
         for (label, task) in document.tasks.iter_mut().map(|(label, task)| (label.clone(), task)).chain(catch) {
             let label = &label;
             let subject = task.subject.as_deref().unwrap_or(EXECUTOR);
-            task.subject = Some(bind_subject(label, subject, bindings)?.to_string());
+            let subject = bind_principal(subject, bindings).ok_or_else(|| BindError::UnknownSubject {
+                label: label.clone(),
+                subject: subject.to_owned(),
+                known: bindings.subjects.keys().cloned().collect(),
+            })?;
+            task.subject = Some(subject.to_string());
+            if let Some(audience) = &task.audience {
+                let bound = bind_principal(audience, bindings).ok_or_else(|| BindError::UnknownAudience {
+                    label: label.clone(),
+                    audience: audience.clone(),
+                    known: bindings.subjects.keys().cloned().collect(),
+                })?;
+                task.audience = Some(bound.to_string());
+            }
             let bound = substitute(&Ipld::Map(task.args.clone()), &mut |part| {
                 let Some(name) = input(part) else { return Ok(None) };
                 unused.remove(name);
@@ -109,15 +123,8 @@ pub(crate) fn names_a_task(value: &Ipld) -> bool {
     found
 }
 
-fn bind_subject(label: &str, subject: &str, bindings: &Bindings) -> Result<Did, BindError> {
-    if let Some(did) = bindings.subjects.get(subject) {
-        return Ok(did.clone());
-    }
-    Did::parse(subject).map_err(|_| BindError::UnknownSubject {
-        label: label.to_owned(),
-        subject: subject.to_owned(),
-        known: bindings.subjects.keys().cloned().collect(),
-    })
+fn bind_principal(name: &str, bindings: &Bindings) -> Option<Did> {
+    bindings.subjects.get(name).cloned().or_else(|| Did::parse(name).ok())
 }
 
 /// A workflow that is ready to be signed for: every subject a DID, every input a value.
@@ -127,6 +134,8 @@ fn bind_subject(label: &str, subject: &str, bindings: &Bindings) -> Result<Did, 
 pub struct Workflow {
     document: Document,
     subjects: BTreeMap<String, Did>,
+    /// Those of the tasks that have one.
+    audiences: BTreeMap<String, Did>,
     /// The subject of the task that handles failures.
     catch: Option<Did>,
     cid: Cid,
@@ -165,19 +174,23 @@ impl Workflow {
     }
 
     fn check(document: Document, cid: Cid, bytes: Vec<u8>) -> Result<Self, DocumentError> {
-        let mut subjects = BTreeMap::new();
+        let (mut subjects, mut audiences) = (BTreeMap::new(), BTreeMap::new());
         let subject = |label: &str, task: &TaskDocument| {
             let subject = task.subject.as_deref().and_then(|subject| Did::parse(subject).ok());
             subject.ok_or_else(|| DocumentError::Unbound { what: format!("the subject of task {label:?}") })
         };
         for (label, task) in &document.tasks {
             subjects.insert(label.clone(), subject(label, task)?);
+            if let Some(audience) = &task.audience {
+                let unbound = |_| DocumentError::Unbound { what: format!("the audience of task {label:?}") };
+                audiences.insert(label.clone(), Did::parse(audience).map_err(unbound)?);
+            }
         }
         let catch = document.catch.as_ref().map(|task| subject(CATCH, task)).transpose()?;
         if let Some(name) = document.inputs().first() {
             return Err(DocumentError::Unbound { what: format!("the input {name:?}") });
         }
-        Ok(Self { document, subjects, catch, cid, bytes })
+        Ok(Self { document, subjects, audiences, catch, cid, bytes })
     }
 
     pub(crate) fn document(&self) -> &Document {
@@ -205,10 +218,22 @@ impl Workflow {
             .map(|((label, task), subject)| (label.as_str(), subject, task))
     }
 
+    /// Who is to do the task with this label, where the document says so.
+    #[must_use]
+    pub fn audience(&self, label: &str) -> Option<&Did> {
+        self.audiences.get(label)
+    }
+
     /// The task that handles failures, with its subject.
     #[must_use]
     pub fn catch(&self) -> Option<(&Did, &TaskDocument)> {
         self.catch.as_ref().zip(self.document.catch.as_ref())
+    }
+
+    /// How it is to be run as a whole.
+    #[must_use]
+    pub fn run_config(&self) -> &RunConfig {
+        &self.document.config
     }
 
     /// How often the task is tried, where anything is said of it.
@@ -218,8 +243,8 @@ impl Workflow {
     }
 
     /// How tasks are run that the document does not have.
-    pub(crate) fn defaults(&self) -> (&Config, Option<&Retry>) {
-        (&self.document.defaults, self.document.retry.as_ref())
+    pub(crate) fn defaults(&self) -> (Config, Option<&Retry>) {
+        (self.with_secret(self.document.defaults.clone()), self.document.retry.as_ref())
     }
 
     /// How the task is asked to be run: its own configuration over the workflow's defaults.
@@ -227,6 +252,14 @@ impl Workflow {
     pub fn config(&self, task: &TaskDocument) -> Config {
         let mut config = self.document.defaults.clone();
         config.extend(task.config.clone());
+        self.with_secret(config)
+    }
+
+    /// A configuration, where all is secret that comes of the workflow as one that says so.
+    fn with_secret(&self, mut config: Config) -> Config {
+        if self.document.config.secret {
+            config.insert(SECRET.to_owned(), Ipld::Bool(true));
+        }
         config
     }
 }
@@ -266,6 +299,16 @@ pub enum BindError {
         label: String,
         /// The subject as written.
         subject: String,
+        /// The aliases that are bound.
+        known: Vec<String>,
+    },
+    /// An audience is neither a DID nor a known alias.
+    #[error("the audience {audience:?} of task {label:?} is neither a DID nor one of the bound names: {}", .known.join(", "))]
+    UnknownAudience {
+        /// The task.
+        label: String,
+        /// The audience as written.
+        audience: String,
         /// The aliases that are bound.
         known: Vec<String>,
     },

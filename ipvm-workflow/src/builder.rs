@@ -5,7 +5,7 @@ use ucan_core::{Command, Ipld};
 use ucan_invocation::{Branch, Config};
 
 use crate::document::FAILURE;
-use crate::{Document, DocumentError, Retry, TaskDocument};
+use crate::{Document, DocumentError, Retry, RunConfig, TaskDocument};
 
 /// Writes a document in Rust, in such a way that most wrong graphs cannot be written: a task is awaited by the handle that adding it
 /// gave, so that what is awaited exists and comes before, and there are no circles.
@@ -37,7 +37,17 @@ pub struct DocumentBuilder {
 impl Default for DocumentBuilder {
     fn default() -> Self {
         let (meta, defaults, tasks) = (BTreeMap::new(), Config::new(), BTreeMap::new());
-        Self { document: Document { meta, parent: None, defaults, retry: None, tasks, catch: None } }
+        Self {
+            document: Document {
+                meta,
+                parent: None,
+                config: RunConfig::default(),
+                defaults,
+                retry: None,
+                tasks,
+                catch: None,
+            },
+        }
     }
 }
 
@@ -108,6 +118,12 @@ impl DocumentBuilder {
         self
     }
 
+    /// How it is to be run as a whole.
+    pub fn config(&mut self, config: RunConfig) -> &mut Self {
+        self.document.config = config;
+        self
+    }
+
     /// How tasks are to be run that say nothing else.
     pub fn defaults(&mut self, defaults: Config, retry: Option<Retry>) -> &mut Self {
         (self.document.defaults, self.document.retry) = (defaults, retry);
@@ -144,7 +160,7 @@ impl DocumentBuilder {
 
 fn task(command: Command, args: BTreeMap<String, Ipld>) -> TaskDocument {
     let (config, allow) = (Config::new(), Vec::new());
-    TaskDocument { subject: None, command, args, nonce: None, config, retry: None, undo: None, allow }
+    TaskDocument { subject: None, audience: None, command, args, nonce: None, config, retry: None, undo: None, allow }
 }
 
 /// A task that is being written.
@@ -173,6 +189,12 @@ impl TaskBuilder<'_> {
     /// Says whose resource it concerns: a DID, or an alias. It is the executor's, unless it is said otherwise.
     pub fn subject(mut self, subject: impl Into<String>) -> Self {
         self.task.subject = Some(subject.into());
+        self
+    }
+
+    /// Says who is to do it: a DID, or an alias. Whoever runs the workflow does it, unless it is said otherwise.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.task.audience = Some(audience.into());
         self
     }
 

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify};
 use ucan_chan::{Channel, ChannelError, Charge, Meter, Reservation, TillError, Unit, is_revoked};
 use ucan_core::{Cid, Delegation, Did, Ipld};
 use ucan_invocation::meta::{FUEL, FUEL_BOUND, INSTANTIATION};
 use ucan_invocation::{Cursor, Listing, Receipt, Revoked, TaskId};
 
+use crate::budget::{Budget, Line, Place, Share};
 use crate::engine::Shared;
 use crate::{Paused, RunError, RunOptions};
 
@@ -67,81 +67,13 @@ impl Toll {
     }
 }
 
-/// Those who draw on one channel, or on the cap of one run: who finds too little waits for those who may not use all that is set
-/// aside for them.
-#[derive(Debug, Default)]
-struct Line {
-    turn: AsyncMutex<()>,
-    /// How many have something set aside, and how often one of them was over.
-    state: Mutex<(usize, u64)>,
-    over: Notify,
-}
-
-impl Line {
-    fn state(&self) -> MutexGuard<'_, (usize, u64)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until nobody else tries.
-    async fn turn(self: &Arc<Self>) -> Turn<'_> {
-        let alone = self.turn.lock().await;
-        let (_, seen) = *self.state();
-        Turn { line: self, seen, alone }
-    }
-}
-
-/// One attempt at setting something aside.
-struct Turn<'a> {
-    line: &'a Arc<Line>,
-    seen: u64,
-    alone: AsyncMutexGuard<'a, ()>,
-}
-
-impl Turn<'_> {
-    /// It was set aside.
-    fn taken(self) -> Place {
-        self.line.state().0 += 1;
-        Place(self.line.clone())
-    }
-
-    /// There was too little. Says whether there may be more, once there is.
-    async fn again(self) -> bool {
-        let over = self.line.over.notified();
-        tokio::pin!(over);
-        over.as_mut().enable();
-        let (under_way, now) = *self.line.state();
-        if now != self.seen {
-            return true;
-        }
-        if under_way > 0 {
-            drop(self.alone);
-            over.await;
-        }
-        under_way > 0
-    }
-}
-
-/// One who has something set aside.
-#[derive(Debug)]
-struct Place(Arc<Line>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        {
-            let mut state = self.0.state();
-            *state = (state.0.saturating_sub(1), state.1.wrapping_add(1));
-        }
-        self.0.over.notify_waiters();
-    }
-}
-
-/// What one run may cost, and who pays for it.
+/// What one run may use and cost, and who pays for it.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    cap: Option<u64>,
-    /// What the run has cost in this life, and what is set aside of its cap.
-    spent: Mutex<(u64, u64)>,
-    line: Arc<Line>,
+    /// What its tasks may use together, in all of its lives.
+    gas: Option<Budget>,
+    /// What it may cost in this life.
+    cap: Option<Budget>,
     payer: Option<Payer>,
 }
 
@@ -215,7 +147,7 @@ impl Shared {
             (Some(_), None) => return Err(RunError::Unpaid),
             (Some(toll), Some(channel)) => Some(self.payer(toll, channel, invoker).await?),
         };
-        Ok(Account { cap: options.cap, payer, ..Account::default() })
+        Ok(Account { gas: None, cap: options.cap.map(Budget::new), payer })
     }
 
     async fn payer(&self, toll: &Toll, channel: Cid, invoker: &Did) -> Result<Payer, RunError> {
@@ -258,7 +190,8 @@ impl Shared {
 /// freed when the task is reserved for again, or by the next start.
 #[derive(Debug, Default)]
 pub(crate) struct Hold<'a> {
-    account: Option<(&'a Account, u64, Place)>,
+    gas: Option<Share<'a>>,
+    cap: Option<Share<'a>>,
     channel: Option<(&'a Payer, Reservation, Place)>,
 }
 
@@ -275,13 +208,21 @@ impl<E: Into<RunError>> From<E> for Short {
 }
 
 impl Account {
-    /// Whether anything is counted at all.
-    pub(crate) fn counts(&self) -> bool {
-        self.cap.is_some() || self.payer.is_some()
+    /// Has the tasks use no more than so much together.
+    pub(crate) fn limit_gas(&mut self, most: Option<u64>) {
+        self.gas = most.map(Budget::new);
     }
 
-    fn spent(&self) -> MutexGuard<'_, (u64, u64)> {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Counts what a task used of which the result is known by now.
+    pub(crate) fn count_known(&self, receipt: &Receipt) {
+        if let Some(gas) = &self.gas {
+            gas.count(used(receipt.meta()));
+        }
+    }
+
+    /// Whether anything is counted at all.
+    pub(crate) fn counts(&self) -> bool {
+        self.gas.is_some() || self.cap.is_some() || self.payer.is_some()
     }
 
     /// Sets aside what a task may use, waiting for others of the run and of the channel to be over where there is too little
@@ -293,29 +234,22 @@ impl Account {
         task: TaskId,
         limit: u64,
     ) -> Result<Hold<'_>, Short> {
-        let account = self.within_cap(label, limit).await?;
-        let Some(payer) = &self.payer else { return Ok(Hold { account, channel: None }) };
-        let channel = payer.set_aside(shared, label, task, limit).await?;
-        Ok(Hold { account, channel: Some(channel) })
-    }
-
-    async fn within_cap(&self, label: &str, limit: u64) -> Result<Option<(&Self, u64, Place)>, Short> {
-        let Some(cap) = self.cap else { return Ok(None) };
-        loop {
-            let turn = self.line.turn().await;
-            let spent = {
-                let mut spent = self.spent();
-                let most = spent.0.saturating_add(spent.1).saturating_add(limit);
-                if most <= cap {
-                    spent.1 = spent.1.saturating_add(limit);
-                    return Ok(Some((self, limit, turn.taken())));
-                }
-                spent.0
-            };
-            if !turn.again().await {
-                return Err(Short::Paused(Paused::Capped { label: label.to_owned(), cap, spent, asked: limit }));
-            }
+        let (mut hold, asked) = (Hold::default(), limit);
+        // All in one order, so that nobody waits for somebody who waits for them.
+        if let Some(budget) = &self.gas {
+            let (label, gas) = (label.to_owned(), budget.most());
+            let short = |used| Short::Paused(Paused::OutOfGas { label, gas, used, asked });
+            hold.gas = Some(budget.set_aside(limit).await.map_err(short)?);
         }
+        if let Some(budget) = &self.cap {
+            let (label, cap) = (label.to_owned(), budget.most());
+            let short = |spent| Short::Paused(Paused::Capped { label, cap, spent, asked });
+            hold.cap = Some(budget.set_aside(limit).await.map_err(short)?);
+        }
+        if let Some(payer) = &self.payer {
+            hold.channel = Some(payer.set_aside(shared, label, task, limit).await?);
+        }
+        Ok(hold)
     }
 }
 
@@ -365,7 +299,7 @@ impl Payer {
 impl Hold<'_> {
     /// Charges what was used, and frees the rest. The charge stands in no receipt yet.
     pub(crate) async fn charge(self, used: u64) -> Result<Option<Charge>, RunError> {
-        let Self { account, channel } = self;
+        let Self { gas, cap, channel } = self;
         let charge = match channel {
             None => None,
             Some((payer, reservation, _place)) => {
@@ -374,10 +308,13 @@ impl Hold<'_> {
                 Some(payer.meter.charge(reservation, used).await.map_err(refused(payer.channel))?)
             }
         };
-        if let Some((account, limit, _place)) = account {
-            let cost = charge.as_ref().map_or(used.min(limit), |charge| charge.cost);
-            let mut spent = account.spent();
-            *spent = (spent.0.saturating_add(cost), spent.1.saturating_sub(limit));
+        if let Some(share) = gas {
+            let used = used.min(share.limit());
+            share.settle(used);
+        }
+        if let Some(share) = cap {
+            let used = used.min(share.limit());
+            share.settle(charge.as_ref().map_or(used, |charge| charge.cost));
         }
         Ok(charge)
     }

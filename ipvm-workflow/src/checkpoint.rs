@@ -48,6 +48,7 @@ impl Engine {
         let handed = shared.taken(&request.invocation).await?;
         let request = shared.check_request(request, handed.as_ref()).await?;
         let plan = shared.prepare(&request).await?.plan;
+        stays(&plan)?;
         let (mut receipts, mut outcomes, mut walk) = (Vec::new(), BTreeMap::new(), Walk::bounded());
         let classes: BTreeMap<TaskId, &Step> = plan.steps().iter().map(|step| (step.id, step)).collect();
         let awaited = plan.awaited_elsewhere().into_iter().map(|(_, task)| task);
@@ -78,7 +79,8 @@ impl Engine {
                 None => {}
             }
         }
-        let checkpoint = Checkpoint { run: *run, request: open.request, receipts, begun, before: open.handover };
+        let (request, before, started) = (open.request, open.handover, open.at);
+        let checkpoint = Checkpoint { run: *run, request, receipts, begun, before, started };
         let handover = shared.hand_over(&checkpoint, to).await?;
         journal.append(&Entry::HandedOver { run: *run, handover }).await?;
         self.archive(&handover).await
@@ -120,12 +122,16 @@ impl Engine {
         // What its tasks await from elsewhere is among the receipts, which are not filed yet.
         let plan =
             shared.plan(run, &shared.workflow(&request.workflow).await?, &handed.home).map_err(RunError::from)?;
+        stays(&plan)?;
         let begun = self.take_receipts(checkpoint, &plan, &handed.home).await?;
         for task in begun {
             parts.journal.append(&Entry::Intent { run, task }).await?;
         }
-        let started =
-            Entry::Started { run, workflow: request.workflow, request: checkpoint.request, handover: Some(*root) };
+        // Nobody has started it later than now, whatever their clocks say.
+        let now = parts.clock.now();
+        let at = Some(checkpoint.started.map_or(now, |started| started.min(now)));
+        let (workflow, request) = (request.workflow, checkpoint.request);
+        let started = Entry::Started { run, workflow, request, handover: Some(*root), at };
         parts.journal.append(&started).await?;
         shared.note_taken(&handed).await?;
         Ok(run)
@@ -268,6 +274,14 @@ impl Engine {
     async fn invocation(&self, cid: &Cid) -> Result<Invocation, HandoverError> {
         let token = Invocation::decode(self.shared.part(cid).await?);
         token.map_err(|error| HandoverError::Token { cid: *cid, error })
+    }
+}
+
+/// Refuses a plan that nobody else can go on with.
+fn stays(plan: &Plan) -> Result<(), HandoverError> {
+    match plan.elsewhere().next() {
+        Some((step, to)) => Err(HandoverError::Elsewhere { label: step.label.clone(), to: to.clone() }),
+        None => Ok(()),
     }
 }
 

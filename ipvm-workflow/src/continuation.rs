@@ -173,7 +173,7 @@ impl Shared {
         };
         let (config, retry) = workflow.defaults();
         // What a secret task asks for is not looked at, and nobody who is not secret can go on from what one gives.
-        if handler.is_secret() || is_asked_secret(config) {
+        if handler.is_secret() || is_asked_secret(&config) {
             return Ok(Err(Failure::new(
                 "Secret",
                 "what comes of this task is secret, and nothing can be asked to give it",
@@ -183,10 +183,11 @@ impl Shared {
             label: label.to_owned(),
             id,
             class: handler.effect_class(),
-            config: config.clone(),
+            config,
             retry: retry.cloned(),
             undo: None,
             undoes: false,
+            audience: None,
             secret: false,
             task,
         })))

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use ucan_core::Cid;
@@ -95,6 +96,12 @@ pub struct RunOptions {
     pub priority: i16,
     /// The most that it may cost from now on, in units of fuel: it is paused before a task starts that could exceed it.
     pub cap: Option<u64>,
+    /// How long after its first start tasks are started, in whole seconds, instead of what its workflow says
+    /// ([`RunConfig::time`](crate::RunConfig::time)).
+    pub time: Option<Duration>,
+    /// The most fuel that its tasks may use together since its first start, instead of what its workflow says
+    /// ([`RunConfig::gas`](crate::RunConfig::gas)).
+    pub gas: Option<u64>,
     /// The channel that pays for it, instead of the one that its request names; it has to be held by the same principal. For a
     /// run whose channel is used up.
     pub channel: Option<Cid>,

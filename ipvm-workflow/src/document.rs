@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 use ucan_core::{Cid, Command, Ipld, Place, dagcbor};
 use ucan_invocation::{Await, Config, visit};
 
-use crate::Retry;
 use crate::bind::INPUT;
 use crate::shape::{Shape, ShapeError};
+use crate::{Retry, RunConfig};
 
 /// The version of the document format that is read and written.
 pub const VERSION: &str = "1.0.0";
@@ -24,6 +24,7 @@ const LONGEST_LABEL: usize = 256;
 pub struct Document {
     pub(crate) meta: BTreeMap<String, Ipld>,
     pub(crate) parent: Option<(Cid, String)>,
+    pub(crate) config: RunConfig,
     pub(crate) defaults: Config,
     pub(crate) retry: Option<Retry>,
     pub(crate) tasks: BTreeMap<String, TaskDocument>,
@@ -35,6 +36,8 @@ pub struct Document {
 pub struct TaskDocument {
     /// A DID, or an alias that is bound at run time. `None` stands for the alias `executor`.
     pub subject: Option<String>,
+    /// Who is to do it: a DID, or an alias that is bound at run time. `None` is whoever runs the workflow.
+    pub audience: Option<String>,
     /// What is asked for.
     pub command: Command,
     /// The arguments, with promises by label and, before binding, inputs by name.
@@ -52,7 +55,7 @@ pub struct TaskDocument {
 }
 
 impl Document {
-    /// Reads a document, strictly: unknown fields are refused, and so are the ones that this engine cannot honour.
+    /// Reads a document, strictly: unknown fields are refused.
     ///
     /// # Errors
     /// [`DocumentError`] says where and what.
@@ -63,11 +66,9 @@ impl Document {
         if version.string()? != VERSION {
             return Err(version.error(format!("this engine reads version {VERSION:?}")).into());
         }
-        if fields.optional("config").is_some() {
-            return Err(DocumentError::Unsupported { place: root.child("config").at_key() });
-        }
         let meta = fields.optional("meta").map(|shape| shape.map().cloned()).transpose()?.unwrap_or_default();
         let parent = fields.optional("parent").map(|shape| shape.link_and_label()).transpose()?;
+        let run = fields.optional("config").map(|shape| RunConfig::parse(&shape)).transpose()?.unwrap_or_default();
         let (defaults, retry) = config(fields.optional("defaults"))?;
         let catch = fields.optional("catch").map(|shape| TaskDocument::parse_catch(&shape)).transpose()?;
         let listed = fields.required("tasks")?;
@@ -82,13 +83,19 @@ impl Document {
         if tasks.is_empty() {
             return Err(listed.error("a workflow has at least one task".to_owned()).into());
         }
-        Ok(Self { meta, parent, defaults, retry, tasks, catch })
+        Ok(Self { meta, parent, config: run, defaults, retry, tasks, catch })
     }
 
     /// Metadata: whatever the author wants to say of the workflow.
     #[must_use]
     pub fn meta(&self) -> &BTreeMap<String, Ipld> {
         &self.meta
+    }
+
+    /// How it is to be run as a whole.
+    #[must_use]
+    pub fn config(&self) -> &RunConfig {
+        &self.config
     }
 
     /// The tasks by label.
@@ -104,6 +111,7 @@ impl Document {
         let tasks = self.tasks.iter().map(|(label, task)| (label.clone(), task.to_ipld())).collect();
         map.insert("tasks".to_owned(), Ipld::Map(tasks));
         put_map(&mut map, "meta", &self.meta);
+        put_map(&mut map, "config", &self.config.to_ipld());
         put_config(&mut map, "defaults", &self.defaults, self.retry.as_ref());
         if let Some(catch) = &self.catch {
             map.insert("catch".to_owned(), catch.to_ipld());
@@ -118,9 +126,6 @@ impl Document {
 impl TaskDocument {
     fn parse(shape: &Shape<'_>) -> Result<Self, DocumentError> {
         let fields = shape.fields(&["cmd", "args", "sub", "aud", "nonce", "config", "undo", "allow"])?;
-        if fields.optional("aud").is_some() {
-            return Err(DocumentError::Unsupported { place: shape.child("aud").at_key() });
-        }
         let command = fields.required("cmd")?;
         let command = Command::parse(command.string()?).map_err(|error| command.error(error.to_string()))?;
         let allow = match fields.optional("allow") {
@@ -138,6 +143,7 @@ impl TaskDocument {
             command,
             args: args.map()?.clone(),
             subject: fields.optional("sub").map(|shape| shape.string().map(str::to_owned)).transpose()?,
+            audience: fields.optional("aud").map(|shape| shape.string().map(str::to_owned)).transpose()?,
             nonce: fields.optional("nonce").map(|shape| shape.bytes().map(<[u8]>::to_vec)).transpose()?,
             undo: fields.optional("undo").map(|shape| shape.string().map(str::to_owned)).transpose()?,
             config,
@@ -174,6 +180,9 @@ impl TaskDocument {
         ]);
         if let Some(subject) = &self.subject {
             map.insert("sub".to_owned(), Ipld::String(subject.clone()));
+        }
+        if let Some(audience) = &self.audience {
+            map.insert("aud".to_owned(), Ipld::String(audience.clone()));
         }
         if let Some(nonce) = &self.nonce {
             map.insert("nonce".to_owned(), Ipld::Bytes(nonce.clone()));
@@ -226,19 +235,13 @@ fn put_map(into: &mut BTreeMap<String, Ipld>, key: &str, map: &BTreeMap<String, 
     }
 }
 
-/// Why something is not a workflow document that this engine can run.
+/// Why something is not a workflow document.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DocumentError {
     /// The data does not have the shape of a document.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A field is part of the format, and this engine cannot do what it asks for. It is never ignored.
-    #[error("{place}: this engine does not support this field yet; remove it to run the workflow without")]
-    Unsupported {
-        /// Where the field stands.
-        place: Place,
-    },
     /// Something was left open that has to be bound before a workflow can be run.
     #[error("{what} is not bound")]
     Unbound {
@@ -259,7 +262,6 @@ impl DocumentError {
     pub fn place(&self) -> Option<&Place> {
         match self {
             Self::Shape(error) => Some(&error.place),
-            Self::Unsupported { place } => Some(place),
             Self::Unbound { .. } | Self::Decode(_) | Self::Encode(_) => None,
         }
     }

@@ -15,10 +15,12 @@ use ucan_invocation::{
 use crate::charge::{Account, Charging, Toll};
 use crate::costs::Costs;
 use crate::doubt::Doubts;
+use crate::elsewhere::{Elsewhere, check_time};
 use crate::error::{BadTask, Missing, RunError, Unauthorized};
 use crate::flight::Flights;
 use crate::handover::Handed;
 use crate::known::Known;
+use crate::limits::check_gas;
 use crate::perform::{Beginning, Performance, Performed};
 use crate::places::Places;
 use crate::request::{Grants, Request};
@@ -82,6 +84,7 @@ pub(crate) struct Shared {
     pub(crate) costs: Costs,
     pub(crate) toll: Option<Toll>,
     pub(crate) vault: Option<Vault>,
+    pub(crate) elsewhere: Option<Elsewhere>,
     workflows: Limits,
 }
 
@@ -102,6 +105,8 @@ pub struct EngineOptions {
     pub charging: Option<Charging>,
     /// What keeps the results of secret tasks. Without it, workflows with such tasks are refused.
     pub vault: Option<Vault>,
+    /// How tasks are had done that are for other executors. Without it, workflows with such tasks are refused.
+    pub elsewhere: Option<Elsewhere>,
     /// How large workflows may be: 16 MiB and 2^20 values as blocks, unless set. A task takes some 4 KiB of memory while its workflow is run.
     pub workflows: Limits,
 }
@@ -122,11 +127,12 @@ impl Engine {
     /// An engine of these parts with what not every engine has.
     #[must_use]
     pub fn with_options(parts: Parts, options: EngineOptions) -> Self {
-        let EngineOptions { charging, vault, workflows } = options;
+        let EngineOptions { charging, vault, elsewhere, workflows } = options;
         let (places, toll) = (Places::new(parts.parallelism), charging.map(Toll::new));
         let (flights, under_way) = (Flights::default(), UnderWay::default());
         let (doubts, costs) = (Doubts::default(), Costs::default());
-        Self { shared: Arc::new(Shared { parts, flights, under_way, places, doubts, costs, toll, vault, workflows }) }
+        let shared = Shared { parts, flights, under_way, places, doubts, costs, toll, vault, elsewhere, workflows };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The parts that it was made of.
@@ -232,11 +238,14 @@ impl Engine {
         let Prepared { workflow, plan, outcomes, known } = shared.prepare(&request).await?;
         let workflow = workflow.without_tasks();
         shared.keep(&request).await?;
+        let at = shared.started(open.and_then(|open| open.at));
+        request.grants.limit(workflow.run_config(), options, at);
 
         match &handed {
             Some(handed) => shared.note_taken(handed).await?,
             None if open.is_none() => {
-                let started = Entry::Started { run, workflow: *workflow.cid(), request: asked.into(), handover: None };
+                let (request, at) = (asked.into(), Some(at));
+                let started = Entry::Started { run, workflow: *workflow.cid(), request, handover: None, at };
                 shared.parts.journal.append(&started).await?;
             }
             None => {}
@@ -344,9 +353,10 @@ impl Shared {
             let outcomes = self.results_from_elsewhere(&plan, &request.grants, true).await?;
             return Ok(Prepared { workflow, plan, outcomes, known: HashMap::new() });
         }
+        self.check_ways(&plan)?;
         self.check_authority(&plan, &request.grants).await?;
         let outcomes = self.results_from_elsewhere(&plan, &request.grants, false).await?;
-        let known = self.check_tasks(&plan, &outcomes, &request.grants.home).await?;
+        let known = self.check_tasks(&workflow, &plan, &outcomes, &request.grants.home).await?;
         Ok(Prepared { workflow, plan, outcomes, known })
     }
 
@@ -382,8 +392,15 @@ impl Shared {
     pub(crate) fn plan(&self, run: TaskId, workflow: &Workflow, home: &Did) -> Result<Plan, PlanError> {
         let class_of =
             |subject: &Did, command: &Command| self.handler(home, subject, command).map(|it| it.effect_class());
-        let mut plan = Plan::new(workflow, &class_of, &|label| nonce(&run, label))?;
+        let other = |label: &str, command: &Command| {
+            let audience = workflow.audience(label).filter(|audience| !audience.same_principal(home))?;
+            Some((audience, self.class_elsewhere(audience, command)))
+        };
+        let mut plan = Plan::addressed(workflow, &class_of, &|label| nonce(&run, label), &other)?;
         plan.mark_secrets(&|step| {
+            if step.audience.is_some() {
+                return false;
+            }
             let handler = self.handler(home, step.task.subject(), step.task.command());
             handler.is_some_and(|handler| handler.is_secret())
         });
@@ -438,7 +455,8 @@ impl Shared {
     async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
         let (_, revoked) = self.revoked_of(grants).await?;
         let missing = plan.steps().iter().chain(plan.catch()).filter_map(|step| {
-            let reason = self.authority(&step.task, grants, &revoked).err()?;
+            let found = self.authority(&step.task, grants, &revoked);
+            let reason = found.and_then(|()| self.may_ask(step, grants, &revoked)).err()?;
             Some(Unauthorized::new(step.label.clone(), &step.task, reason))
         });
         let missing: Vec<Unauthorized> = missing.collect();
@@ -461,6 +479,7 @@ impl Shared {
     /// that a component is not even compiled for it.
     async fn check_tasks(
         &self,
+        workflow: &Workflow,
         plan: &Plan,
         elsewhere: &HashMap<TaskId, Outcome>,
         home: &Did,
@@ -468,6 +487,11 @@ impl Shared {
         let (mut outcomes, mut known, forgotten) = (elsewhere.clone(), HashMap::new(), self.doubts.forgotten());
         let mut bad = Vec::new();
         for step in plan.steps() {
+            if step.audience.is_some() {
+                let label = || step.label.clone();
+                bad.extend(check_time(&step.config).err().map(|failure| BadTask { label: label(), failure }));
+                continue;
+            }
             let Some(handler) = self.handler(home, step.task.subject(), step.task.command()) else { continue };
             if !step.secret
                 && let Ok(task) = resolve(&step.task, &|id| outcomes.get(id))
@@ -478,7 +502,8 @@ impl Shared {
                 continue;
             }
             let timed = time_limit(&**handler, &step.config).map(drop);
-            if let Err(failure) = handler.check(&step.task, &step.config).await.and(timed) {
+            let fits = check_gas(workflow.run_config(), step, &**handler);
+            if let Err(failure) = handler.check(&step.task, &step.config).await.and(timed).and(fits) {
                 bad.push(BadTask { label: step.label.clone(), failure });
             }
         }

@@ -1,4 +1,4 @@
-use ucan_core::{Cid, Did, NoChain, SignError, StoreError};
+use ucan_core::{Cid, Did, NoChain, SignError, StoreError, Timestamp};
 use ucan_invocation::{Failure, InvocationError, MemoError, ReceiptId, Task, TaskError, TaskId};
 
 use crate::{DocumentError, HandoverError, PaymentError, PlanError};
@@ -97,6 +97,16 @@ pub enum RunError {
         /// What would tell it.
         problem: &'static str,
     },
+    /// A task is for another executor, and this engine has no way to others.
+    #[error(
+        "task {label:?} is for {to} (`aud`), and this executor was given no way to others: run the workflow where there is one, or there"
+    )]
+    NoWay {
+        /// The task.
+        label: String,
+        /// Whom it is for.
+        to: Did,
+    },
     /// There is no run of this id that was started and is not over.
     #[error("no run {0} was started that is not over")]
     NotOpen(TaskId),
@@ -142,6 +152,20 @@ pub enum Paused {
         /// Its id, as the run's plan has it.
         task: TaskId,
     },
+    /// Another executor was asked for a task, and did not say what came of it. Going on asks again, which does nothing twice.
+    #[error(
+        "task {label:?} was asked of {to}, and what came of it is not known: {why}. Going on asks again; or find out, and resolve {task}"
+    )]
+    Unanswered {
+        /// The task.
+        label: String,
+        /// Its id, as the run's plan has it.
+        task: TaskId,
+        /// Who was asked.
+        to: Did,
+        /// Why nothing is known.
+        why: String,
+    },
     /// The channel that pays has too little credit for a task.
     #[error(
         "task {label:?} may use {asked} gas, and the channel {channel} has a credit of {credit}: sign a voucher for more, take          another channel, or give the task a lower limit"
@@ -177,6 +201,28 @@ pub enum Paused {
         spent: u64,
         /// What the task may use.
         asked: u64,
+    },
+    /// A task could exceed what all tasks of the run may use together.
+    #[error(
+        "task {label:?} may use {asked} gas; all tasks of the run may use {gas}, of which {used} are used: resume it with more gas"
+    )]
+    OutOfGas {
+        /// The task.
+        label: String,
+        /// What all tasks may use.
+        gas: u64,
+        /// What they have used since the run was first started.
+        used: u64,
+        /// What the task may use.
+        asked: u64,
+    },
+    /// A task was to be started after the time that the run has.
+    #[error("task {label:?} is not started any more: the run had time until {deadline}; resume it with more")]
+    OutOfTime {
+        /// The task.
+        label: String,
+        /// From when on nothing is started.
+        deadline: Timestamp,
     },
 }
 
@@ -216,6 +262,18 @@ pub enum Missing {
     /// No chain of delegations covers it.
     #[error(transparent)]
     Chain(Box<NoChain>),
+    /// It is for another executor, and no chain of delegations lets the one who runs the workflow ask for it.
+    #[error(
+        "it is for {to}, and {executor}, who runs the workflow, may not ask for it: {error}; delegate it to {executor}, and name that with the request"
+    )]
+    Onward {
+        /// Whom it is for.
+        to: Did,
+        /// Who runs the workflow, and would ask.
+        executor: Did,
+        /// What is missing.
+        error: Box<NoChain>,
+    },
     /// The resource is the invoker's own, and the request does not lend the command to the workflow.
     #[error("the resource is the invoker's own, and the request to run does not list this command under \"self\"")]
     Own,

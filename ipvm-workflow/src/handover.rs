@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ucan_core::car::{CarError, CarLimits};
 use ucan_core::{
-    Cid, Command, CommandError, Context, Did, Ipld, SignError, StoreError, Token, TokenError, block, dagcbor,
+    Cid, Command, CommandError, Context, Did, Ipld, SignError, StoreError, Timestamp, Token, TokenError, block, dagcbor,
 };
 use ucan_invocation::{Invocation, InvocationError, ReceiptId, TaskError, TaskId, authorize};
 
@@ -32,6 +32,8 @@ pub(crate) struct Checkpoint {
     pub(crate) begun: Vec<TaskId>,
     /// The invocation by which whoever hands it over had it from another.
     pub(crate) before: Option<Cid>,
+    /// When the run was started first.
+    pub(crate) started: Option<Timestamp>,
 }
 
 impl Checkpoint {
@@ -44,6 +46,7 @@ impl Checkpoint {
             ("begun".to_owned(), links(&mut self.begun.iter().map(|id| (*id).into()))),
         ]);
         fields.extend(self.before.map(|before| ("before".to_owned(), Ipld::Link(before))));
+        fields.extend(self.started.map(|at| ("started".to_owned(), Ipld::Integer(at.as_secs().into()))));
         dagcbor::encode(&Ipld::Map([(TAG.to_owned(), Ipld::Map(fields))].into()))
     }
 
@@ -61,14 +64,19 @@ impl Checkpoint {
             _ => None,
         };
         let before = fields.get("before");
+        let time = |value: &Ipld| match value {
+            Ipld::Integer(at) => u64::try_from(*at).ok().and_then(Timestamp::from_secs),
+            _ => None,
+        };
         let checkpoint = Self {
             run: TaskId::new(link(fields.get("run")?)?),
             request: link(fields.get("request")?)?,
             receipts: links("receipts")?.into_iter().map(ReceiptId::new).collect(),
             begun: links("begun")?.into_iter().map(TaskId::new).collect(),
             before: before.and_then(link),
+            started: fields.get("started").and_then(time),
         };
-        let known = 4 + usize::from(checkpoint.before.is_some());
+        let known = 4 + usize::from(checkpoint.before.is_some()) + usize::from(checkpoint.started.is_some());
         (fields.len() == known).then_some(checkpoint)
     }
 }
@@ -141,6 +149,16 @@ pub enum HandoverError {
     /// The run was taken over by this handover before, and is over or was handed on.
     #[error("the run {0} was taken over by this handover before, and is over or was handed on")]
     TakenBefore(TaskId),
+    /// A task is for another executor, who is asked under delegations to the one that has the run.
+    #[error(
+        "task {label:?} is for {to}, who is asked under delegations to the executor that has the run: it stays where it is"
+    )]
+    Elsewhere {
+        /// The task.
+        label: String,
+        /// Whom it is for.
+        to: Did,
+    },
     /// The run was cancelled, or has failed and is being undone: what undoes it is done where it ran.
     #[error("the run {0} was cancelled or has failed; what it did is undone here")]
     Cancelled(TaskId),
@@ -259,6 +277,7 @@ mod tests {
             receipts in prop::collection::vec(cid(), 0..4),
             begun in prop::collection::vec(cid(), 0..4),
             before in prop::option::of(cid()),
+            started in prop::option::of(0_u64..1 << 53),
         ) {
             let checkpoint = Checkpoint {
                 run: TaskId::new(run),
@@ -266,6 +285,7 @@ mod tests {
                 receipts: receipts.into_iter().map(ReceiptId::new).collect(),
                 begun: begun.into_iter().map(TaskId::new).collect(),
                 before,
+                started: started.and_then(Timestamp::from_secs),
             };
             let bytes = checkpoint.encode()?;
             prop_assert_eq!(Checkpoint::decode(&bytes), Some(checkpoint));
@@ -289,7 +309,12 @@ mod tests {
             dagcbor::encode(&Ipld::Map([(TAG.to_owned(), Ipld::Map(map))].into())).unwrap()
         };
         assert!(Checkpoint::decode(&fields(&[])).is_some());
-        for more in [("cancelled", Ipld::Bool(true)), ("before", Ipld::Null), ("begun", Ipld::Null)] {
+        for more in [
+            ("cancelled", Ipld::Bool(true)),
+            ("before", Ipld::Null),
+            ("begun", Ipld::Null),
+            ("started", Ipld::Integer(-1)),
+        ] {
             assert_eq!(Checkpoint::decode(&fields(&[more])), None);
         }
     }

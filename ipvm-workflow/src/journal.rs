@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use ucan_core::{Cid, Ipld, StoreError, dagcbor};
+use ucan_core::{Cid, Ipld, StoreError, Timestamp, dagcbor};
 use ucan_invocation::{ReceiptId, TaskId};
 
 /// What the engine writes down before it acts, so that a crash at any moment leaves no doubt about what was begun.
@@ -19,6 +19,8 @@ pub enum Entry {
         request: Cid,
         /// The invocation by which another executor handed it over, where one did; its block is in the store too.
         handover: Option<Cid>,
+        /// When it was started first, wherever that was; earlier versions did not say.
+        at: Option<Timestamp>,
     },
     /// A run was cancelled, or has failed and has effects to undo: nothing of it is started any more, and what it did is undone where
     /// its workflow says how.
@@ -32,6 +34,15 @@ pub enum Entry {
         run: TaskId,
         /// The resolved task.
         task: TaskId,
+    },
+    /// A task that is for another executor is about to be asked for.
+    Sent {
+        /// The run.
+        run: TaskId,
+        /// The resolved task.
+        task: TaskId,
+        /// The invocation that asks for it, whose block is in the store.
+        invocation: Cid,
     },
     /// A run is over, and its receipt is filed.
     Finished {
@@ -60,12 +71,12 @@ impl Entry {
     #[must_use]
     pub fn run(&self) -> &TaskId {
         match self {
-            Self::Started { run, .. } | Self::Intent { run, .. } => run,
+            Self::Started { run, .. } | Self::Intent { run, .. } | Self::Sent { run, .. } => run,
             Self::Cancelled { run } | Self::Finished { run, .. } | Self::HandedOver { run, .. } => run,
         }
     }
 
-    /// The entry as canonical DAG-CBOR: a map with the one key `started`, `intent`, `cancelled`, `finished` or `handedOver`.
+    /// The entry as canonical DAG-CBOR: a map with the one key `started`, `intent`, `sent`, `cancelled`, `finished` or `handedOver`.
     ///
     /// # Errors
     /// None in practice: every entry can be carried. The codec's error is passed on rather than hidden.
@@ -76,12 +87,18 @@ impl Entry {
                 ("started", links.chain(handover.map(|cid| ("handover", cid))).collect())
             }
             Self::Intent { task, .. } => ("intent", vec![("task", (*task).into())]),
+            Self::Sent { task, invocation, .. } => {
+                ("sent", vec![("task", (*task).into()), ("invocation", *invocation)])
+            }
             Self::Cancelled { .. } => ("cancelled", vec![]),
             Self::Finished { receipt, .. } => ("finished", vec![("receipt", (*receipt).into())]),
             Self::HandedOver { handover, .. } => ("handedOver", vec![("handover", *handover)]),
         };
         let links = links.into_iter().chain([("run", (*self.run()).into())]);
-        let fields = links.map(|(key, cid)| (key.to_owned(), Ipld::Link(cid))).collect();
+        let mut fields: BTreeMap<String, Ipld> = links.map(|(key, cid)| (key.to_owned(), Ipld::Link(cid))).collect();
+        if let Self::Started { at: Some(at), .. } = self {
+            fields.insert("at".to_owned(), Ipld::Integer(at.as_secs().into()));
+        }
         dagcbor::encode(&Ipld::Map([(kind.to_owned(), Ipld::Map(fields))].into()))
     }
 
@@ -98,10 +115,15 @@ impl Entry {
         let (entry, has) = match kind.as_str() {
             "started" => {
                 let (workflow, request, handover) = (link("workflow")?, link("request")?, link("handover"));
-                let has = 3 + usize::from(handover.is_some());
-                (Self::Started { run, workflow, request, handover }, has)
+                let at = match fields.get("at") {
+                    Some(Ipld::Integer(at)) => Some(u64::try_from(*at).ok().and_then(Timestamp::from_secs)?),
+                    _ => None,
+                };
+                let has = 3 + usize::from(handover.is_some()) + usize::from(at.is_some());
+                (Self::Started { run, workflow, request, handover, at }, has)
             }
             "intent" => (Self::Intent { run, task: TaskId::new(link("task")?) }, 2),
+            "sent" => (Self::Sent { run, task: TaskId::new(link("task")?), invocation: link("invocation")? }, 3),
             "cancelled" => (Self::Cancelled { run }, 1),
             "finished" => (Self::Finished { run, receipt: ReceiptId::new(link("receipt")?) }, 2),
             "handedOver" => (Self::HandedOver { run, handover: link("handover")? }, 2),
@@ -129,6 +151,12 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`] where the journal cannot be read.
     async fn intended(&self, task: &TaskId) -> Result<bool, StoreError>;
+
+    /// The invocation by which another executor was last to be asked for `task`.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the journal cannot be read.
+    async fn sent(&self, task: &TaskId) -> Result<Option<Cid>, StoreError>;
 
     /// The runs that were started here, and are neither over nor handed over.
     ///
@@ -160,6 +188,8 @@ pub struct OpenRun {
     pub handover: Option<Cid>,
     /// Whether it was cancelled, or is being undone.
     pub cancelled: bool,
+    /// When it was started first, wherever that was; earlier versions did not say.
+    pub at: Option<Timestamp>,
 }
 
 /// A journal in memory: for tests, and for hosts that do not need to survive a crash.
@@ -185,13 +215,21 @@ impl Journal for MemoryJournal {
         Ok(self.entries().iter().any(|entry| matches!(entry, Entry::Intent { task: intended, .. } if intended == task)))
     }
 
+    async fn sent(&self, task: &TaskId) -> Result<Option<Cid>, StoreError> {
+        let last = self.entries().into_iter().rev().find_map(|entry| match entry {
+            Entry::Sent { task: asked, invocation, .. } if asked == *task => Some(invocation),
+            _ => None,
+        });
+        Ok(last)
+    }
+
     async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
         let mut open = BTreeSet::new();
         for entry in self.entries() {
             match entry {
                 Entry::Started { run, .. } => open.insert(run),
                 Entry::Finished { run, .. } | Entry::HandedOver { run, .. } => open.remove(&run),
-                Entry::Intent { .. } | Entry::Cancelled { .. } => continue,
+                Entry::Intent { .. } | Entry::Sent { .. } | Entry::Cancelled { .. } => continue,
             };
         }
         Ok(open.into_iter().collect())
@@ -202,13 +240,13 @@ impl Journal for MemoryJournal {
         for entry in self.entries().into_iter().filter(|entry| entry.run() == run) {
             match (entry, &mut open) {
                 // That it was cancelled stays, whoever starts it again.
-                (Entry::Started { workflow, request, handover, .. }, open) => {
+                (Entry::Started { workflow, request, handover, at, .. }, open) => {
                     let cancelled = open.is_some_and(|open| open.cancelled);
-                    *open = Some(OpenRun { workflow, request, handover, cancelled });
+                    *open = Some(OpenRun { workflow, request, handover, cancelled, at });
                 }
                 (Entry::Cancelled { .. }, Some(open)) => open.cancelled = true,
                 (Entry::Finished { .. } | Entry::HandedOver { .. }, open) => *open = None,
-                (Entry::Intent { .. } | Entry::Cancelled { .. }, _) => {}
+                (Entry::Intent { .. } | Entry::Sent { .. } | Entry::Cancelled { .. }, _) => {}
             }
         }
         Ok(open)

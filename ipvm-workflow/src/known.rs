@@ -31,6 +31,8 @@ impl Shared {
                 "what the handler of failures answers is told"
             } else if matches!(step.config.get("check"), Some(Ipld::Map(_))) {
                 "it is to be verified by others, who would be told its arguments"
+            } else if step.audience.is_some() {
+                "it is for another executor, who would be told it"
             } else {
                 continue;
             };

@@ -8,7 +8,10 @@ use crate::bind::CATCH;
 use crate::{Retry, Workflow};
 
 /// The field of a configuration that says that what comes of a task is secret.
-const SECRET: &str = "secret";
+pub(crate) const SECRET: &str = "secret";
+
+/// The other executor that does a task, and what that does to the world there.
+pub(crate) type There<'a> = (&'a Did, EffectClass);
 
 /// Whether a configuration asks for what comes of a task to be secret.
 pub(crate) fn is_asked_secret(config: &Config) -> bool {
@@ -46,13 +49,15 @@ pub struct Step {
     pub undo: Option<String>,
     /// Whether it undoes another, and is done only for that.
     pub undoes: bool,
+    /// The other executor that does it, where one does.
+    pub audience: Option<Did>,
     /// Whether what comes of it is secret: because it is asked to be, because its handler deals in secrets, or because it awaits what
     /// is. Nothing takes that back.
     pub secret: bool,
 }
 
 impl Plan {
-    /// Plans `workflow` for one run.
+    /// Plans `workflow` for one run, in which all tasks are done by whoever runs it.
     ///
     /// `class_of` says what the executor's handler for a command does to the world, or `None` where it has no handler;
     /// `nonce_of` gives the nonce of a task that is not deterministic and names none: a function of the run and the
@@ -64,6 +69,17 @@ impl Plan {
         workflow: &Workflow,
         class_of: &dyn Fn(&Did, &Command) -> Option<EffectClass>,
         nonce_of: &dyn Fn(&str) -> Vec<u8>,
+    ) -> Result<Self, PlanError> {
+        Self::addressed(workflow, class_of, nonce_of, &|_, _| None)
+    }
+
+    /// The same where `other` gives, for the label and the command of each task, the other executor that does it, and what it does to
+    /// the world there.
+    pub(crate) fn addressed<'a>(
+        workflow: &'a Workflow,
+        class_of: &dyn Fn(&Did, &Command) -> Option<EffectClass>,
+        nonce_of: &dyn Fn(&str) -> Vec<u8>,
+        other: &dyn Fn(&str, &Command) -> Option<There<'a>>,
     ) -> Result<Self, PlanError> {
         let awaited = workflow.tasks().map(|(label, _, task)| (label.to_owned(), labels(&task.args)));
         let graph = Graph::new(awaited).map_err(|error| match error {
@@ -81,7 +97,9 @@ impl Plan {
             // Every label of the order comes from the documents.
             let Some((subject, document)) = documents.get(label.as_str()) else { continue };
             let command = &document.command;
-            let class = class_of(subject, command).ok_or_else(|| PlanError::NoHandler {
+            let there = other(label, command);
+            let class = there.map(|(_, class)| class).or_else(|| class_of(subject, command));
+            let class = class.ok_or_else(|| PlanError::NoHandler {
                 label: label.clone(),
                 command: command.to_string(),
                 subject: (*subject).clone(),
@@ -116,6 +134,7 @@ impl Plan {
                 retry,
                 undo,
                 undoes: false,
+                audience: there.map(|(audience, _)| audience.clone()),
                 secret: false,
             });
         }
@@ -205,6 +224,11 @@ impl Plan {
         &self.steps
     }
 
+    /// The steps that others do, and who does them.
+    pub(crate) fn elsewhere(&self) -> impl Iterator<Item = (&Step, &Did)> {
+        self.steps.iter().filter_map(|step| Some((step, step.audience.as_ref()?)))
+    }
+
     /// A task of the workflow is awaited by its label: by its CID, the plan would not know to wait for it.
     fn check_own_links(&self, workflow: &Workflow) -> Result<(), PlanError> {
         let own: BTreeMap<TaskId, &str> = self.steps.iter().map(|step| (step.id, step.label.as_str())).collect();
@@ -257,7 +281,18 @@ fn catch(
     let task = Task::new(subject.clone(), command.clone(), document.args.clone(), Vec::new());
     let id = task.id().map_err(|error| PlanError::Task { label: label.clone(), error })?;
     let config = workflow.config(document);
-    Ok(Some(Step { label, task, id, class, config, retry: None, undo: None, undoes: false, secret: false }))
+    Ok(Some(Step {
+        label,
+        task,
+        id,
+        class,
+        config,
+        retry: None,
+        undo: None,
+        undoes: false,
+        audience: None,
+        secret: false,
+    }))
 }
 
 /// The labels that arguments await.

@@ -48,7 +48,8 @@ impl Shared {
     ) -> Result<(Quote, Option<Receipt>), RunError> {
         let label = step.label.clone();
         let free = Quote { label, known: false, measured: None, most: 0 };
-        let Some(handler) = self.parts.router.find(step.task.subject(), step.task.command()) else {
+        let handler = self.parts.router.find(step.task.subject(), step.task.command());
+        let Some(handler) = handler.filter(|_| step.audience.is_none()) else {
             return Ok((free, None));
         };
         let task = resolve(&step.task, &|id| outcomes.get(id))

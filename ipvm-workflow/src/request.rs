@@ -9,6 +9,7 @@ use ucan_invocation::{Authorized, Invocation, Revoked, Task, TaskId, authorize};
 use crate::charge::Account;
 use crate::engine::Shared;
 use crate::handover::Handed;
+use crate::limits::Limits;
 use crate::{RUN_COMMAND, RunError, Workflow};
 
 /// A request to run a workflow: the signed invocation of [`RUN_COMMAND`], and the delegations that it names.
@@ -61,6 +62,7 @@ pub(crate) struct Grants {
     /// The channel that the request names.
     pub(crate) channel: Option<Cid>,
     pub(crate) account: Account,
+    pub(crate) limits: Limits,
     /// Who had revoked any of the delegations at a revision of the store of revocations.
     revoked: Mutex<Option<(u64, Arc<Revoked>)>>,
 }
@@ -152,9 +154,9 @@ impl Shared {
         let granted =
             named.iter().map(|cid| find(cid).ok_or(RunError::UnavailableGrant(*cid))).collect::<Result<Vec<_>, _>>()?;
         let tokens = invocation.proofs().iter().filter_map(find).chain(granted.iter().cloned()).collect();
-        let (home, invoker, account) = (home.clone(), invocation.issuer().clone(), Account::default());
-        let revoked = Mutex::default();
-        let grants = Grants { home, invoker, delegations: granted, own, channel, account, revoked };
+        let (home, invoker) = (home.clone(), invocation.issuer().clone());
+        let (account, limits, revoked) = (Account::default(), Limits::default(), Mutex::default());
+        let grants = Grants { home, invoker, delegations: granted, own, channel, account, limits, revoked };
         Ok(Request { run, workflow, grants, invocation, ends, tokens })
     }
 }

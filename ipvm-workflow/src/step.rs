@@ -17,13 +17,14 @@ use ucan_pipeline::ResolveError;
 use crate::charge::{self, Hold, Short};
 use crate::continuation::asked_by;
 use crate::engine::Shared;
+use crate::errand::Doer;
 use crate::known::Known;
 use crate::places::Want;
 use crate::request::Grants;
 use crate::{Entry, Event, How, Paused, Resolution, RunError, RunOptions, Step, StepReport};
 
 /// The metadata field with the time that handling the task took, in microseconds.
-const TIME: &str = "time";
+pub(crate) const TIME: &str = "time";
 /// The metadata field that says that somebody found out what came of a task, and not its handler: `true`.
 const RESOLUTION: &str = "resolution";
 /// The metadata field that links the receipts that it went on from in the place of outcomes that it awaits: by which these came to
@@ -69,7 +70,7 @@ pub(crate) enum Concluded {
 }
 
 /// A call whose authority was checked, and when.
-struct Allowed {
+pub(crate) struct Allowed {
     call: Call,
     at: Timestamp,
     /// The revision of the store of revocations, where it has any.
@@ -77,22 +78,24 @@ struct Allowed {
 }
 
 /// How a task that has its own receipt now came by it.
-struct Stated {
+pub(crate) struct Stated {
     how: How,
     receipt: Receipt,
 }
 
 /// What an attempt comes to.
-enum Attempt {
+pub(crate) enum Attempt {
     Stated(Stated),
     /// It may be made again.
     Failed(Stated),
+    /// The same, but nobody knows whether it failed: where it is not made again, the run is paused.
+    Unanswered(Stated, Paused),
     Paused(Paused),
 }
 
 /// Whether an effect was begun before.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Begun {
+pub(crate) enum Begun {
     Not,
     /// With these arguments.
     As,
@@ -125,14 +128,14 @@ impl Work {
         };
         let Stated { how, receipt } = match attempt {
             Attempt::Stated(stated) | Attempt::Failed(stated) => stated,
-            Attempt::Paused(paused) => return Ok(Concluded::Paused(paused)),
+            Attempt::Paused(paused) | Attempt::Unanswered(_, paused) => return Ok(Concluded::Paused(paused)),
         };
         Ok(Concluded::Report(report(&self.step, how, &receipt, started.elapsed())))
     }
 
     async fn perform_resolved(&self, task: &Task) -> Result<Attempt, RunError> {
         let (shared, class) = (&self.shared, self.step.class);
-        let Some(handler) = shared.handler(&self.grants.home, task.subject(), task.command()) else {
+        let Some(doer) = self.doer(task) else {
             let failure = Failure::new("NoHandler", "there is no handler for this task");
             return self.fail(failure).await.map(Into::into);
         };
@@ -145,13 +148,14 @@ impl Work {
         // handed out only to somebody who could have asked for it.
         let mut allowed = match self.authorize(task).await? {
             Ok(allowed) => allowed,
-            Err(failure) => return self.hold_back(failure, &**handler, task, &resolved).await,
+            Err(failure) => return self.hold_back(failure, doer.handler(), task, &resolved).await,
         };
-        let known = match instruction {
-            Some(_) => self.known_result(task, &**handler).await?,
-            None => self.done_before(&resolved).await?,
+        let known = match (&doer, instruction) {
+            (Doer::Here(handler), Some(_)) => self.known_result(task, *handler).await?,
+            _ => self.done_before(&resolved).await?,
         };
         if let Some(known) = known {
+            self.grants.count_known(&known);
             if instruction.is_some() {
                 shared.sample(&known);
             }
@@ -159,17 +163,26 @@ impl Work {
         }
         let (mut number, began) = (1, Instant::now());
         loop {
-            let attempt = self.attempt(&**handler, &mut allowed, &resolved, instruction, number).await?;
-            let Attempt::Failed(stated) = attempt else { return Ok(attempt) };
+            let attempt = match &doer {
+                Doer::Here(handler) => self.attempt(*handler, &mut allowed, &resolved, instruction, number).await?,
+                Doer::There(errand) => self.ask(errand, task, &resolved).await?,
+            };
+            let (stated, unanswered) = match attempt {
+                Attempt::Failed(stated) => (stated, None),
+                Attempt::Unanswered(stated, paused) => (stated, Some(paused)),
+                attempt => return Ok(attempt),
+            };
+            // Whoever did not answer may have done it: nobody goes on as if it had failed.
+            let over = |attempt| unanswered.map_or(attempt, Attempt::Paused);
             let retry = self.step.retry.as_ref().filter(|_| !self.settle);
-            let Some(retry) = retry else { return Ok(Attempt::Stated(stated)) };
+            let Some(retry) = retry else { return Ok(over(Attempt::Stated(stated))) };
             let name = stated.receipt.outcome().failure_name().unwrap_or_default();
             let mut chance = [0; 4];
             shared.parts.entropy.fill(&mut chance);
             let pause = retry.pause(number, name, u32::from_le_bytes(chance));
             let in_time = pause.filter(|pause| retry.within.is_none_or(|within| began.elapsed() + *pause <= within));
             let Some(pause) = in_time else {
-                return Ok(self.spent(stated, number, pause.is_some()));
+                return Ok(over(self.spent(stated, number, pause.is_some())));
             };
             // Whoever shows what happens may be gone; what happens does not depend on it.
             let _unheard = self.notes.send(Event::Retrying {
@@ -180,8 +193,8 @@ impl Work {
             });
             tokio::select! {
                 biased;
-                () = self.options.control.stopped() => return Ok(Attempt::Stated(stated)),
-                () = shared.parts.timer.sleep(pause) => number += 1,
+                () = self.options.control.stopped() => return Ok(over(Attempt::Stated(stated))),
+                () = shared.parts.timer.sleep(self.in_time(pause)) => number += 1,
             }
         }
     }
@@ -202,7 +215,7 @@ impl Work {
     }
 
     /// What it comes to that nobody knows whether it took effect: it waits for a person.
-    fn uncertain(&self) -> Attempt {
+    pub(crate) fn uncertain(&self) -> Attempt {
         Attempt::Paused(Paused::Uncertain { label: self.step.label.clone(), task: self.step.id })
     }
 
@@ -216,14 +229,18 @@ impl Work {
         number: u32,
     ) -> Result<Attempt, RunError> {
         let (shared, class) = (&self.shared, self.step.class);
+        let _turn = self.turn().await;
         let want = Want::new(self.run, self.options.priority, handler, &shared.parts.router);
         let _place = shared.places.acquire(want).await;
+        if let Some(late) = self.too_late() {
+            return Ok(Attempt::Paused(late));
+        }
         // Waiting for a place may have taken long.
         if !self.still_holds(allowed) {
             *allowed = match self.authorize(allowed.call.task()).await? {
                 Ok(allowed) => allowed,
                 Err(failure) if number == 1 => {
-                    return self.hold_back(failure, handler, allowed.call.task(), resolved).await;
+                    return self.hold_back(failure, Some(handler), allowed.call.task(), resolved).await;
                 }
                 // What came of the attempts before is known.
                 Err(failure) => return self.fail(failure).await.map(Into::into),
@@ -258,7 +275,7 @@ impl Work {
             Ok(hold) => hold,
             Err(Short::Paused(paused @ Paused::ChannelClosed { .. })) if self.gives_up => {
                 let failure = Failure::new("NotPaid", paused.to_string());
-                return self.hold_back(failure, handler, call.task(), resolved).await;
+                return self.hold_back(failure, Some(handler), call.task(), resolved).await;
             }
             Err(Short::Paused(paused)) => return Ok(Attempt::Paused(paused)),
             Err(Short::Failed(error)) => return Err(error),
@@ -285,10 +302,10 @@ impl Work {
 
     /// What it comes to that the task may not start. Of one that was begun before only a person can say whether it took effect: without
     /// authority its handler is not asked.
-    async fn hold_back(
+    pub(crate) async fn hold_back(
         &self,
         failure: Failure,
-        handler: &dyn Handler,
+        handler: Option<&dyn Handler>,
         task: &Task,
         resolved: &TaskId,
     ) -> Result<Attempt, RunError> {
@@ -297,6 +314,7 @@ impl Work {
             && self.done_before(resolved).await?.is_none();
         match self.told() {
             Some(Probe::Done(completion)) if is_open => {
+                let Some(handler) = handler else { return self.resolve(task, resolved, *completion).await };
                 self.keep(Some(task)).await?;
                 self.conclude(handler, task, *completion, None, Duration::ZERO, Hold::default()).await
             }
@@ -330,7 +348,7 @@ impl Work {
     }
 
     /// What somebody found out of the task.
-    fn told(&self) -> Option<Probe> {
+    pub(crate) fn told(&self) -> Option<Probe> {
         Some(match self.options.resolutions.get(&self.step.id)? {
             Resolution::Done(outcome) => {
                 let resolved = (RESOLUTION.to_owned(), Ipld::Bool(true));
@@ -341,7 +359,7 @@ impl Work {
         })
     }
 
-    async fn authorize(&self, task: &Task) -> Result<Result<Allowed, Failure>, RunError> {
+    pub(crate) async fn authorize(&self, task: &Task) -> Result<Result<Allowed, Failure>, RunError> {
         let Grants { invoker, delegations, .. } = &*self.grants;
         let (revision, revoked) = self.shared.revoked_of(&self.grants).await?;
         let (revoked, config) = (revoked.as_fn(), self.step.config.clone());
@@ -387,7 +405,7 @@ impl Work {
         Ok(found.filter(|receipt| self.shared.plain(&self.step, receipt.outcome()).is_some()))
     }
 
-    async fn begun_before(&self, resolved: &TaskId) -> Result<Begun, RunError> {
+    pub(crate) async fn begun_before(&self, resolved: &TaskId) -> Result<Begun, RunError> {
         let journal = &self.shared.parts.journal;
         Ok(if journal.intended(resolved).await? {
             Begun::As
@@ -400,7 +418,7 @@ impl Work {
 
     /// Writes down, under both ids, that the task is about to start. The resolved one comes first, so that where only the other one is
     /// found, what was begun was begun with other arguments.
-    async fn announce(&self, resolved: &TaskId) -> Result<(), RunError> {
+    pub(crate) async fn announce(&self, resolved: &TaskId) -> Result<(), RunError> {
         let (journal, run) = (&self.shared.parts.journal, self.run);
         let intent = Entry::Intent { run, task: self.step.id };
         if *resolved == self.step.id {
@@ -515,14 +533,25 @@ impl Work {
             .filter_map(|key| known.meta().get(key).map(|value| (key.to_owned(), value.clone())))
             .collect();
         let receipt = self.receipt(known.outcome().clone(), meta, resolved, true).cause(known.id());
-        let receipt = self.shared.sign(receipt.effects(effects))?;
+        self.state(how, task, resolved, receipt.effects(effects)).await
+    }
+
+    /// Signs and files the receipt of a final outcome that somebody else knew.
+    pub(crate) async fn state(
+        &self,
+        how: How,
+        task: &Task,
+        resolved: &TaskId,
+        receipt: ReceiptBuilder,
+    ) -> Result<Stated, RunError> {
+        let receipt = self.shared.sign(receipt)?;
         tokio::try_join!(self.keep(Some(task)), self.file(&receipt, resolved, task, None, true))?;
         Ok(Stated { how, receipt })
     }
 
     /// Signs and files the receipt of a task that was not run. That it was not is no outcome of the task, but of this
     /// request: another may have more authority, or better results to go on from.
-    async fn fail(&self, failure: Failure) -> Result<Stated, RunError> {
+    pub(crate) async fn fail(&self, failure: Failure) -> Result<Stated, RunError> {
         let id = self.step.id;
         let outcome = Outcome::from(failure);
         let name = outcome.failure_name().map(str::to_owned);
@@ -533,7 +562,7 @@ impl Work {
     }
 
     /// Keeps the task as it stands in the workflow and, where that is another, as it was resolved: what receipts link to.
-    async fn keep(&self, resolved: Option<&Task>) -> Result<(), RunError> {
+    pub(crate) async fn keep(&self, resolved: Option<&Task>) -> Result<(), RunError> {
         let blocks = &self.shared.parts.blocks;
         let put = async |task: &Task| -> Result<(), RunError> {
             Ok(blocks.put(task.id()?.cid(), task.to_block()?.into()).await?)
@@ -544,7 +573,7 @@ impl Work {
         }
     }
 
-    fn receipt(
+    pub(crate) fn receipt(
         &self,
         outcome: Outcome,
         mut meta: BTreeMap<String, Ipld>,

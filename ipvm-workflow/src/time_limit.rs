@@ -18,6 +18,14 @@ pub(crate) fn time_limit(handler: &dyn Handler, config: &Config) -> Result<Optio
     if handler.limits_time() {
         return Ok(None);
     }
+    time_of(config)
+}
+
+/// How long an attempt may take by a configuration.
+///
+/// # Errors
+/// As [`time_limit`].
+pub(crate) fn time_of(config: &Config) -> Result<Option<Duration>, Failure> {
     let invalid = |problem| Failure::new("InvalidConfig", format!("config.{TIME}: {problem}"));
     let read = |time: &Ipld| duration(&Shape::root(time)).map_err(|error| invalid(error.problem));
     config.get(TIME).map(read).transpose()

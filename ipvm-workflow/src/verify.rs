@@ -2,6 +2,7 @@ use ucan_core::{Cid, Ipld, SignatureError, StoreError, Token, verify};
 use ucan_invocation::meta::{FUEL, PROFILE};
 use ucan_invocation::{Await, EffectClass, Outcome, Receipt, ReceiptId, Task, TaskError, TaskId};
 
+use crate::errand;
 use crate::step::INSTEAD;
 use crate::vault;
 use crate::{Engine, PlanError, RUN_COMMAND};
@@ -55,6 +56,9 @@ impl Engine {
         }
         let resolved = self.task(&receipt.resolved()).await?;
         self.check_inputs(&receipt, &task, &resolved).await?;
+        if errand::executor(&receipt).is_some() {
+            return self.verify_elsewhere(&receipt, &task).await;
+        }
         // What another executor computed, it computed as this one does.
         let handler = parts.router.find(task.subject(), task.command());
         let handler = handler.or_else(|| parts.router.find(parts.executor.did(), task.command()));
@@ -84,6 +88,17 @@ impl Engine {
             return Err(VerifyError::Fuel { stated, found });
         }
         Ok(Verification::Reexecuted { fuel: found })
+    }
+
+    /// Checks a receipt of a task that another executor did: that it states what the receipt of that one does.
+    async fn verify_elsewhere(&self, receipt: &Receipt, task: &Task) -> Result<Verification, VerifyError> {
+        let cause = receipt.cause().ok_or(VerifyError::OtherTask)?;
+        let theirs = self.parts().receipts.get(&cause).await?;
+        let theirs = verify(theirs.ok_or(VerifyError::MissingReceipt { receipt: cause })?, &*self.parts().keys)?;
+        if !errand::rests_on(receipt, &theirs) {
+            return Err(VerifyError::OtherTask);
+        }
+        Ok(Verification::Attested { class: self.shared.class_elsewhere(theirs.issuer(), task.command()) })
     }
 
     pub(crate) async fn task(&self, id: &TaskId) -> Result<Task, VerifyError> {

@@ -311,6 +311,10 @@ impl Journal for Shared {
         Ok(self.with(|life| life.state.entries.iter().any(is)))
     }
 
+    async fn sent(&self, _: &TaskId) -> Result<Option<Cid>, StoreError> {
+        Ok(None)
+    }
+
     async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
         let run = self.with(|life| life.state.entries.first().map(|entry| *entry.run()));
         Ok(match run {
@@ -324,9 +328,14 @@ impl Journal for Shared {
             let mut open: Option<OpenRun> = None;
             for entry in &life.state.entries {
                 match entry {
-                    Entry::Started { workflow, request, .. } => {
-                        open =
-                            Some(OpenRun { workflow: *workflow, request: *request, handover: None, cancelled: false });
+                    Entry::Started { workflow, request, at, .. } => {
+                        open = Some(OpenRun {
+                            workflow: *workflow,
+                            request: *request,
+                            handover: None,
+                            cancelled: false,
+                            at: *at,
+                        });
                     }
                     Entry::Cancelled { .. } => open = open.map(|open| OpenRun { cancelled: true, ..open }),
                     Entry::Finished { .. } => return None,

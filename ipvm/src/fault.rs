@@ -29,6 +29,7 @@ impl Faults<'_> {
                 vec![self.within(label, &|part| *part == wanted)]
             }
             BindError::UnknownSubject { label, .. } => vec![self.field(label, "sub")],
+            BindError::UnknownAudience { label, .. } => vec![self.field(label, "aud")],
             BindError::Document(error) => error.place().cloned().into_iter().collect(),
             _ => Vec::new(),
         }
@@ -42,6 +43,7 @@ impl Faults<'_> {
             RunError::Workflow { error, .. } => error.place().cloned().into_iter().collect(),
             RunError::CutOff(error) => self.run(error),
             RunError::Panicked { label } => vec![self.label(label)],
+            RunError::NoWay { label, .. } => vec![self.field(label, "aud")],
             _ => Vec::new(),
         }
     }

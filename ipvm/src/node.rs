@@ -11,8 +11,8 @@ use ipvm_files::{
 use ipvm_fjall::{FjallStore, OpenError};
 use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{
-    Ask, AskError, BindError, Bindings, Charging, Document, Engine, EngineOptions, Entropy, Event, Parts, Plan,
-    RUN_COMMAND, Refuted, RunError, RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError,
+    Ask, AskError, BindError, Bindings, Charging, Document, Elsewhere, Engine, EngineOptions, Entropy, Event, Parts,
+    Plan, RUN_COMMAND, Refuted, RunError, RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError,
     Scheduled, Scheduler, Timing, Trust, Workflow,
 };
 use ucan_chan::Till;
@@ -63,13 +63,16 @@ pub struct NodeOptions {
     /// The owners of output folders of other nodes, whose runs were handed over to this one: what is asked of theirs is done in this
     /// node's output folder. Nobody's, unless set.
     pub output_for: BTreeSet<Did>,
+    /// How tasks are had done that workflows address to other executors; such workflows are refused, unless set.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl NodeOptions {
     /// A node in this state folder, everything else as it is unless set.
     #[must_use]
     pub fn new(state: impl Into<PathBuf>) -> Self {
-        Self { state: state.into(), output: None, compat: None, trusted: BTreeSet::new(), output_for: BTreeSet::new() }
+        let (trusted, output_for) = (BTreeSet::new(), BTreeSet::new());
+        Self { state: state.into(), output: None, compat: None, trusted, output_for, elsewhere: None }
     }
 }
 
@@ -210,7 +213,12 @@ impl Node {
             timer: Arc::new(TokioTimer),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let options = EngineOptions { charging: Some(charging), vault: Some(vault), ..EngineOptions::default() };
+        let options = EngineOptions {
+            charging: Some(charging),
+            vault: Some(vault),
+            elsewhere: options.elsewhere.clone(),
+            ..EngineOptions::default()
+        };
         let engine = Engine::with_options(parts, options);
         Ok(Self { state, store, engine, till, output })
     }
@@ -349,7 +357,7 @@ impl Node {
         timing: &Timing,
     ) -> Result<Scheduled, NodeError> {
         let workflow = self.bind(document, inputs, subjects).await?;
-        let delegations = self.state.delegations(self.state.user.did())?;
+        let delegations = self.delegations()?;
         let args = Schedule::args(RunRequest::args(&workflow, &delegations, &[]), timing);
         let asked = self.ask(SCHEDULE_COMMAND, args, &delegations, None)?;
         self.scheduler().add(asked, delegations).await.map_err(|error| match error {
@@ -389,9 +397,17 @@ impl Node {
         }
     }
 
-    /// Signs, as the user, the request to run `workflow` with all delegations that the user holds, paid by `channel`.
+    /// What the user may let workflows use: all delegations that the user holds, and those by which the node may ask others for what it
+    /// is asked for.
+    fn delegations(&self) -> Result<Vec<Delegation>, NodeError> {
+        let mut delegations = self.state.delegations(self.state.user.did())?;
+        delegations.extend(self.state.delegations(self.state.node.did())?);
+        Ok(delegations)
+    }
+
+    /// Signs, as the user, the request to run `workflow`, paid by `channel`.
     fn request(&self, workflow: &Workflow, channel: Option<Cid>) -> Result<RunRequest, NodeError> {
-        let delegations = self.state.delegations(self.state.user.did())?;
+        let delegations = self.delegations()?;
         let args = RunRequest::args(workflow, &delegations, &[]);
         let args = match channel {
             Some(channel) => RunRequest::paid_by(args, channel),

@@ -125,3 +125,29 @@ fn an_interrupted_run_is_paused_and_goes_on() {
     assert_eq!(resumed.code, Some(0));
     assert_eq!(fs::read_to_string(shell.path(".ipvm/output/notes")).unwrap(), "one");
 }
+
+#[test]
+fn a_run_whose_time_is_over_goes_on_when_it_is_given_more() {
+    let shell = Shell::new();
+    let limited = NOTES.replace(r#""v": "1.0.0","#, r#""v": "1.0.0", "config": {"time": [3, "seconds"], "gas": 10},"#);
+    shell.write("notes.json", limited.replace(r#"{"await/ok": "told"}"#, "\"said\""));
+    assert!(shell.json(&["list"]).is_empty());
+    fs::create_dir(shell.path(".ipvm/output/page")).unwrap();
+    fs::write(shell.path(".ipvm/output/told"), "said").unwrap();
+    let run = Output::of(&shell, &["run", "notes.json"]);
+    assert_eq!(run.code, Some(5), "{:?}", run.events);
+    let id = run.event("paused")["run"].as_str().unwrap().to_owned();
+    fs::remove_dir(shell.path(".ipvm/output/page")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(4_100));
+    let late = Output::of(&shell, &["resume", &id]);
+    assert_eq!(late.code, Some(5), "{:?}", late.events);
+    let paused = late.event("paused");
+    assert_eq!(paused["label"], "page");
+    assert!(paused["reason"].as_str().unwrap().contains("had time until"), "{paused}");
+    assert!(paused["next"].as_str().unwrap().contains("--time PERIOD"), "{paused}");
+    let nonsense = shell.command(&["resume", &id, "--time", "soon"]).output().unwrap();
+    assert_eq!(nonsense.status.code(), Some(2), "{nonsense:?}");
+    let done = Output::of(&shell, &["resume", &id, "--time", "1h", "--gas", "20"]);
+    assert_eq!(done.code, Some(0), "{:?}", done.events);
+    assert_eq!(fs::read_to_string(shell.path(".ipvm/output/notes")).unwrap(), "one\n");
+}

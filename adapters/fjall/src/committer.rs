@@ -190,9 +190,8 @@ impl Committer {
         };
         let record = match record {
             // Journal entries are all kept, as they come.
-            Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } | Record::HandedOver { .. } => {
-                record
-            }
+            Record::Started { .. } | Record::Intent { .. } | Record::Finished { .. } => record,
+            Record::HandedOver { .. } | Record::Sent { .. } => record,
             Record::Waits { .. } => record,
             Record::Answered(request) if !self.waits(rows, &request)? => return Ok(()),
             Record::Answered(_) => record,

@@ -41,8 +41,8 @@ pub(crate) enum Record {
     Receipt { id: Cid, lists: Vec<List> },
     /// A delegation was put. A powerline has an empty subject.
     Delegation { id: Cid, audience: String, subject: String },
-    /// A run was accepted, from another executor where there is a handover.
-    Started { run: Cid, workflow: Cid, request: Cid, handover: Option<Cid> },
+    /// A run was accepted, from another executor where there is a handover, and was first started then, in seconds since 1970.
+    Started { run: Cid, workflow: Cid, request: Cid, handover: Option<Cid>, at: Option<u64> },
     /// A task that alters the world is about to start.
     Intent { run: Cid, task: Cid },
     /// A run was cancelled.
@@ -65,6 +65,8 @@ pub(crate) enum Record {
     Schedule(Written),
     /// A run was handed over to another executor.
     HandedOver { run: Cid, handover: Cid },
+    /// A task is about to be asked of another executor.
+    Sent { run: Cid, task: Cid, invocation: Cid },
 }
 
 const BLOCK: u8 = 1;
@@ -82,6 +84,10 @@ const CANCELLED: u8 = 12;
 const CHANNELS: u8 = 13;
 const SCHEDULE: u8 = 14;
 const HANDED_OVER: u8 = 15;
+const SENT: u8 = 16;
+
+/// How many bytes a time has.
+const TIME: usize = 8;
 
 impl Record {
     /// The block that the write keeps, where it keeps one.
@@ -91,7 +97,7 @@ impl Record {
             Self::Waits { request, .. } => Some(request),
             Self::Started { .. } | Self::Intent { .. } | Self::Cancelled(_) | Self::Finished { .. } => None,
             Self::Revocation { .. } | Self::Claim(_) | Self::Answered(_) | Self::Unlisted { .. } => None,
-            Self::Channels(_) | Self::Schedule(_) | Self::HandedOver { .. } => None,
+            Self::Channels(_) | Self::Schedule(_) | Self::HandedOver { .. } | Self::Sent { .. } => None,
         }
     }
 
@@ -101,7 +107,7 @@ impl Record {
             Self::Block(id) => (BLOCK, vec![id]),
             Self::Receipt { id, .. } => (RECEIPT, vec![id]),
             Self::Delegation { id, .. } => (DELEGATION, vec![id]),
-            Self::Started { run, workflow, request, handover } => {
+            Self::Started { run, workflow, request, handover, .. } => {
                 (STARTED, [run, workflow, request].into_iter().chain(handover).collect())
             }
             Self::Cancelled(run) => (CANCELLED, vec![run]),
@@ -115,6 +121,7 @@ impl Record {
             Self::Channels(_) => (CHANNELS, Vec::new()),
             Self::Schedule(_) => (SCHEDULE, Vec::new()),
             Self::HandedOver { run, handover } => (HANDED_OVER, vec![run, handover]),
+            Self::Sent { run, task, invocation } => (SENT, vec![run, task, invocation]),
         };
         let mut bytes = vec![kind];
         for cid in cids {
@@ -126,6 +133,7 @@ impl Record {
             Self::Delegation { audience, subject, .. } => bytes.extend(format!("{audience} {subject}").as_bytes()),
             Self::Revocation { by, .. } => bytes.extend(by.as_bytes()),
             Self::Waits { until, .. } => bytes.extend(until.to_be_bytes()),
+            Self::Started { at, .. } => at.iter().for_each(|at| bytes.extend(at.to_be_bytes())),
             Self::Unlisted { records, .. } => records.iter().for_each(|number| bytes.extend(number.to_be_bytes())),
             Self::Channels(written) => written.iter().for_each(|written| written.encode(&mut bytes)),
             Self::Schedule(written) => written.encode(&mut bytes),
@@ -154,8 +162,14 @@ impl Record {
             }
             STARTED => {
                 let (run, workflow, request) = (cid(&mut rest)?, cid(&mut rest)?, cid(&mut rest)?);
-                let handover = if rest.is_empty() { None } else { Some(cid(&mut rest)?) };
-                Self::Started { run, workflow, request, handover }
+                // No CID is as short as a time.
+                let handover = if rest.len() > TIME { Some(cid(&mut rest)?) } else { None };
+                let at = match std::mem::take(&mut rest) {
+                    // Earlier versions did not say.
+                    [] => None,
+                    at => Some(u64::from_be_bytes(at.try_into().ok()?)),
+                };
+                Self::Started { run, workflow, request, handover, at }
             }
             CANCELLED => Self::Cancelled(cid(&mut rest)?),
             INTENT => Self::Intent { run: cid(&mut rest)?, task: cid(&mut rest)? },
@@ -185,6 +199,7 @@ impl Record {
             }
             SCHEDULE => Self::Schedule(Written::decode(&mut rest)?),
             HANDED_OVER => Self::HandedOver { run: cid(&mut rest)?, handover: cid(&mut rest)? },
+            SENT => Self::Sent { run: cid(&mut rest)?, task: cid(&mut rest)?, invocation: cid(&mut rest)? },
             _ => return None,
         };
         rest.is_empty().then_some(record)
@@ -219,9 +234,12 @@ mod tests {
             Record::Receipt { id: a, lists: lists[3..].to_vec() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: "did:web:b".into() },
             Record::Delegation { id: a, audience: "did:key:zAlice".into(), subject: String::new() },
-            Record::Started { run: a, workflow: b, request: c, handover: None },
-            Record::Started { run: a, workflow: b, request: c, handover: Some(a) },
+            Record::Started { run: a, workflow: b, request: c, handover: None, at: None },
+            Record::Started { run: a, workflow: b, request: c, handover: Some(a), at: None },
+            Record::Started { run: a, workflow: b, request: c, handover: None, at: Some(0) },
+            Record::Started { run: a, workflow: b, request: c, handover: Some(a), at: Some(1 << 53) },
             Record::HandedOver { run: a, handover: c },
+            Record::Sent { run: a, task: b, invocation: c },
             Record::Cancelled(a),
             Record::Intent { run: a, task: c },
             Record::Finished { run: a, receipt: b },

@@ -5,6 +5,7 @@
 //! | `b` CID | a block: `0` and its bytes, or `1` and its length where the bytes are a file |
 //! | `c` task | the task was claimed: the number of the record |
 //! | `d` sha2-256 of the audience, of the subject, CID | a delegation of that audience about that subject (an empty text for powerlines): the number of its record |
+//! | `e` task, invocation | another executor was to be asked for the task by the invocation: the number of the record |
 //! | `f` receipt, number | the record of this number filed the receipt |
 //! | `g` run, invocation | the run was handed over by the invocation: the number of the record |
 //! | `h` schedule | the same as `u`, of a schedule |
@@ -35,6 +36,7 @@ use crate::record::{Head, Record};
 const BLOCK: u8 = b'b';
 const CLAIM: u8 = b'c';
 const AUDIENCE: u8 = b'd';
+const SENT: u8 = b'e';
 const FILED: u8 = b'f';
 const HANDED_OVER: u8 = b'g';
 const SCHEDULE: u8 = b'h';
@@ -195,6 +197,11 @@ pub(crate) fn handed_over(run: &Cid) -> Vec<u8> {
     key(HANDED_OVER, &run.to_bytes())
 }
 
+/// The beginning of the keys of the invocations by which other executors were asked for `task`.
+pub(crate) fn sent(task: &Cid) -> Vec<u8> {
+    key(SENT, &task.to_bytes())
+}
+
 /// The beginning of the keys of all requests that wait.
 pub(crate) fn all_waiting() -> Vec<u8> {
     vec![WAITING]
@@ -247,6 +254,7 @@ pub(crate) fn indexes(record: &Record, number: u64) -> Vec<Vec<u8>> {
         Record::Claim(task) => vec![claim(task)],
         Record::Cancelled(run) => vec![cancelled(run)],
         Record::HandedOver { run, handover } => vec![entry(handed_over(run), handover)],
+        Record::Sent { task, invocation, .. } => vec![entry(sent(task), invocation)],
         Record::Block(_) | Record::Started { .. } | Record::Finished { .. } => Vec::new(),
         Record::Waits { .. } | Record::Answered(_) | Record::Unlisted { .. } => Vec::new(),
         Record::Channels(_) | Record::Schedule(_) => Vec::new(),

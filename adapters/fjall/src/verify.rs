@@ -61,7 +61,7 @@ impl Report {
             Record::Receipt { .. } => self.receipts += 1,
             Record::Delegation { .. } => self.delegations += 1,
             Record::Started { .. } | Record::Intent { .. } | Record::Cancelled(_) => self.entries += 1,
-            Record::Finished { .. } | Record::HandedOver { .. } => self.entries += 1,
+            Record::Finished { .. } | Record::HandedOver { .. } | Record::Sent { .. } => self.entries += 1,
             Record::Revocation { .. } => self.revocations += 1,
             Record::Claim(_) => self.claims += 1,
             Record::Waits { .. } | Record::Answered(_) => self.requests += 1,

@@ -52,6 +52,18 @@ async fn schedules() {
 }
 
 #[tokio::test]
+async fn journal() {
+    let (folder, store) = opened();
+    let path = folder.path().join("store");
+    ipvm_workflow::contracts::journal(&store, 1).await;
+    drop(store);
+    let store = FjallStore::open(&path).unwrap();
+    ipvm_workflow::contracts::journal(&store, 2).await;
+    let report = store.check().await.unwrap();
+    assert!(report.is_sound() && report.entries >= 18, "{report:?}");
+}
+
+#[tokio::test]
 async fn receipts() {
     contracts::receipts(&opened().1).await;
 }

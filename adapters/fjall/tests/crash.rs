@@ -63,14 +63,14 @@ async fn write(store: &FjallStore, number: u64) {
             let bytes = Bytes::from(noise(number, length));
             BlockStore::put(store, &block::raw_cid(&bytes), bytes).await.unwrap();
             let (run, workflow) = (*receipt.ran(), *task("workflow").cid());
-            store.append(&Entry::Started { run, workflow, request: workflow, handover: None }).await.unwrap();
+            store.append(&Entry::Started { run, workflow, request: workflow, handover: None, at: None }).await.unwrap();
             acknowledge('s', number);
             store.append(&Entry::Intent { run, task: *receipt.ran() }).await.unwrap();
             acknowledge('i', number);
         }
         _ => {
             let (run, workflow) = (*receipt.ran(), *task("workflow").cid());
-            store.append(&Entry::Started { run, workflow, request: workflow, handover: None }).await.unwrap();
+            store.append(&Entry::Started { run, workflow, request: workflow, handover: None, at: None }).await.unwrap();
             store.append(&Entry::Finished { run, receipt: receipt.id() }).await.unwrap();
             acknowledge('f', number);
         }

@@ -30,7 +30,7 @@ async fn fill(path: &Path) {
                 filing(&[*receipt.ran(), task("all")], Some(instruction(&number.to_string())), Durability::Synced);
             store.file(&receipt, &filing).await.unwrap();
             let (run, workflow) = (*receipt.ran(), *task("workflow").cid());
-            store.append(&Entry::Started { run, workflow, request: workflow, handover: None }).await.unwrap();
+            store.append(&Entry::Started { run, workflow, request: workflow, handover: None, at: None }).await.unwrap();
             store.append(&Entry::Intent { run, task: run }).await.unwrap();
             if number % 4 < 2 {
                 store.append(&Entry::Finished { run, receipt: receipt.id() }).await.unwrap();

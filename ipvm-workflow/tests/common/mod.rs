@@ -9,13 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ipvm_workflow::{
-    Bindings, Charging, Document, Engine, EngineOptions, Entropy, Entry, Journal, KeptSchedule, MemoryJournal,
-    MemorySchedules, OpenRun, Parts, RunReport, RunRequest, ScheduleStore, StepReport, Trust, Vault, Workflow,
+    Bindings, Charging, Document, Elsewhere, Engine, EngineOptions, Entropy, Entry, Journal, KeptSchedule,
+    MemoryJournal, MemorySchedules, OpenRun, Parts, RunReport, RunRequest, ScheduleStore, StepReport, Trust, Vault,
+    Workflow,
 };
 use ucan_chan::{Change, ChannelStore, Commit, Kept, MemoryChannels, Open, Purse, Terms, Till};
 use ucan_core::{
-    CachedKeys, Cid, Command, Context, Delegation, Did, DidKeys, FixedClock, Ipld, Issuer, StoreError, Timestamp,
-    dagjson,
+    CachedKeys, Cid, Clock, Command, Context, Delegation, Did, DidKeys, FixedClock, Ipld, Issuer, StoreError,
+    Timestamp, dagjson,
 };
 use ucan_invocation::meta::{FUEL, FUEL_BOUND};
 use ucan_invocation::{
@@ -60,6 +61,30 @@ pub(crate) struct Waits(pub(crate) Mutex<Vec<Duration>>);
 impl Timer for Waits {
     async fn sleep(&self, time: Duration) {
         self.0.lock().unwrap().push(time);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A clock that goes on when somebody waits, or is told to.
+#[derive(Debug)]
+pub(crate) struct Passing(pub(crate) AtomicU64);
+
+impl Passing {
+    pub(crate) fn pass(&self, secs: u64) {
+        self.0.fetch_add(secs, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Passing {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(self.0.load(Ordering::Relaxed)).unwrap()
+    }
+}
+
+#[async_trait]
+impl Timer for Passing {
+    async fn sleep(&self, time: Duration) {
+        self.pass(time.as_secs());
         tokio::task::yield_now().await;
     }
 }
@@ -163,6 +188,10 @@ impl Journal for Mortal<MemoryJournal> {
 
     async fn intended(&self, task: &TaskId) -> Result<bool, StoreError> {
         self.0.intended(task).await
+    }
+
+    async fn sent(&self, task: &TaskId) -> Result<Option<Cid>, StoreError> {
+        self.0.sent(task).await
     }
 
     async fn unfinished(&self) -> Result<Vec<TaskId>, StoreError> {
@@ -411,6 +440,7 @@ pub(crate) struct World {
     /// Handlers beside those of [`COMMANDS`].
     pub(crate) handlers: Vec<(&'static str, Arc<dyn Handler>)>,
     pub(crate) vault: Option<Vault>,
+    pub(crate) elsewhere: Option<Elsewhere>,
     /// The executors whose resources can be reached from here as well.
     pub(crate) beside: Vec<Did>,
     knows: Knows,
@@ -481,6 +511,7 @@ impl World {
             pace: None,
             handlers: Vec::new(),
             vault: None,
+            elsewhere: None,
             beside: Vec::new(),
             knows,
             requests: AtomicU64::new(0),
@@ -525,7 +556,12 @@ impl World {
         let charging = self.channel.is_some().then(|| Charging::new(Arc::new(self.till.clone())));
         self.engine = Engine::with_options(
             parts,
-            EngineOptions { charging, vault: self.vault.clone(), ..EngineOptions::default() },
+            EngineOptions {
+                charging,
+                vault: self.vault.clone(),
+                elsewhere: self.elsewhere.clone(),
+                ..EngineOptions::default()
+            },
         );
     }
 

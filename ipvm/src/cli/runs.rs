@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use ipvm::{Node, NodeError, Wish};
 use ipvm_workflow::{
     Control, Journal, Paused, Plan, Quote, Resolution, RunError, RunOptions, RunReport, RunState, Step, StepState,
 };
-use ucan_core::{Cid, dagjson};
+use ucan_core::{Cid, Timestamp, dagjson};
 use ucan_invocation::{EffectClass, Outcome as TaskOutcome, ReceiptId, ReceiptStore, TaskId};
 
 use super::display::{Display, grouped};
@@ -17,7 +18,7 @@ use super::moves::take_over;
 use super::print::{mention, plain, say, say_json};
 use super::run::Payment;
 use super::wish::{self, Told};
-use super::{FAILED, Outcome, PAUSED, Refused, cid};
+use super::{FAILED, Outcome, PAUSED, Refused, cid, moment};
 
 /// What `ipvm resume` takes.
 #[derive(Debug, Args)]
@@ -58,6 +59,12 @@ struct Open {
     not_done: Vec<Cid>,
     #[command(flatten)]
     payment: Payment,
+    /// How long after its first start tasks of it are started, instead of what its workflow says: 45s, 90m, 12h, 30d or 2w.
+    #[arg(long, value_name = "PERIOD", value_parser = period)]
+    time: Option<Duration>,
+    /// The most gas that all of its tasks may use together since its first start, instead of what its workflow says.
+    #[arg(long, value_name = "GAS")]
+    gas: Option<u64>,
     /// The folder in which the workflow writes results [default: the folder "output" in the state folder].
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -68,6 +75,10 @@ fn done(text: &str) -> Result<(Cid, TaskOutcome), String> {
     let outcome = dagjson::decode(outcome.as_bytes()).map_err(|error| format!("not DAG-JSON: {error}"))?;
     let outcome = TaskOutcome::from_ipld(&outcome).ok_or("expected {\"ok\": ..} or {\"error\": ..}")?;
     Ok((cid(task)?, outcome))
+}
+
+fn period(text: &str) -> Result<Duration, String> {
+    Ok(Duration::from_secs(moment::after(text, Timestamp::EPOCH)?.as_secs()))
 }
 
 impl Resume {
@@ -170,7 +181,7 @@ impl Open {
         let done = self.done.iter().map(|(task, outcome)| (TaskId::new(*task), Resolution::Done(outcome.clone())));
         let not_done = self.not_done.iter().map(|task| (TaskId::new(*task), Resolution::NotDone));
         let resolutions: BTreeMap<TaskId, Resolution> = not_done.chain(done).collect();
-        RunOptions { resolutions, ..self.payment.options() }
+        RunOptions { resolutions, time: self.time, gas: self.gas, ..self.payment.options() }
     }
 }
 
@@ -219,6 +230,9 @@ pub(super) fn conclude(json: bool, display: Display, report: Result<RunReport, R
         Paused::Uncertain { task, .. } => {
             format!("ipvm resume {run} --done '{task}={{\"ok\": ..}}', or ipvm resume {run} --not-done {task}")
         }
+        Paused::Unanswered { task, .. } => {
+            format!("ipvm resume {run}, which asks again; or ipvm resume {run} --done '{task}={{\"ok\": ..}}'")
+        }
         Paused::Exhausted { channel, .. } => {
             format!(
                 "ipvm chan pay {channel} --amount GAS, and ipvm resume {run}; or ipvm resume {run} --channel ANOTHER"
@@ -226,15 +240,19 @@ pub(super) fn conclude(json: bool, display: Display, report: Result<RunReport, R
         }
         Paused::ChannelClosed { .. } => format!("ipvm resume {run} --channel ANOTHER, or ipvm cancel {run}"),
         Paused::Capped { .. } => format!("ipvm resume {run} --cap GAS, or ipvm cancel {run}"),
+        Paused::OutOfTime { .. } => format!("ipvm resume {run} --time PERIOD, or ipvm cancel {run}"),
+        Paused::OutOfGas { .. } => format!("ipvm resume {run} --gas GAS, or ipvm cancel {run}"),
         _ => format!("ipvm resume {run}, or ipvm cancel {run}"),
     };
     if json {
         let (label, task) = match paused {
             Paused::Spent { label, .. } => (Some(label), None),
             Paused::Uncertain { label, task } => (Some(label), Some(task.to_string())),
+            Paused::Unanswered { label, task, .. } => (Some(label), Some(task.to_string())),
             Paused::Exhausted { label, .. } | Paused::ChannelClosed { label, .. } | Paused::Capped { label, .. } => {
                 (Some(label), None)
             }
+            Paused::OutOfTime { label, .. } | Paused::OutOfGas { label, .. } => (Some(label), None),
             _ => (None, None),
         };
         let line = serde_json::json!({
