@@ -173,8 +173,13 @@ impl Open {
     }
 
     fn says_more(&self) -> bool {
-        let Self { done, not_done, payment, output } = self;
-        !done.is_empty() || !not_done.is_empty() || payment.says_more() || output.is_some()
+        let Self { done, not_done, payment, time, gas, output } = self;
+        !done.is_empty()
+            || !not_done.is_empty()
+            || payment.says_more()
+            || time.is_some()
+            || gas.is_some()
+            || output.is_some()
     }
 
     fn options(&self) -> RunOptions {
