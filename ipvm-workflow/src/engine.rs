@@ -368,7 +368,7 @@ impl Shared {
         Ok(outcomes)
     }
 
-    async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
+    pub(crate) async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
         let revoked = self.revoked(&grants.delegations).await?;
         let missing = plan.steps().iter().chain(plan.catch()).filter_map(|step| {
             let reason = self.authority(&step.task, grants, &revoked).err()?;
@@ -379,7 +379,7 @@ impl Shared {
     }
 
     /// Whether `grants` cover `task`, as far as its arguments are known.
-    fn authority(&self, task: &Task, grants: &Grants, revoked: &Revoked) -> Result<(), Missing> {
+    pub(crate) fn authority(&self, task: &Task, grants: &Grants, revoked: &Revoked) -> Result<(), Missing> {
         let (invoker, subject, command) = (&grants.invoker, task.subject(), task.command());
         if !grants.lend(task) {
             return Err(Missing::Own);

@@ -23,6 +23,11 @@ use crate::{Entry, Event, How, Paused, Plan, Planner, Resolution, RunError, RunO
 const CAUGHT: &str = "caught";
 const BY: &str = "by";
 
+/// Whether a receipt states what a failed task came to instead, which is no outcome of that task.
+pub(crate) fn is_instead(receipt: &Receipt) -> bool {
+    receipt.meta().contains_key(CAUGHT)
+}
+
 /// What came of a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Performed {

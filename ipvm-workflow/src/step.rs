@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 use ucan_chan::CHARGE;
 use ucan_core::{Cid, Ipld, SignError, StoreError, block};
-use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, FUEL_BOUND, INSTANTIATION, PROFILE, RESOLVED};
+use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
     Call, Completion, Durability, EffectClass, Effects, Failure, Filing, Handler, InstructionId, Outcome, Probe,
     Receipt, ReceiptBuilder, ReceiptId, Task, TaskId,
@@ -136,6 +136,10 @@ impl Work {
             None => self.done_before(&resolved).await?,
         };
         if let Some(known) = known {
+            if !self.step.secret && shared.keeps(&known) {
+                let message = "what came of this task is secret, and this workflow does not keep it so";
+                return self.fail(Failure::new("Secret", message)).await.map(Into::into);
+            }
             if instruction.is_some() {
                 shared.sample(&known);
             }
@@ -293,7 +297,12 @@ impl Work {
         let revoked = self.shared.revoked(delegations).await?;
         let (revoked, config) = (revoked.as_fn(), self.step.config.clone());
         let call = Call::authorize(task.clone(), config, invoker, delegations, &self.shared.context(&revoked));
-        Ok(call.map_err(|error| Failure::new("NoAuthority", error.to_string())))
+        // What a call is named can be seen outside.
+        let named = |call: Call| {
+            let name = self.name(*call.id());
+            call.named(name)
+        };
+        Ok(call.map(named).map_err(|error| Failure::new("NoAuthority", error.to_string())))
     }
 
     /// The receipt that this effect has from before a crash. That of a mutation is found under either id: what a task awaited may have
@@ -356,16 +365,17 @@ impl Work {
         took: Duration,
         hold: Hold<'_>,
     ) -> Result<Attempt, RunError> {
-        let resolved = &self.name(*call.id());
+        let resolved = call.id();
         let how = if completion.unchanged { How::Unchanged } else { How::Ran };
         let Completion { mut outcome, mut effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);
+        let used = charge::used(&meta);
         if self.step.secret {
             // What a function computed is secret down to the name of its failure; how an effect failed is for its handler to name.
             let name = outcome.failure_name().filter(|_| self.step.class != EffectClass::Deterministic);
             let name = name.map(str::to_owned);
             outcome = self.shared.stated(&self.step, outcome, name.as_deref());
-            // What a handler says beside the result may be secret as well.
-            meta.retain(|key, _| [FUEL, INSTANTIATION, FUEL_BOUND].contains(&key.as_str()));
+            // What a handler says beside the result may be secret as well; what it used is, to the unit, as good as a hash.
+            meta.retain(|key, _| key == RESOLUTION);
             effects = Effects::default();
         }
         let again = handler.is_idempotent(call.task().command()) && self.step.retry.is_some();
@@ -380,11 +390,13 @@ impl Work {
         if let Some(profile) = handler.profile() {
             meta.insert(PROFILE.to_owned(), Ipld::Link(profile));
         }
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        meta.insert(TIME.to_owned(), Ipld::Integer(micros.into()));
+        if !self.step.secret {
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            meta.insert(TIME.to_owned(), Ipld::Integer(micros.into()));
+        }
         // What was charged is for the engine alone to say.
         meta.remove(CHARGE);
-        let charge = hold.charge(charge::used(&meta)).await?;
+        let charge = hold.charge(used).await?;
         charge.iter().for_each(|charge| charge.put(&mut meta));
         let receipt =
             |outcome, meta, is_final| self.receipt(outcome, meta, resolved, is_final).effects(effects.clone());

@@ -69,7 +69,8 @@ impl Engine {
             };
             return Err(VerifyError::OtherProfile { stated, own: handler.profile() });
         }
-        let again = reexecutor.reexecute(&resolved).await;
+        // What an executor refuses to state of a result, this one does, too.
+        let again = reexecutor.reexecute(&resolved).await.for_receipt(handler.effect_class());
         if !again.repeatable {
             let (Outcome::Ok(value) | Outcome::Error(value)) = &again.outcome;
             return Err(VerifyError::NotRepeatable { outcome: show(value) });
@@ -284,6 +285,9 @@ pub enum VerifyError {
         /// The receipt.
         receipt: ReceiptId,
     },
+    /// The receipt seals what came of a task that is not secret, so that nobody can tell whether it is right.
+    #[error("the receipt keeps secret what came of a task that is not")]
+    Withheld,
     /// There is no handler that could run it again.
     #[error("this engine has no handler for {command}")]
     NoHandler {
@@ -311,6 +315,7 @@ impl VerifyError {
                 | Self::OtherTask
                 | Self::OtherInput { .. }
                 | Self::UnknownLabel { .. }
+                | Self::Withheld
         )
     }
 }

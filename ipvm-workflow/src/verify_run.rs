@@ -6,6 +6,7 @@ use ucan_core::{Did, Ipld, StoreError};
 use ucan_invocation::{Cursor, EffectClass, Listing, Outcome, Receipt, ReceiptId, Task, TaskId};
 
 use crate::continuation::Walk;
+use crate::vault::is_sealed;
 use crate::{Engine, RUN_COMMAND, RunError, Verification, VerifyError, Workflow};
 
 /// How many receipts there are of which what holds.
@@ -100,7 +101,7 @@ impl Engine {
         for step in plan.steps() {
             // What was not started has no receipt.
             let Some(id) = listed.get(&step.label) else { continue };
-            let (receipt, verified) = self.verify_listed(id, &step.id).await?;
+            let (receipt, verified) = self.verify_listed(id, &step.id, step.secret).await?;
             match receipt {
                 Some(receipt) => walk.add_step(&step.label, step.class, &receipt),
                 None => untold.push((step.label.clone(), *id)),
@@ -110,7 +111,7 @@ impl Engine {
         }
         while let Some(asked) = walk.next() {
             let Some(id) = continued.remove(&asked.label) else { continue };
-            let (receipt, verified) = self.verify_listed(&id, &asked.task).await?;
+            let (receipt, verified) = self.verify_listed(&id, &asked.task, false).await?;
             let class = self.shared.class_of_asked(request.subject(), &asked.task).await?.unwrap_or(EffectClass::Query);
             match receipt {
                 Some(receipt) => walk.add_asked(&asked, class, &receipt),
@@ -141,15 +142,17 @@ impl Engine {
         Ok(RunVerification { steps })
     }
 
-    /// Checks a receipt that a run lists for the task `ran`; and gives it, where it is one of that task.
+    /// Checks a receipt that a run lists for the task `ran`, which may be `secret`; and gives it, where it is one of that task.
     async fn verify_listed(
         &self,
         id: &ReceiptId,
         ran: &TaskId,
+        secret: bool,
     ) -> Result<(Option<Receipt>, Result<Verification, VerifyError>), StoreError> {
         Ok(match self.parts().receipts.get(id).await? {
             None => (None, Err(VerifyError::MissingReceipt { receipt: *id })),
             Some(receipt) if receipt.ran() != ran => (None, Err(VerifyError::OtherTask)),
+            Some(receipt) if !secret && is_sealed(&receipt) => (Some(receipt), Err(VerifyError::Withheld)),
             Some(receipt) => (Some(receipt.clone()), self.verify(receipt).await),
         })
     }
