@@ -20,8 +20,8 @@ use crate::telemetry;
 use crate::{Entry, Event, How, Paused, Plan, Planner, Resolution, RunError, RunOptions, Step, StepReport, Workflow};
 
 /// What the receipts of a substitution link to: that of the failure, and that of its handler.
-const CAUGHT: &str = "caught";
-const BY: &str = "by";
+pub(crate) const CAUGHT: &str = "caught";
+pub(crate) const BY: &str = "by";
 
 /// Whether a receipt states what a failed task came to instead, which is no outcome of that task.
 pub(crate) fn is_instead(receipt: &Receipt) -> bool {

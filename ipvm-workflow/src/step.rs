@@ -366,7 +366,8 @@ impl Work {
         hold: Hold<'_>,
     ) -> Result<Attempt, RunError> {
         let resolved = call.id();
-        let how = if completion.unchanged { How::Unchanged } else { How::Ran };
+        // That the world was as a secret wants it would confirm a guess that somebody made it be.
+        let how = if completion.unchanged && !self.step.secret { How::Unchanged } else { How::Ran };
         let Completion { mut outcome, mut effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);
         let used = charge::used(&meta);
         if self.step.secret {

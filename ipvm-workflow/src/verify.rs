@@ -2,6 +2,7 @@ use ucan_core::{Cid, Ipld, SignatureError, StoreError, Token, verify};
 use ucan_invocation::meta::{FUEL, PROFILE};
 use ucan_invocation::{Await, EffectClass, Outcome, Receipt, ReceiptId, Task, TaskError, TaskId};
 
+use crate::perform::is_instead;
 use crate::step::INSTEAD;
 use crate::vault;
 use crate::{Engine, PlanError, RUN_COMMAND};
@@ -131,7 +132,7 @@ impl Engine {
         let mut receipts = Vec::new();
         for link in links {
             if let Ipld::Link(cid) = link {
-                receipts.extend(self.parts().receipts.get(&ReceiptId::new(*cid)).await?);
+                receipts.extend(self.parts().receipts.get(&ReceiptId::new(*cid)).await?.filter(is_instead));
             }
         }
         Ok(receipts)

@@ -1,13 +1,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::AddAssign;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
-use ucan_core::{Did, Ipld, StoreError};
+use ucan_core::{Did, Ipld, StoreError, verify};
 use ucan_invocation::{Cursor, EffectClass, Listing, Outcome, Receipt, ReceiptId, Task, TaskId};
 
+use crate::catch::{self, Answer, Caught};
 use crate::continuation::Walk;
+use crate::perform::{BY, CAUGHT};
+use crate::step::report;
 use crate::vault::is_sealed;
-use crate::{Engine, RUN_COMMAND, RunError, Verification, VerifyError, Workflow};
+use crate::{Engine, How, Plan, RUN_COMMAND, RunError, Verification, VerifyError, Workflow};
 
 /// How many receipts there are of which what holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,11 +86,11 @@ impl Engine {
         observe: &(dyn Fn(&str, &Result<Verification, VerifyError>) + Send + Sync),
     ) -> Result<RunVerification, VerifyError> {
         let run = *receipt.ran();
-        let mut listed = links(receipt.outcome(), "tasks", None).ok_or(VerifyError::NotARun)?;
+        let mut listed = links(receipt.outcome(), "tasks").ok_or(VerifyError::NotARun)?;
         // What undoes another is no task of the normal course, so that no label is in both.
-        listed.extend(links(receipt.outcome(), "undone", None).unwrap_or_default());
-        let mut continued = links(receipt.outcome(), "continued", None).unwrap_or_default();
-        let handlers = links(receipt.outcome(), "caught", Some("by")).unwrap_or_default();
+        listed.extend(links(receipt.outcome(), "undone").unwrap_or_default());
+        let mut continued = links(receipt.outcome(), "continued").unwrap_or_default();
+        let caught = caught(receipt.outcome());
         if self.verify(receipt).await? != Verification::Run {
             return Err(VerifyError::NotARun);
         }
@@ -130,12 +134,12 @@ impl Engine {
             observe(&label, &verified);
             steps.push((label, verified));
         }
-        for (label, id) in handlers {
+        for label in caught.keys() {
+            let verified = self.verify_caught(&plan, &listed, &caught, label).await;
+            if let Err(VerifyError::Store(error)) = verified {
+                return Err(error.into());
+            }
             let label = format!("catch of {label}");
-            let verified = match self.parts().receipts.get(&id).await? {
-                None => Err(VerifyError::MissingReceipt { receipt: id }),
-                Some(receipt) => self.verify(receipt).await,
-            };
             observe(&label, &verified);
             steps.push((label, verified));
         }
@@ -155,6 +159,59 @@ impl Engine {
             Some(receipt) if !secret && is_sealed(&receipt) => (Some(receipt), Err(VerifyError::Withheld)),
             Some(receipt) => (Some(receipt.clone()), self.verify(receipt).await),
         })
+    }
+
+    /// Checks what a run says of a failure: that its handler was told of it, and what it answered is what the task came to instead.
+    async fn verify_caught(
+        &self,
+        plan: &Plan,
+        listed: &BTreeMap<String, ReceiptId>,
+        caught: &BTreeMap<String, Option<Caught>>,
+        label: &str,
+    ) -> Result<Verification, VerifyError> {
+        let receipt = async |id: &ReceiptId| {
+            let found = self.parts().receipts.get(id).await?;
+            found.ok_or(VerifyError::MissingReceipt { receipt: *id })
+        };
+        let unknown = || VerifyError::UnknownLabel { label: label.to_owned() };
+        let Caught { by, instead, .. } = caught.get(label).and_then(Option::as_ref).ok_or(VerifyError::NotARun)?;
+        let position = plan.steps().iter().position(|step| step.label == label).ok_or_else(unknown)?;
+        let (step, failed) = (&plan.steps()[position], listed.get(label).ok_or_else(unknown)?);
+        let handler = plan.catch().ok_or_else(unknown)?;
+        let told = report(step, How::Reused, &receipt(failed).await?, Duration::ZERO);
+        let answered = receipt(by).await?;
+        if catch::step(handler, &told)?.id != *answered.ran() {
+            return Err(VerifyError::OtherTask);
+        }
+        if let Some(instead) = instead {
+            let instead = verify(receipt(instead).await?, &*self.parts().keys)?.into_inner();
+            let links = [(CAUGHT, failed), (BY, by)];
+            let links = links.iter().all(|(key, id)| instead.meta().get(*key) == Some(&Ipld::Link((**id).into())));
+            if !links || *instead.ran() != step.id {
+                return Err(VerifyError::OtherTask);
+            }
+            let answers = match Answer::read(answered.outcome()) {
+                Ok(Answer::Ok(value)) => vec![Outcome::Ok(value)],
+                // What that one came to, or was made good by.
+                Ok(Answer::Rewire(to)) if plan.rewirable(position, &to).is_ok() => {
+                    let instead = caught.get(&to).and_then(Option::as_ref).and_then(|it| it.instead.as_ref());
+                    let mut answers = Vec::new();
+                    for id in listed.get(&to).into_iter().chain(instead) {
+                        answers.push(receipt(id).await?.outcome().clone());
+                    }
+                    answers
+                }
+                _ => return Err(VerifyError::OtherTask),
+            };
+            match is_sealed(&instead) {
+                true if !step.secret => return Err(VerifyError::Withheld),
+                false if !answers.contains(instead.outcome()) => {
+                    return Err(VerifyError::OtherInput { task: step.id });
+                }
+                _ => {}
+            }
+        }
+        self.verify(answered).await
     }
 
     /// Checks all receipts of the store that `issuer` signed, each as [`Engine::verify`] does, as many at once as the engine does
@@ -213,18 +270,38 @@ impl Engine {
     }
 }
 
-/// The receipts by label that the outcome of a run has under `key`, whether it succeeded or failed: links, or maps that have them
-/// under the key `within`.
-fn links(outcome: &Outcome, key: &str, within: Option<&str>) -> Option<BTreeMap<String, ReceiptId>> {
+/// What the outcome of a run has under `key`, by label, whether it succeeded or failed.
+fn labels<'a>(outcome: &'a Outcome, key: &str) -> Option<&'a BTreeMap<String, Ipld>> {
     let (Outcome::Ok(Ipld::Map(map)) | Outcome::Error(Ipld::Map(map))) = outcome else { return None };
-    let Some(Ipld::Map(listed)) = map.get(key) else { return None };
-    let link = |value: &Ipld| match (value, within) {
-        (Ipld::Link(cid), None) => Some(*cid),
-        (Ipld::Map(map), Some(key)) => match map.get(key) {
-            Some(Ipld::Link(cid)) => Some(*cid),
-            _ => None,
-        },
+    match map.get(key) {
+        Some(Ipld::Map(listed)) => Some(listed),
         _ => None,
+    }
+}
+
+/// The receipts by label that the outcome of a run has under `key`.
+fn links(outcome: &Outcome, key: &str) -> Option<BTreeMap<String, ReceiptId>> {
+    let listed = labels(outcome, key)?.iter();
+    listed.map(|(label, value)| Some((label.clone(), link(value)?))).collect()
+}
+
+fn link(value: &Ipld) -> Option<ReceiptId> {
+    match value {
+        Ipld::Link(cid) => Some(ReceiptId::new(*cid)),
+        _ => None,
+    }
+}
+
+/// What the outcome of a run says of failures, by label; nothing of one of which it says something else.
+fn caught(outcome: &Outcome) -> BTreeMap<String, Option<Caught>> {
+    let answered = |value: &Ipld| {
+        let Ipld::Map(map) = value else { return None };
+        let instead = match map.get("instead") {
+            None => None,
+            Some(value) => Some(link(value)?),
+        };
+        Some(Caught { by: link(map.get("by")?)?, instead, message: None })
     };
-    listed.iter().map(|(label, value)| Some((label.clone(), ReceiptId::new(link(value)?)))).collect()
+    let all = labels(outcome, "caught").into_iter().flatten();
+    all.map(|(label, value)| (label.clone(), answered(value))).collect()
 }
