@@ -376,7 +376,7 @@ impl Work {
             let name = name.map(str::to_owned);
             outcome = self.shared.stated(&self.step, outcome, name.as_deref());
             // What a handler says beside the result may be secret as well; what it used is, to the unit, as good as a hash.
-            meta.retain(|key, _| key == RESOLUTION);
+            meta.retain(|key, value| key == RESOLUTION && *value == Ipld::Bool(true));
             effects = Effects::default();
         }
         let again = handler.is_idempotent(call.task().command()) && self.step.retry.is_some();
