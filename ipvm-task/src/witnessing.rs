@@ -12,8 +12,8 @@ use ucan_core::{
 };
 use ucan_invocation::meta::{CHECK, FUEL, PROFILE};
 use ucan_invocation::{
-    BlockStore, Completion, Durability, Entropy, Failure, Filing, Memo, Receipt, ReceiptStore, Task, TaskError, Timer,
-    Trust,
+    BlockStore, Completion, Durability, EffectClass, Entropy, Failure, Filing, Memo, Receipt, ReceiptStore, Task,
+    TaskError, Timer, Trust,
 };
 
 use crate::{Ballot, ConfigError, NotHeard, Verdict, Verification, Witness, WitnessError, Witnesses};
@@ -231,7 +231,8 @@ impl Witnessing {
 
     fn here<'a>(&'a self, run: Run<'a>) -> Voice<'a> {
         let own = self.executor.did().clone();
-        Box::pin(async move { (own, Said::Here(Box::new(run.await))) })
+        // What others refuse to state of a result, this one does, too.
+        Box::pin(async move { (own, Said::Here(Box::new(run.await.for_receipt(EffectClass::Deterministic)))) })
     }
 
     fn there<'a>(&'a self, executor: Did, task: &'a Task) -> Voice<'a> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use ucan_core::Ipld;
-use ucan_invocation::{Outcome, ReceiptId, TaskError};
+use ucan_invocation::{Outcome, Receipt, ReceiptId, TaskError};
 use ucan_pipeline::substitute;
 
 use crate::document::is_failure;
@@ -13,6 +13,11 @@ use crate::{Step, StepReport};
 /// What the receipt of a substitution links to: that of the failure, that of its handler, and the run in which it holds.
 pub(crate) const CAUGHT: &str = "caught";
 pub(crate) const BY: &str = "by";
+
+/// Whether a receipt states what a failed task came to instead, which is no outcome of that task.
+pub(crate) fn is_instead(receipt: &Receipt) -> bool {
+    receipt.meta().contains_key(CAUGHT)
+}
 pub(crate) const RUN: &str = "run";
 
 /// What a handler of failures answers (IPVM Workflow draft 0.1, section 5).

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use ucan_core::car::{self, CarLimits};
 use ucan_core::{Cid, Did, Ipld, Token, block, dagcbor, verify};
 use ucan_invocation::{
-    Durability, EffectClass, Filing, Invocation, Outcome, Receipt, ReceiptStore, Task, TaskId, links,
+    Durability, EffectClass, Filing, Invocation, Outcome, Receipt, ReceiptId, ReceiptStore, Task, TaskId, links,
 };
 
+use crate::catch::is_instead;
 use crate::continuation::Walk;
 use crate::handover::{Checkpoint, Handed, HandoverError};
+use crate::request::Grants;
 use crate::resolve::resolve;
 use crate::{Engine, Entry, Plan, RunError, RunRequest, Step, step};
 
@@ -50,17 +52,19 @@ impl Engine {
         let plan = shared.prepare(&request).await?.plan;
         stays(&plan)?;
         let (mut receipts, mut outcomes, mut walk) = (Vec::new(), BTreeMap::new(), Walk::bounded());
+        // One can be that of several tasks, and of several labels.
+        let mut listed = BTreeSet::new();
         let classes: BTreeMap<TaskId, &Step> = plan.steps().iter().map(|step| (step.id, step)).collect();
         let awaited = plan.awaited_elsewhere().into_iter().map(|(_, task)| task);
         for task in plan.steps().iter().map(|step| step.id).chain(awaited) {
             if let Some(receipt) = shared.receipt_of(&task).await? {
-                receipts.push(receipt.id());
+                receipts.extend(Some(receipt.id()).filter(|id| listed.insert(*id)));
                 outcomes.insert(task, receipt.outcome().clone());
                 classes.get(&task).iter().for_each(|step| walk.add_step(&step.label, step.class, &receipt));
             }
         }
         let mut begun = Vec::new();
-        for task in mutations(&plan, &outcomes).into_iter().filter(|task| !outcomes.contains_key(task)) {
+        for task in mutations(&plan, &outcomes, &|_| true).into_iter().filter(|task| !outcomes.contains_key(task)) {
             if journal.intended(&task).await? {
                 begun.push(task);
             }
@@ -71,9 +75,7 @@ impl Engine {
             match shared.receipt_of(&asked.task).await? {
                 Some(receipt) => {
                     class.iter().for_each(|class| walk.add_asked(&asked, *class, &receipt));
-                    if !receipts.contains(&receipt.id()) {
-                        receipts.push(receipt.id());
-                    }
+                    receipts.extend(Some(receipt.id()).filter(|id| listed.insert(*id)));
                 }
                 None if !begun.contains(&asked.task) && journal.intended(&asked.task).await? => begun.push(asked.task),
                 None => {}
@@ -116,6 +118,12 @@ impl Engine {
         if open.is_some() && !goes_on {
             return Err(HandoverError::TakenBefore(run));
         }
+        if !goes_on
+            && let Some(handover) = parts.journal.handed_over(&run).await?
+            && !handed.before.contains(&handover)
+        {
+            return Err(HandoverError::HandedOn { run, handover });
+        }
         let (invocation, delegations) = self.kept(&checkpoint.request).await?;
         let request = RunRequest { invocation, delegations };
         let request = shared.check_request(request, Some(&handed)).await?;
@@ -123,7 +131,10 @@ impl Engine {
         let plan =
             shared.plan(run, &shared.workflow(&request.workflow).await?, &handed.home).map_err(RunError::from)?;
         stays(&plan)?;
-        let begun = self.take_receipts(checkpoint, &plan, &handed.home).await?;
+        shared.check_secrets(&plan)?;
+        // What is written down of a task as begun is a matter of all who may have it done.
+        shared.check_authority(&plan, &request.grants).await?;
+        let begun = self.take_receipts(checkpoint, &plan, &request.grants).await?;
         for task in begun {
             parts.journal.append(&Entry::Intent { run, task }).await?;
         }
@@ -143,29 +154,36 @@ impl Engine {
         &self,
         checkpoint: &Checkpoint,
         plan: &Plan,
-        home: &Did,
+        grants: &Grants,
     ) -> Result<BTreeSet<TaskId>, HandoverError> {
+        let revoked = self.shared.revoked(&grants.delegations).await?;
+        let allowed = |task: &Task| self.shared.authority(task, grants, &revoked).is_ok();
         let mut classes: BTreeMap<TaskId, EffectClass> =
             plan.steps().iter().map(|step| (step.id, step.class)).collect();
-        let asked = self.asked_for(checkpoint, plan, home).await?;
+        let asked = self.asked_for(checkpoint, plan, &grants.home).await?;
         classes.extend(asked.iter().filter(|(task, _)| !classes.contains_key(task)).collect::<Vec<_>>());
         let elsewhere: BTreeSet<TaskId> = plan.awaited_elsewhere().into_iter().map(|(_, task)| task).collect();
         let (mut begun, mut outcomes, mut filings) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-        for id in &checkpoint.receipts {
+        let listed: BTreeSet<&ReceiptId> = checkpoint.receipts.iter().collect();
+        for id in listed {
             let bad = |problem: String| HandoverError::Receipt { receipt: *id, problem };
             let receipt = Receipt::decode(self.shared.part(&(*id).into()).await?);
             let receipt = receipt.map_err(|error| bad(error.to_string()))?;
             let receipt = verify(receipt, &*self.parts().keys).map_err(|error| bad(error.to_string()))?;
             let class = classes.get(receipt.ran());
-            if class.is_none() && !elsewhere.contains(receipt.ran()) || receipt.is_attempt() {
-                return Err(bad("it is not that of a task of the workflow".to_owned()));
+            if class.is_none() && !elsewhere.contains(receipt.ran()) || receipt.is_attempt() || is_instead(&receipt) {
+                return Err(bad("it states no outcome of a task of the workflow".to_owned()));
             }
-            if class.is_some_and(|class| class.is_mutation()) {
-                begun.extend([*receipt.ran(), receipt.resolved()]);
+            if outcomes.contains_key(receipt.ran()) {
+                // Another one of the same task has been taken.
+                continue;
             }
             outcomes.insert(*receipt.ran(), receipt.outcome().clone());
-            let resolved = self.parts().blocks.get(receipt.resolved().cid()).await?;
-            let resolved = resolved.and_then(|bytes| Task::from_block(&bytes).ok());
+            let resolved = self.kept_task(&receipt.resolved()).await?;
+            if class.is_some_and(|class| class.is_mutation()) {
+                begun.insert(*receipt.ran());
+                begun.extend(resolved.as_ref().filter(|task| allowed(task)).map(|_| receipt.resolved()));
+            }
             // It answers the instruction only as far as its task has it, which is looked at whenever it is reused.
             let memo = resolved.as_ref().filter(|_| class == Some(&EffectClass::Deterministic));
             let memo = memo.map(|task| task.instruction_id()).transpose()?;
@@ -176,15 +194,24 @@ impl Engine {
                 inputs: resolved.map(|task| task.links()).unwrap_or_default(),
                 durability: Durability::Buffered,
             };
-            filings.push((receipt, filing));
+            filings.push((id, filing));
         }
-        let mut mutations = mutations(plan, &outcomes);
-        mutations.extend(asked.iter().filter(|(_, class)| class.is_mutation()).map(|(task, _)| *task));
+        let mut mutations = mutations(plan, &outcomes, &allowed);
+        for (id, _) in asked.iter().filter(|(_, class)| class.is_mutation()) {
+            match self.kept_task(id).await? {
+                Some(task) if allowed(&task) => mutations.insert(*id),
+                // Whoever asks for it cannot have it done.
+                _ => begun.remove(id),
+            };
+        }
         if let Some(task) = checkpoint.begun.iter().find(|task| !mutations.contains(task)) {
             return Err(HandoverError::NotBegun(*task));
         }
-        for (receipt, filing) in &filings {
-            self.parts().receipts.file(receipt, filing).await?;
+        for (id, filing) in &filings {
+            let receipt = Receipt::decode(self.shared.part(&(**id).into()).await?);
+            let receipt =
+                receipt.map_err(|error| HandoverError::Receipt { receipt: **id, problem: error.to_string() })?;
+            self.parts().receipts.file(&receipt, filing).await?;
         }
         begun.extend(&checkpoint.begun);
         Ok(begun)
@@ -198,7 +225,8 @@ impl Engine {
         home: &Did,
     ) -> Result<BTreeMap<TaskId, EffectClass>, HandoverError> {
         let (mut receipts, mut asked, mut walk) = (BTreeMap::new(), BTreeMap::new(), Walk::bounded());
-        for id in &checkpoint.receipts {
+        let listed: BTreeSet<&ReceiptId> = checkpoint.receipts.iter().collect();
+        for id in listed {
             // What is none is refused where it is filed.
             if let Ok(receipt) = Receipt::decode(self.shared.part(&(*id).into()).await?) {
                 receipts.insert(*receipt.ran(), receipt);
@@ -214,6 +242,12 @@ impl Engine {
             asked.insert(wanted.task, class);
         }
         Ok(asked)
+    }
+
+    /// A task whose block is at hand.
+    async fn kept_task(&self, id: &TaskId) -> Result<Option<Task>, HandoverError> {
+        let block = self.parts().blocks.get(id.cid()).await?;
+        Ok(block.and_then(|bytes| Task::from_block(&bytes).ok()).filter(|task| task.id() == Ok(*id)))
     }
 
     /// All that the one to whom a run is handed over needs.
@@ -286,13 +320,13 @@ fn stays(plan: &Plan) -> Result<(), HandoverError> {
 }
 
 /// The mutations of a plan under the ids under which they are begun: as they stand in the workflow, and with these outcomes in the
-/// place of their promises.
-fn mutations(plan: &Plan, outcomes: &BTreeMap<TaskId, Outcome>) -> BTreeSet<TaskId> {
+/// place of their promises, where that is `allowed`.
+fn mutations(plan: &Plan, outcomes: &BTreeMap<TaskId, Outcome>, allowed: &dyn Fn(&Task) -> bool) -> BTreeSet<TaskId> {
     let mut ids = BTreeSet::new();
     for step in plan.steps().iter().filter(|step| step.class.is_mutation()) {
         ids.insert(step.id);
-        let resolved = resolve(&step.task, &|id| outcomes.get(id));
-        ids.extend(resolved.ok().and_then(|task| task.id().ok()));
+        let resolved = resolve(&step.task, &|id| outcomes.get(id)).ok().filter(allowed);
+        ids.extend(resolved.and_then(|task| task.id().ok()));
     }
     ids
 }

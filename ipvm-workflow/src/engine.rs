@@ -452,7 +452,7 @@ impl Shared {
         Ok(receipt.outcome().clone())
     }
 
-    async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
+    pub(crate) async fn check_authority(&self, plan: &Plan, grants: &Grants) -> Result<(), RunError> {
         let (_, revoked) = self.revoked_of(grants).await?;
         let missing = plan.steps().iter().chain(plan.catch()).filter_map(|step| {
             let found = self.authority(&step.task, grants, &revoked);
@@ -464,7 +464,7 @@ impl Shared {
     }
 
     /// Whether `grants` cover `task`, as far as its arguments are known.
-    fn authority(&self, task: &Task, grants: &Grants, revoked: &Revoked) -> Result<(), Missing> {
+    pub(crate) fn authority(&self, task: &Task, grants: &Grants, revoked: &Revoked) -> Result<(), Missing> {
         let (invoker, subject, command) = (&grants.invoker, task.subject(), task.command());
         if !grants.lend(task) {
             return Err(Missing::Own);

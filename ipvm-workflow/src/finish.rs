@@ -98,17 +98,27 @@ impl Shared {
         Ok(())
     }
 
-    /// The receipts by label that the outcome of a run has under `key`, whether it succeeded or failed: links, or maps that have them
-    /// under the key `within`. `None` where it has no such list.
+    /// The receipts by label that the outcome of a run lists under `key`: links, or maps that have them under the key `within`. `None`
+    /// where it has no such list.
     pub(crate) async fn links_of(
         &self,
         outcome: &Outcome,
         key: &str,
         within: Option<&str>,
     ) -> Result<Option<BTreeMap<String, ReceiptId>>, StoreError> {
+        let listed = self.entries_of(outcome, key).await?;
+        Ok(listed.and_then(|listed| links(&listed, within)))
+    }
+
+    /// What the outcome of a run says by label under `key`, whether it succeeded or failed. `None` where it has no such map.
+    pub(crate) async fn entries_of(
+        &self,
+        outcome: &Outcome,
+        key: &str,
+    ) -> Result<Option<BTreeMap<String, Ipld>>, StoreError> {
         let (Outcome::Ok(Ipld::Map(map)) | Outcome::Error(Ipld::Map(map))) = outcome else { return Ok(None) };
         let pages = match map.get(key) {
-            Some(Ipld::Map(listed)) => return Ok(links(listed, within)),
+            Some(Ipld::Map(listed)) => return Ok(Some(listed.clone())),
             Some(Ipld::List(pages)) => pages,
             _ => return Ok(None),
         };
@@ -121,7 +131,6 @@ impl Shared {
             }
             let Some(bytes) = self.parts.blocks.get(cid).await? else { return Ok(None) };
             let Ok(Ipld::Map(listed)) = dagcbor::decode(&bytes) else { return Ok(None) };
-            let Some(listed) = links(&listed, within) else { return Ok(None) };
             all.extend(listed);
         }
         Ok(Some(all))

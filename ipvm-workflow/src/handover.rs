@@ -89,6 +89,8 @@ pub(crate) struct Handed {
     /// The task of the handover.
     pub(crate) task: TaskId,
     pub(crate) checkpoint: Checkpoint,
+    /// The handovers before.
+    pub(crate) before: Vec<Cid>,
 }
 
 /// Why a run cannot be handed over, or taken over.
@@ -159,6 +161,14 @@ pub enum HandoverError {
         /// Whom it is for.
         to: Did,
     },
+    /// The run was handed on, and not by this handover it comes back from who has it since.
+    #[error("the run {run} was handed on by {handover}, and whoever hands it over now does not have it by that")]
+    HandedOn {
+        /// The run.
+        run: TaskId,
+        /// The handover by which it was handed on.
+        handover: Cid,
+    },
     /// The run was cancelled, or has failed and is being undone: what undoes it is done where it ran.
     #[error("the run {0} was cancelled or has failed; what it did is undone here")]
     Cancelled(TaskId),
@@ -195,18 +205,19 @@ impl Shared {
     /// has expired counts where it is `new`: what was begun can be gone on with.
     pub(crate) async fn handed(&self, handover: &Cid, new: bool) -> Result<Handed, HandoverError> {
         let (task, checkpoint, mut from) = self.statement(handover, self.parts.executor.did(), new).await?;
-        let (mut next, mut times) = (checkpoint.before, 1);
+        let (mut next, mut before) = (checkpoint.before, Vec::new());
         while let Some(cid) = next {
-            if times >= MOST {
+            if before.len() + 1 >= MOST {
                 return Err(HandoverError::TooOften);
             }
             let (_, earlier, giver) = self.statement(&cid, &from, false).await?;
             if (earlier.run, earlier.request) != (checkpoint.run, checkpoint.request) {
                 return Err(HandoverError::Broken(cid));
             }
-            (next, from, times) = (earlier.before, giver, times + 1);
+            before.push(cid);
+            (next, from) = (earlier.before, giver);
         }
-        Ok(Handed { home: from, task, checkpoint })
+        Ok(Handed { home: from, task, checkpoint, before })
     }
 
     /// What one handover to `to` states: its task, how far the run had come, and who hands it over.

@@ -69,6 +69,12 @@ impl Shared {
         }
     }
 
+    /// Whether this engine has sealed what a receipt states.
+    pub(crate) fn keeps(&self, receipt: &Receipt) -> bool {
+        let vault = self.vault.as_ref();
+        vault.is_some_and(|vault| vault.open_outcome(receipt.ran(), receipt.outcome()).is_some())
+    }
+
     /// The receipt of a task that is believed.
     pub(crate) async fn receipt_of(&self, task: &TaskId) -> Result<Option<Receipt>, StoreError> {
         let receipts = self.parts.receipts.by_task(task).await?;

@@ -171,14 +171,16 @@ impl Plan {
         Ok(())
     }
 
-    /// Marks the steps whose results are secret: those that are asked to be, those of which `of_secrets` says that their handlers
-    /// deal in secrets, and all that await one of them.
+    /// Marks the steps whose results are secret: those that are asked to be, under whatever label, those of which `of_secrets` says that their
+    /// handlers deal in secrets, and all that await one of them.
     pub(crate) fn mark_secrets(&mut self, of_secrets: &dyn Fn(&Step) -> bool) {
         let asked = |step: &Step| is_asked_secret(&step.config) || of_secrets(step);
+        // One task can have several labels, and has one result.
+        let kept: BTreeSet<TaskId> = self.steps.iter().filter(|step| asked(step)).map(|step| step.id).collect();
         for position in 0..self.steps.len() {
             // Steps come after what they await.
             let awaits = self.dependencies(position).any(|at| self.steps[at].secret);
-            self.steps[position].secret = awaits || asked(&self.steps[position]);
+            self.steps[position].secret = awaits || kept.contains(&self.steps[position].id);
         }
         if let Some(catch) = &mut self.catch {
             catch.secret = asked(catch);

@@ -54,7 +54,7 @@ impl Shared {
         };
         let task = resolve(&step.task, &|id| outcomes.get(id))
             .ok()
-            .filter(|task| step.class == EffectClass::Deterministic && !task.is_pending());
+            .filter(|task| step.class == EffectClass::Deterministic && !step.secret && !task.is_pending());
         let Some(most) = handler.most_fuel(&step.config) else {
             let known = match &task {
                 Some(task) => self.known_result(task, &step.config, &**handler).await?,

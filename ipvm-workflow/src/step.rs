@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, Span};
 use ucan_chan::CHARGE;
 use ucan_core::{Cid, Ipld, SignError, StoreError, Timestamp};
-use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, FUEL_BOUND, INSTANTIATION, PROFILE, RESOLVED};
+use ucan_invocation::meta::{ATTEMPT, CHECK, FUEL, PROFILE, RESOLVED};
 use ucan_invocation::{
     Call, Completion, Durability, EffectClass, Effects, Failure, Filing, Handler, InstructionId, Outcome, Probe,
     Receipt, ReceiptBuilder, ReceiptId, Task, TaskId,
@@ -155,6 +155,10 @@ impl Work {
             _ => self.done_before(&resolved).await?,
         };
         if let Some(known) = known {
+            if !self.step.secret && shared.keeps(&known) {
+                let message = "what came of this task is secret, and this workflow does not keep it so";
+                return self.fail(Failure::new("Secret", message)).await.map(Into::into);
+            }
             self.grants.count_known(&known);
             if instruction.is_some() {
                 shared.sample(&known);
@@ -365,9 +369,12 @@ impl Work {
         let (revoked, config) = (revoked.as_fn(), self.step.config.clone());
         let context = self.shared.context(&revoked);
         let (call, at) = (Call::authorize(task.clone(), config, invoker, delegations, &context), context.now);
-        Ok(call
-            .map(|call| Allowed { call, at, revision })
-            .map_err(|error| Failure::new("NoAuthority", error.to_string())))
+        // What a call is named can be seen outside.
+        let named = |call: Call| {
+            let name = self.shared.name(&self.step, *call.id());
+            Allowed { call: call.named(name), at, revision }
+        };
+        Ok(call.map(named).map_err(|error| Failure::new("NoAuthority", error.to_string())))
     }
 
     /// Whether a check would come to the same now: in the same second, with nothing more revoked.
@@ -442,15 +449,17 @@ impl Work {
         hold: Hold<'_>,
     ) -> Result<Attempt, RunError> {
         let resolved = &self.shared.name(&self.step, task.id()?);
-        let how = if completion.unchanged { How::Unchanged } else { How::Ran };
+        // That the world was as a secret wants it would confirm a guess that somebody made it be.
+        let how = if completion.unchanged && !self.step.secret { How::Unchanged } else { How::Ran };
         let Completion { mut outcome, mut effects, mut meta, repeatable, .. } = completion.for_receipt(self.step.class);
+        let used = charge::used(&meta);
         if self.step.secret {
             // What a function computed is secret down to the name of its failure; how an effect failed is for its handler to name.
             let name = outcome.failure_name().filter(|_| self.step.class != EffectClass::Deterministic);
             let name = name.map(str::to_owned);
             outcome = self.shared.stated(&self.step, outcome, name.as_deref());
-            // What a handler says beside the result may be secret as well.
-            meta.retain(|key, _| [FUEL, INSTANTIATION, FUEL_BOUND].contains(&key.as_str()));
+            // What a handler says beside the result may be secret as well; what it used is, to the unit, as good as a hash.
+            meta.retain(|key, value| key == RESOLUTION && *value == Ipld::Bool(true));
             effects = Effects::default();
         }
         let again = handler.is_idempotent(task.command()) && self.step.retry.is_some();
@@ -465,11 +474,13 @@ impl Work {
         if let Some(profile) = handler.profile() {
             meta.insert(PROFILE.to_owned(), Ipld::Link(profile));
         }
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        meta.insert(TIME.to_owned(), Ipld::Integer(micros.into()));
+        if !self.step.secret {
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            meta.insert(TIME.to_owned(), Ipld::Integer(micros.into()));
+        }
         // What was charged is for the engine alone to say.
         meta.remove(CHARGE);
-        let charge = hold.charge(charge::used(&meta)).await?;
+        let charge = hold.charge(used).await?;
         charge.iter().for_each(|charge| charge.put(&mut meta));
         let receipt =
             |outcome, meta, is_final| self.receipt(outcome, meta, resolved, is_final).effects(effects.clone());

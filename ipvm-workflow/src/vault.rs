@@ -11,7 +11,7 @@ use ucan_core::{Cid, Ipld, block, dagcbor};
 use ucan_invocation::{Entropy, Failure, Outcome, Receipt, TaskId};
 use zeroize::Zeroizing;
 
-/// The field of a sealed result that holds it, and the metadata field of receipts with one.
+/// The field of a sealed result that holds it.
 const SEALED: &str = "ipvm/sealed";
 /// How many bytes the nonce of a sealed value has; they are in front of it.
 const NONCE: usize = 24;

@@ -2,6 +2,7 @@ use ucan_core::{Cid, Ipld, SignatureError, StoreError, Token, verify};
 use ucan_invocation::meta::{FUEL, PROFILE};
 use ucan_invocation::{Await, EffectClass, Outcome, Receipt, ReceiptId, Task, TaskError, TaskId};
 
+use crate::catch::is_instead;
 use crate::errand;
 use crate::step::INSTEAD;
 use crate::vault;
@@ -73,7 +74,8 @@ impl Engine {
             };
             return Err(VerifyError::OtherProfile { stated, own: handler.profile() });
         }
-        let again = reexecutor.reexecute(&resolved).await;
+        // What an executor refuses to state of a result, this one does, too.
+        let again = reexecutor.reexecute(&resolved).await.for_receipt(handler.effect_class());
         if !again.repeatable {
             let (Outcome::Ok(value) | Outcome::Error(value)) = &again.outcome;
             return Err(VerifyError::NotRepeatable { outcome: show(value) });
@@ -145,7 +147,7 @@ impl Engine {
         let mut receipts = Vec::new();
         for link in links {
             if let Ipld::Link(cid) = link {
-                receipts.extend(self.parts().receipts.get(&ReceiptId::new(*cid)).await?);
+                receipts.extend(self.parts().receipts.get(&ReceiptId::new(*cid)).await?.filter(is_instead));
             }
         }
         Ok(receipts)
@@ -299,6 +301,9 @@ pub enum VerifyError {
         /// The receipt.
         receipt: ReceiptId,
     },
+    /// The receipt seals what came of a task that is not secret, so that nobody can tell whether it is right.
+    #[error("the receipt keeps secret what came of a task that is not")]
+    Withheld,
     /// There is no handler that could run it again.
     #[error("this engine has no handler for {command}")]
     NoHandler {
@@ -326,6 +331,7 @@ impl VerifyError {
                 | Self::OtherTask
                 | Self::OtherInput { .. }
                 | Self::UnknownLabel { .. }
+                | Self::Withheld
         )
     }
 }

@@ -1,12 +1,16 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::AddAssign;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
-use ucan_core::{Did, Ipld, StoreError};
-use ucan_invocation::{Cursor, EffectClass, Listing, Receipt, ReceiptId, Task, TaskId};
+use ucan_core::{Did, Ipld, StoreError, verify};
+use ucan_invocation::{Cursor, EffectClass, Listing, Outcome, Receipt, ReceiptId, Task, TaskId};
 
+use crate::catch::{self, Answer, BY, CAUGHT, Caught};
 use crate::continuation::Walk;
-use crate::{Engine, RUN_COMMAND, RunError, Verification, VerifyError, Workflow};
+use crate::step::report;
+use crate::vault::is_sealed;
+use crate::{Engine, How, Plan, RUN_COMMAND, RunError, Verification, VerifyError, Workflow};
 
 /// How many receipts there are of which what holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +94,7 @@ impl Engine {
         listed.extend(links("undone", None).await?.unwrap_or_default());
         listed.extend(links("notUndone", Some("receipt")).await?.unwrap_or_default());
         let mut continued = links("continued", None).await?.unwrap_or_default();
-        let handlers = links("caught", Some("by")).await?.unwrap_or_default();
+        let caught = answers(self.shared.entries_of(receipt.outcome(), "caught").await?.unwrap_or_default());
         let request = self.task(&run).await?;
         let workflow = self.workflow_of(&request).await?;
         let plan =
@@ -103,7 +107,7 @@ impl Engine {
         for step in plan.steps() {
             // What was not started has no receipt.
             let Some(id) = listed.get(&step.label) else { continue };
-            let (receipt, verified) = self.verify_listed(id, &step.id).await?;
+            let (receipt, verified) = self.verify_listed(id, &step.id, step.secret).await?;
             match receipt {
                 Some(receipt) => walk.add_step(&step.label, step.class, &receipt),
                 None => untold.push((step.label.clone(), *id)),
@@ -113,7 +117,7 @@ impl Engine {
         }
         while let Some(asked) = walk.next() {
             let Some(id) = continued.remove(&asked.label) else { continue };
-            let (receipt, verified) = self.verify_listed(&id, &asked.task).await?;
+            let (receipt, verified) = self.verify_listed(&id, &asked.task, false).await?;
             let class = self.shared.class_of_asked(request.subject(), &asked.task).await?.unwrap_or(EffectClass::Query);
             match receipt {
                 Some(receipt) => walk.add_asked(&asked, class, &receipt),
@@ -132,29 +136,84 @@ impl Engine {
             observe(&label, &verified);
             steps.push((label, verified));
         }
-        for (label, id) in handlers {
+        for label in caught.keys() {
+            let verified = self.verify_caught(&plan, &listed, &caught, label).await;
+            if let Err(VerifyError::Store(error)) = verified {
+                return Err(error.into());
+            }
             let label = format!("catch of {label}");
-            let verified = match self.parts().receipts.get(&id).await? {
-                None => Err(VerifyError::MissingReceipt { receipt: id }),
-                Some(receipt) => self.verify(receipt).await,
-            };
             observe(&label, &verified);
             steps.push((label, verified));
         }
         Ok(RunVerification { steps })
     }
 
-    /// Checks a receipt that a run lists for the task `ran`; and gives it, where it is one of that task.
+    /// Checks a receipt that a run lists for the task `ran`, which may be `secret`; and gives it, where it is one of that task.
     async fn verify_listed(
         &self,
         id: &ReceiptId,
         ran: &TaskId,
+        secret: bool,
     ) -> Result<(Option<Receipt>, Result<Verification, VerifyError>), StoreError> {
         Ok(match self.parts().receipts.get(id).await? {
             None => (None, Err(VerifyError::MissingReceipt { receipt: *id })),
             Some(receipt) if receipt.ran() != ran => (None, Err(VerifyError::OtherTask)),
+            Some(receipt) if !secret && is_sealed(&receipt) => (Some(receipt), Err(VerifyError::Withheld)),
             Some(receipt) => (Some(receipt.clone()), self.verify(receipt).await),
         })
+    }
+
+    /// Checks what a run says of a failure: that its handler was told of it, and what it answered is what the task came to instead.
+    async fn verify_caught(
+        &self,
+        plan: &Plan,
+        listed: &BTreeMap<String, ReceiptId>,
+        caught: &BTreeMap<String, Option<Caught>>,
+        label: &str,
+    ) -> Result<Verification, VerifyError> {
+        let receipt = async |id: &ReceiptId| {
+            let found = self.parts().receipts.get(id).await?;
+            found.ok_or(VerifyError::MissingReceipt { receipt: *id })
+        };
+        let unknown = || VerifyError::UnknownLabel { label: label.to_owned() };
+        let Caught { by, instead, .. } = caught.get(label).and_then(Option::as_ref).ok_or(VerifyError::NotARun)?;
+        let position = plan.steps().iter().position(|step| step.label == label).ok_or_else(unknown)?;
+        let (step, failed) = (&plan.steps()[position], listed.get(label).ok_or_else(unknown)?);
+        let handler = plan.catch().ok_or_else(unknown)?;
+        let told = report(step, How::Reused, &receipt(failed).await?, Duration::ZERO);
+        let answered = receipt(by).await?;
+        if catch::step(handler, &told)?.id != *answered.ran() {
+            return Err(VerifyError::OtherTask);
+        }
+        if let Some(instead) = instead {
+            let instead = verify(receipt(instead).await?, &*self.parts().keys)?.into_inner();
+            let links = [(CAUGHT, failed), (BY, by)];
+            let links = links.iter().all(|(key, id)| instead.meta().get(*key) == Some(&Ipld::Link((**id).into())));
+            if !links || *instead.ran() != step.id {
+                return Err(VerifyError::OtherTask);
+            }
+            let answers = match Answer::read(answered.outcome()) {
+                Ok(Answer::Ok(value)) => vec![Outcome::Ok(value)],
+                // What that one came to, or was made good by.
+                Ok(Answer::Rewire(to)) if plan.rewirable(position, &to).is_ok() => {
+                    let instead = caught.get(&to).and_then(Option::as_ref).and_then(|it| it.instead.as_ref());
+                    let mut answers = Vec::new();
+                    for id in listed.get(&to).into_iter().chain(instead) {
+                        answers.push(receipt(id).await?.outcome().clone());
+                    }
+                    answers
+                }
+                _ => return Err(VerifyError::OtherTask),
+            };
+            match is_sealed(&instead) {
+                true if !step.secret => return Err(VerifyError::Withheld),
+                false if !answers.contains(instead.outcome()) => {
+                    return Err(VerifyError::OtherInput { task: step.id });
+                }
+                _ => {}
+            }
+        }
+        self.verify(answered).await
     }
 
     /// Checks all receipts of the store that `issuer` signed, each as [`Engine::verify`] does, as many at once as the engine does
@@ -211,4 +270,24 @@ impl Engine {
             _ => VerifyError::MissingWorkflow { cid },
         })
     }
+}
+
+fn link(value: &Ipld) -> Option<ReceiptId> {
+    match value {
+        Ipld::Link(cid) => Some(ReceiptId::new(*cid)),
+        _ => None,
+    }
+}
+
+/// What a run says of failures, by label; nothing of one of which it says something else.
+fn answers(listed: BTreeMap<String, Ipld>) -> BTreeMap<String, Option<Caught>> {
+    let answered = |value: &Ipld| {
+        let Ipld::Map(map) = value else { return None };
+        let instead = match map.get("instead") {
+            None => None,
+            Some(value) => Some(link(value)?),
+        };
+        Some(Caught { by: link(map.get("by")?)?, instead, message: None })
+    };
+    listed.into_iter().map(|(label, value)| (label, answered(&value))).collect()
 }

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 
 use common::{Crash, Knows, World, step};
 use ipvm_workflow::{
-    Control, Event, HandoverError, How, Journal, Paused, PlanError, Resolution, RunError, RunOptions, Trust,
+    Control, Event, HandoverError, How, Journal, Paused, PlanError, RESUME_COMMAND, Resolution, RunError, RunOptions,
+    RunRequest, Trust, Workflow,
 };
-use ucan_core::{Ipld, Token, car};
-use ucan_invocation::{Outcome, ReceiptStore, TaskId};
+use ucan_core::{Cid, Command, Delegation, Did, Ipld, Issuer, Token, block, car, dagcbor};
+use ucan_invocation::{BlockStore, Effects, Invocation, Outcome, Receipt, ReceiptStore, Task, TaskId};
 
 const WORKFLOW: &str = r#"{"v": "1.0.0", "tasks": {
     "price": {"cmd": "/pure", "args": {"of": [20, 22]}},
@@ -294,4 +295,215 @@ async fn nobody_there_can_allow_what_is_done_to_resources_here() {
     let no_handler = matches!(&refused, Err(HandoverError::Run(RunError::Plan(PlanError::NoHandler { .. }))));
     assert!(no_handler, "{refused:?}");
     assert_eq!(there.journal.entries(), []);
+}
+
+/// What somebody says of a run who may say anything.
+#[derive(Default)]
+struct Said {
+    receipts: Vec<Cid>,
+    begun: Vec<TaskId>,
+    before: Option<Cid>,
+    /// Blocks beside the request, its delegations and the workflow.
+    blocks: Vec<Vec<u8>>,
+}
+
+impl Said {
+    fn of(receipts: &[&Receipt], begun: &[TaskId]) -> Self {
+        let blocks = receipts.iter().map(|receipt| receipt.bytes().to_vec()).collect();
+        let receipts = receipts.iter().map(|receipt| receipt.id().into()).collect();
+        Self { receipts, begun: begun.to_vec(), before: None, blocks }
+    }
+
+    /// The archive by which `from` hands the run over.
+    fn archive(self, from: &Issuer, to: &Did, (request, workflow): &(RunRequest, Workflow)) -> Vec<u8> {
+        let links = |cids: Vec<Cid>| Ipld::List(cids.into_iter().map(Ipld::Link).collect());
+        let run = request.invocation.task().id().unwrap();
+        let mut fields = vec![
+            ("run", Ipld::Link(run.into())),
+            ("request", Ipld::Link(*request.invocation.envelope().cid())),
+            ("receipts", links(self.receipts)),
+            ("begun", links(self.begun.into_iter().map(Cid::from).collect())),
+        ];
+        fields.extend(self.before.map(|before| ("before", Ipld::Link(before))));
+        let fields = fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let state = dagcbor::encode(&Ipld::Map([("ipvm/checkpoint@1.0.0".to_owned(), Ipld::Map(fields))].into()));
+        let state = state.unwrap();
+        let args = [("checkpoint".to_owned(), Ipld::Link(block::dag_cbor_cid(&state)))].into();
+        let handover = Invocation::builder(from.did().clone(), Command::parse(RESUME_COMMAND).unwrap(), args)
+            .audience(to.clone())
+            .nonce(b"any other".to_vec())
+            .sign(from)
+            .unwrap();
+        let handover = handover.envelope();
+        let mut blocks = vec![state, handover.bytes().to_vec(), request.invocation.envelope().bytes().to_vec()];
+        blocks.extend(request.delegations.iter().map(|token| token.bytes().to_vec()));
+        blocks.extend([workflow.bytes().to_vec()].into_iter().chain(self.blocks));
+        let named: Vec<_> = blocks.iter().map(|bytes| (block::dag_cbor_cid(bytes), bytes.as_slice())).collect();
+        car::write(&[*handover.cid()], named.iter().map(|(cid, bytes)| (cid, *bytes)))
+    }
+}
+
+/// A task of somebody else's run, which alters what belongs to `world`'s node.
+fn elsewhere(world: &World) -> Task {
+    let args = [("name".to_owned(), Ipld::String("theirs".to_owned()))].into();
+    Task::new(world.node.did().clone(), Command::parse("/do").unwrap(), args, vec![7; 12])
+}
+
+fn sign(world: &World, receipt: ucan_invocation::ReceiptBuilder) -> Receipt {
+    receipt.sign(&world.node, [7; 16]).unwrap()
+}
+
+#[tokio::test]
+async fn nobody_says_of_what_others_do_that_it_was_begun() {
+    let there = World::of(3, Knows::Nothing);
+    let liar = beside(&there, 9, Knows::Nothing, &[]);
+    let victim = elsewhere(&there);
+    let id = victim.id().unwrap();
+
+    // As a task of the liar's own workflow, for which nobody gave authority.
+    let theirs = format!(
+        r#"{{"v": "1.0.0", "tasks": {{"x": {{"cmd": "/do", "sub": "{}", "args": {{"name": "theirs"}},
+            "nonce": {{"/": {{"bytes": "BwcHBwcHBwcHBwcH"}}}}}}}}}}"#,
+        there.node.did()
+    );
+    let asked = liar.ask(&theirs).await;
+    let archive = Said::of(&[], &[id]).archive(&liar.node, there.node.did(), &asked);
+    let refused = there.engine.take_over(&archive).await;
+    assert!(matches!(&refused, Err(HandoverError::Run(RunError::NoAuthority(_)))), "{refused:?}");
+    assert_eq!(there.journal.entries(), []);
+
+    // As what a task of the liar's was when its promises were resolved, and as what one asked for.
+    let mut there = there;
+    there.beside = vec![liar.node.did().clone()];
+    there.open(&Crash::never());
+    let own =
+        r#"{"v": "1.0.0", "tasks": {"x": {"cmd": "/do", "args": {"name": "mine"}, "nonce": {"/": {"bytes": "AA"}}}}}"#;
+    let args = [("name".to_owned(), Ipld::String("mine".to_owned()))].into();
+    let mine = Task::new(liar.node.did().clone(), Command::parse("/do").unwrap(), args, vec![0]);
+    let done = || Receipt::builder(mine.id().unwrap(), Outcome::Ok(Ipld::Null));
+    let resolved = sign(&liar, done().meta([("resolved".to_owned(), Ipld::Link(id.into()))].into()));
+    let wants = sign(&liar, done().effects(Effects { fork: vec![id], join: None }));
+    for (receipt, begun) in [(&resolved, &[][..]), (&wants, &[id])] {
+        for block in [None, Some(victim.to_block().unwrap())] {
+            let (mut said, asked) = (Said::of(&[receipt], begun), liar.ask(own).await);
+            said.blocks.extend(block);
+            let taken = there.engine.take_over(&said.archive(&liar.node, there.node.did(), &asked)).await;
+            assert!(!there.journal.intended(&id).await.unwrap(), "{taken:?}");
+            match begun {
+                [] => assert!(taken.is_ok(), "{taken:?}"),
+                _ => assert!(matches!(taken, Err(HandoverError::NotBegun(_))), "{taken:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_that_is_named_often_is_taken_once() {
+    let mut there = World::of(3, Knows::Nothing);
+    let liar = beside(&there, 9, Knows::Nothing, &[]);
+    there.beside = vec![liar.node.did().clone()];
+    // It would be dead long before it had written as many.
+    there.open(&Crash::after(60));
+    let asked = liar.ask(r#"{"v": "1.0.0", "tasks": {"x": {"cmd": "/pure", "args": {"of": [1]}}}}"#).await;
+    let args = [("of".to_owned(), Ipld::List(vec![Ipld::Integer(1)]))].into();
+    let pure = Task::new(liar.node.did().clone(), Command::parse("/pure").unwrap(), args, vec![]);
+    let receipt = sign(&liar, Receipt::builder(pure.id().unwrap(), Outcome::Ok(Ipld::Integer(1))));
+    let mut said = Said::of(&[&receipt], &[]);
+    said.receipts = vec![receipt.id().into(); 10_000];
+    let taken = there.engine.take_over(&said.archive(&liar.node, there.node.did(), &asked)).await;
+    assert!(taken.is_ok(), "{taken:?}");
+}
+
+#[tokio::test]
+async fn what_a_task_came_to_instead_does_not_come_back_as_what_it_came_to() {
+    let here = World::of(3, Knows::Nothing);
+    let liar = beside(&here, 9, Knows::Nothing, &[]);
+    let bad = format!(r#""bad": {{"cmd": "/pure", "sub": "{}", "args": {{"fails": -1}}}}"#, here.node.did());
+    let report = here
+        .run(&format!(
+            r#"{{"v": "1.0.0", "tasks": {{{bad}}},
+                "catch": {{"cmd": "/pure", "args": {{"told": {{"ipvm/failure": null}}, "answer": {{"ok": 5}}}}}}}}"#
+        ))
+        .await;
+    let instead = report.caught["bad"].instead.unwrap();
+    let instead = ReceiptStore::get(&*here.receipts, &instead).await.unwrap().unwrap();
+    assert_eq!(instead.outcome(), &Outcome::Ok(Ipld::Integer(5)));
+
+    // Whoever saw the receipt of that run knows its id.
+    let (asked, workflow) = liar.ask(&format!(r#"{{"v": "1.0.0", "tasks": {{{bad}}}}}"#)).await;
+    let grants: Vec<Delegation> = liar.grants.iter().chain(&here.grants).cloned().collect();
+    let args = RunRequest::args(&workflow, &grants, &[]);
+    let invocation = Invocation::builder(liar.node.did().clone(), asked.invocation.command().clone(), args)
+        .proofs(asked.invocation.proofs().to_vec())
+        .nonce(vec![1])
+        .sign(&liar.user)
+        .unwrap();
+    let asked = (RunRequest { invocation, delegations: grants }, workflow);
+    let mut said = Said::of(&[&instead], &[]);
+    said.blocks.push(here.blocks.get(step(&report, "bad").task.cid()).await.unwrap().unwrap().to_vec());
+    let taken = here.engine.take_over(&said.archive(&liar.node, here.node.did(), &asked)).await;
+    assert!(matches!(taken, Err(HandoverError::Receipt { .. })), "{taken:?}");
+    let again = here.run(&format!(r#"{{"v": "1.0.0", "tasks": {{{bad}}}}}"#)).await;
+    assert_eq!(step(&again, "bad").outcome.failure_name(), Some("Told"), "{again:?}");
+}
+
+#[tokio::test]
+async fn who_had_a_run_once_cannot_hand_it_over_again() {
+    let mut here = World::of(1, Knows::Nothing);
+    let second = beside(&here, 3, Knows::Nothing, &[&here]);
+    let third = beside(&here, 4, Knows::Nothing, &[&here, &second]);
+    here.trust = Trust::Executors([&second, &third].map(|world| world.node.did().clone()).into());
+    here.open(&Crash::never());
+    let run = begin(&here, "price").await;
+    let one = here.engine.checkpoint(&run, second.node.did()).await.unwrap();
+    second.engine.take_over(&one).await.unwrap();
+    let two = second.engine.checkpoint(&run, here.node.did()).await.unwrap();
+    here.engine.take_over(&two).await.unwrap();
+    let three = here.engine.checkpoint(&run, third.node.did()).await.unwrap();
+    third.engine.take_over(&three).await.unwrap();
+
+    // It says that it has had the run all the time since.
+    let request = common::request_of(&here, &run).await;
+    let Some(Ipld::Link(workflow)) = request.invocation.args().get("workflow") else { panic!() };
+    let workflow = Workflow::from_block(&here.blocks.get(workflow).await.unwrap().unwrap()).unwrap();
+    let first = *car::read(&one, &car::CarLimits::default()).unwrap().roots().first().unwrap();
+    let said = Said { before: Some(first), ..Said::default() };
+    let again = said.archive(&second.node, here.node.did(), &(request, workflow));
+    let refused = here.engine.take_over(&again).await;
+    assert!(matches!(refused, Err(HandoverError::HandedOn { .. })), "{refused:?}");
+    assert!(here.journal.open(&run).await.unwrap().is_none());
+    assert!(resume(&third, &run).await.unwrap().succeeded());
+    // From whom has it now, it comes back.
+    let run = begin(&here, "price").await;
+    let archive = here.engine.checkpoint(&run, third.node.did()).await.unwrap();
+    third.engine.take_over(&archive).await.unwrap();
+    let back = third.engine.checkpoint(&run, here.node.did()).await.unwrap();
+    assert_eq!(here.engine.take_over(&back).await.unwrap(), run);
+}
+
+#[tokio::test]
+async fn an_archive_names_each_receipt_once() {
+    let here = World::of(1, Knows::Nothing);
+    let there = beside(&here, 3, Knows::Nothing, &[&here]);
+    let (request, _) = here
+        .ask(
+            r#"{"v": "1.0.0", "tasks": {
+                "a": {"cmd": "/pure", "args": {"of": [1]}},
+                "b": {"cmd": "/pure", "args": {"of": [1]}},
+                "c": {"cmd": "/ask", "args": {"name": "c", "fails": 9}, "config": {"retry": {"attempts": 2}}}
+            }}"#,
+        )
+        .await;
+    let run = request.invocation.task().id().unwrap();
+    let paused = here.engine.run(request, &|_| {}).await;
+    assert!(matches!(paused, Err(RunError::Paused(Paused::Spent { .. }))), "{paused:?}");
+    let archive = here.engine.checkpoint(&run, there.node.did()).await.unwrap();
+    let read = car::read(&archive, &car::CarLimits::default()).unwrap();
+    let root = Invocation::decode(read.get(&read.roots()[0]).unwrap().to_vec()).unwrap();
+    let Some(Ipld::Link(state)) = root.args().get("checkpoint") else { panic!("{root:?}") };
+    let state = dagcbor::decode(read.get(state).unwrap()).unwrap();
+    let Ipld::Map(state) = state else { panic!("{state:?}") };
+    let Ipld::List(receipts) = common::field(&state["ipvm/checkpoint@1.0.0"], "receipts") else { panic!("{state:?}") };
+    assert_eq!(receipts.len(), 1);
+    there.engine.take_over(&archive).await.unwrap();
 }

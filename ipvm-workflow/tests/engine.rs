@@ -460,6 +460,9 @@ async fn a_result_that_looks_like_a_promise_is_refused() {
         .await
         .unwrap();
     assert_eq!(step(&report, "t").outcome.failure_name(), Some("PromiseInResult"));
+    // Whoever computes it again refuses the same: nobody is taken for a liar who did.
+    let refused = world.receipt(step(&report, "t")).await;
+    assert_eq!(world.engine.verify(refused).await.unwrap(), Verification::Reexecuted { fuel: None });
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use ipvm_workflow::{
     Document, Event, How, Paused, Plan, PlanError, Resolution, RunError, RunOptions, RunRequest, Verification,
 };
 use ucan_core::{Ipld, dagjson};
-use ucan_invocation::{EffectClass, Outcome, ReceiptStore};
+use ucan_invocation::{Durability, EffectClass, Filing, Outcome, Receipt, ReceiptStore};
 
 fn tasks(tasks: &str) -> String {
     format!(r#"{{"v": "1.0.0", "tasks": {{{tasks}}}}}"#)
@@ -221,6 +221,35 @@ async fn a_handler_of_failures_has_the_run_go_on() {
         assert!(verified.steps.iter().any(|(label, _)| label == "catch of bad"));
         let sum = ReceiptStore::get(&*world.receipts, &step(&report, "sum").receipt).await.unwrap().unwrap();
         assert!(matches!(world.engine.verify(sum).await, Ok(Verification::Reexecuted { .. })));
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_instead_is_what_the_handler_of_failures_answered() {
+    for (answer, came) in [(r#"{"ok": 5}"#, 5), (r#"{"rewire": "good"}"#, 40)] {
+        let world = World::new(Knows::Nothing);
+        let report = world.run(&caught(answer)).await;
+        let honest = ReceiptStore::get(&*world.receipts, &report.receipt).await.unwrap().unwrap();
+        let Ipld::Map(told) = world.stated(&report).await else { panic!() };
+        let instead = report.caught["bad"].instead.unwrap();
+        let instead = ReceiptStore::get(&*world.receipts, &instead).await.unwrap().unwrap();
+        assert_eq!(instead.outcome(), &Outcome::Ok(Ipld::Integer(came)));
+        // Another value, and an answer that nobody gave to this failure.
+        let lie = Receipt::builder(*instead.ran(), Outcome::Ok(Ipld::Integer(6))).meta(instead.meta().clone());
+        let lie = lie.sign(&world.node, [9; 16]).unwrap();
+        let filing = Filing { tasks: vec![], memo: None, inputs: vec![], durability: Durability::Buffered };
+        world.receipts.file(&lie, &filing).await.unwrap();
+        let said = [("instead", lie.id()), ("by", step(&report, "good").receipt)];
+        for (key, receipt) in said {
+            let mut told = told.clone();
+            let Some(Ipld::Map(all)) = told.get_mut("caught") else { panic!() };
+            let Some(Ipld::Map(bad)) = all.get_mut("bad") else { panic!() };
+            bad.insert(key.to_owned(), Ipld::Link(receipt.into()));
+            let run = Receipt::builder(report.run, Outcome::Ok(Ipld::Map(told))).meta(honest.meta().clone());
+            let run = run.sign(&world.node, [8; 16]).unwrap();
+            let verified = world.engine.verify_run(run, &|_, _| {}).await.unwrap();
+            assert_eq!(verified.tally().refuted, 1, "{key}: {verified:?}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub type Config = BTreeMap<String, Ipld>;
 ///
 /// There is no way to make one but [`Call::authorize`] and [`Call::of`], so that nothing runs unless a chain of delegations from the
 /// task's subject to the invoker covered its command and these very arguments.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     id: TaskId,
     task: Task,
@@ -68,10 +68,17 @@ impl Call {
         Ok(Self { id: task.id()?, task: task.clone(), config, authority: authority.clone(), asked: None })
     }
 
-    /// The id of the resolved task: an idempotency key for handlers that reach outside.
+    /// The id of the resolved task, unless it is [named](Call::named) otherwise: an idempotency key for handlers that reach outside.
     #[must_use]
     pub fn id(&self) -> &TaskId {
         &self.id
+    }
+
+    /// The same call under a name that takes the place of the id of its task, and is the same for the same task. Whoever sees the id can
+    /// test with it what they guess of the arguments; where these are secret, a name says nothing of them.
+    #[must_use]
+    pub fn named(self, name: TaskId) -> Self {
+        Self { id: name, ..self }
     }
 
     /// What is to be done.
@@ -102,6 +109,18 @@ impl Call {
     /// On whose behalf and by which delegations.
     pub fn authority(&self) -> &Authority {
         &self.authority
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The arguments may be secret.
+        let (subject, command) = (self.task.subject(), self.task.command());
+        f.debug_struct("Call")
+            .field("id", &self.id)
+            .field("subject", subject)
+            .field("command", command)
+            .finish_non_exhaustive()
     }
 }
 
