@@ -46,7 +46,7 @@ pub struct Filing {
     /// The input address, where the result is to be reused for equal instructions.
     pub memo: Option<InstructionId>,
     /// What the arguments of the task link to ([`Task::links`](crate::Task::links)), as it was invoked and as it was
-    /// resolved; and the receipt that this one repeats, where it does.
+    /// resolved; and the receipts that this one repeats, or rests on beside these.
     pub inputs: Vec<Cid>,
     /// When it has to be durable.
     pub durability: Durability,
