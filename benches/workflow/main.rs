@@ -24,12 +24,15 @@ use host::{Host, parts, task, tasks};
 
 const TASKS: usize = 10_000;
 
+/// A part of the benchmark, with a folder of its own.
+type Section = fn(&Runtime, &Path);
+
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     println!("{:<66} {:>13} {:>10}", "work", "best time", "ratio");
-    let sections: [(&str, fn(&Runtime, &Path)); 8] = [
+    let sections: [(&str, Section); 8] = [
         ("native", native),
         ("known", known),
         ("wasm", component::wasm),
