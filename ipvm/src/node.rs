@@ -13,12 +13,12 @@ use ipvm_task::{Compat, RuntimeError, WASM_RUN_COMMAND, WasmHandler, WasmtimeOpt
 use ipvm_workflow::{
     Ask, AskError, BindError, Bindings, Charging, Document, Elsewhere, Engine, EngineOptions, Entropy, Event, Parts,
     Plan, RUN_COMMAND, Refuted, RunError, RunOptions, RunReport, RunRequest, SCHEDULE_COMMAND, Schedule, ScheduleError,
-    Scheduled, Scheduler, Timing, Trust, Workflow,
+    Scheduled, Scheduler, Timing, Trust, Unauthorized, Workflow,
 };
 use ucan_chan::Till;
 use ucan_core::{
-    CachedKeys, Cid, Clock, Command, CommandError, Context, Delegation, Did, DidKeys, Ipld, NoChain, StoreError,
-    SystemClock,
+    CachedKeys, Cid, Clock, Command, CommandError, Context, Delegation, Did, DidKeys, Ipld, NoChain, Policy,
+    PolicyError, StoreError, SystemClock,
 };
 use ucan_invocation::{BlockStore, Handler, Invocation, Router, TokioTimer};
 
@@ -46,6 +46,8 @@ pub struct Node {
     engine: Engine,
     till: Till,
     output: PathBuf,
+    /// The names of those that are lent.
+    secrets: BTreeSet<String>,
 }
 
 /// Where a node keeps what it needs, and which guests it takes.
@@ -65,14 +67,16 @@ pub struct NodeOptions {
     pub output_for: BTreeSet<Did>,
     /// How tasks are had done that workflows address to other executors; such workflows are refused, unless set.
     pub elsewhere: Option<Elsewhere>,
+    /// The names of the secrets that workflows may use that this node is asked for as the user; none, unless set.
+    pub secrets: BTreeSet<String>,
 }
 
 impl NodeOptions {
     /// A node in this state folder, everything else as it is unless set.
     #[must_use]
     pub fn new(state: impl Into<PathBuf>) -> Self {
-        let (trusted, output_for) = (BTreeSet::new(), BTreeSet::new());
-        Self { state: state.into(), output: None, compat: None, trusted, output_for, elsewhere: None }
+        let (trusted, output_for, secrets) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Self { state: state.into(), output: None, compat: None, trusted, output_for, elsewhere: None, secrets }
     }
 }
 
@@ -111,6 +115,14 @@ pub enum NodeError {
         /// Where delegations are looked for.
         folder: PathBuf,
     },
+    /// The workflow uses secrets that it is not lent.
+    #[error(
+        "{error}\nNo workflow is lent a secret unless its name is given: --secret NAME, for each that it may use, and may hand on to all that it does."
+    )]
+    NotLent {
+        /// What is missing; always [`RunError::NoAuthority`].
+        error: RunError,
+    },
     /// The run was refused, or given up.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -120,6 +132,9 @@ pub enum NodeError {
     /// A schedule was refused, or could not be kept.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    /// The secrets that are named are too many.
+    #[error("the secrets cannot be lent: {0}")]
+    Policy(#[from] PolicyError),
     /// A command is malformed.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -213,14 +228,14 @@ impl Node {
             timer: Arc::new(TokioTimer),
             parallelism: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let options = EngineOptions {
+        let engine_options = EngineOptions {
             charging: Some(charging),
             vault: Some(vault),
             elsewhere: options.elsewhere.clone(),
             ..EngineOptions::default()
         };
-        let engine = Engine::with_options(parts, options);
-        Ok(Self { state, store, engine, till, output })
+        let engine = Engine::with_options(parts, engine_options);
+        Ok(Self { state, store, engine, till, output, secrets: options.secrets.clone() })
     }
 
     /// Waits for what [`Engine::sample`] has computed again, and keeps whom that put into quarantine there for when the node is
@@ -391,18 +406,40 @@ impl Node {
     }
 
     fn explain(&self, error: RunError) -> NodeError {
+        let secret = |missing: &Unauthorized| missing.command == GET_COMMAND;
         match error {
+            RunError::NoAuthority(missing) if missing.iter().any(secret) => {
+                NodeError::NotLent { error: RunError::NoAuthority(missing) }
+            }
             RunError::NoAuthority(_) => NodeError::NoAuthority { error, folder: self.state.delegations_folder() },
             error => error.into(),
         }
     }
 
     /// What the user may let workflows use: all delegations that the user holds, and those by which the node may ask others for what it
-    /// is asked for.
+    /// is asked for; and of the secrets, those that are named.
     fn delegations(&self) -> Result<Vec<Delegation>, NodeError> {
         let mut delegations = self.state.delegations(self.state.user.did())?;
         delegations.extend(self.state.delegations(self.state.node.did())?);
+        delegations.extend(self.secrets()?);
         Ok(delegations)
+    }
+
+    /// Lets the user use the secrets that are named.
+    fn secrets(&self) -> Result<Option<Delegation>, NodeError> {
+        if self.secrets.is_empty() {
+            return Ok(None);
+        }
+        let text = |text: &str| Ipld::String(text.to_owned());
+        let named = |name: &String| Ipld::List(vec![text("=="), text(".name"), text(name)]);
+        let any = Ipld::List(vec![text("or"), Ipld::List(self.secrets.iter().map(named).collect())]);
+        let owner = &self.state.owner;
+        let policy = Policy::parse(&Ipld::List(vec![any]))?;
+        let mut nonce = vec![0; 12];
+        SystemEntropy.fill(&mut nonce);
+        let lent =
+            Delegation::builder(self.state.user.did().clone(), Some(owner.did().clone()), Command::parse(GET_COMMAND)?);
+        Ok(Some(lent.policy(policy).nonce(nonce).sign(owner).map_err(AskError::from).map_err(NodeError::Ask)?))
     }
 
     /// Signs, as the user, the request to run `workflow`, paid by `channel`.

@@ -43,8 +43,6 @@ const WRITE: Grant = Grant { file: "user-may-write-output.ucan", command: "/file
 const READ: Grant = Grant { file: "user-may-read-output.ucan", command: "/file/read" };
 const APPEND: Grant = Grant { file: "user-may-append-to-output.ucan", command: "/file/append" };
 
-const SECRETS: Grant = Grant { file: "user-may-use-secrets.ucan", command: crate::secrets::GET_COMMAND };
-
 /// Why a state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -243,14 +241,6 @@ impl State {
             "put the right one back: without it, what is secret is lost",
             random,
         )?))
-    }
-
-    /// Lets the user use the secrets of this folder, unless that was said before.
-    ///
-    /// # Errors
-    /// [`StateError`] where the delegation cannot be written.
-    pub fn grant_secrets(&self, random: &mut dyn FnMut(&mut [u8])) -> Result<(), StateError> {
-        self.grant(&SECRETS, &self.owner, random)
     }
 
     /// Where secrets are.

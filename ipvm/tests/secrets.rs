@@ -40,11 +40,15 @@ fn holding(folder: &Path, text: &[u8]) -> Vec<String> {
 fn a_workflow_uses_a_secret_and_nothing_tells_it() {
     let shell = Shell::new();
     shell.write("workflow.json", WORKFLOW);
-    assert!(shell.refused(&["run", "workflow.json"]).contains("/secret/get"), "nobody may use any yet");
     let kept = shell.with_input(&["secret", "set", "api.token"], b"hunter2, they say");
     assert_eq!(kept.status.code(), Some(0), "{kept:?}");
     assert_eq!(shell.json(&["secret", "list"])[0]["name"], "api.token");
-    let done = events(&shell, 0, &["run", "workflow.json"]);
+    for lent in [&["run", "workflow.json"][..], &["run", "workflow.json", "--secret", "another"]] {
+        let refused = shell.refused(lent);
+        assert!(refused.contains("/secret/get") && refused.contains("--secret NAME"), "{refused}");
+    }
+    const LENT: &[&str] = &["run", "workflow.json", "--secret", "api.token", "--secret", "another"];
+    let done = events(&shell, 0, LENT);
     let run = done.iter().find(|event| event["event"] == "accepted").unwrap()["run"].as_str().unwrap().to_owned();
     assert_eq!(fs::read_to_string(shell.path(".ipvm/output/used")).unwrap(), "hunter2, they say");
     // What it was used for has it, and nothing else.
@@ -55,12 +59,12 @@ fn a_workflow_uses_a_secret_and_nothing_tells_it() {
 
     // Another takes its place; a removed one is gone.
     shell.with_input(&["secret", "set", "api.token"], b"another");
-    events(&shell, 0, &["run", "workflow.json"]);
+    events(&shell, 0, LENT);
     assert_eq!(fs::read_to_string(shell.path(".ipvm/output/used")).unwrap(), "another");
     shell.ok(&["secret", "remove", "api.token"]);
     assert!(shell.refused(&["secret", "remove", "api.token"]).contains("there is no secret"));
     assert!(shell.json(&["secret", "list"]).is_empty());
-    assert!(shell.refused(&["run", "workflow.json"]).contains("ipvm secret set api.token"));
+    assert!(shell.refused(LENT).contains("ipvm secret set api.token"));
     for name in ["", ".hidden", "UP", "a/b", "-"] {
         let refused = shell.with_input(&["secret", "set", "--", name], b"x");
         assert_eq!(refused.status.code(), Some(2), "{name}");
@@ -75,5 +79,5 @@ fn what_was_kept_with_another_key_is_named() {
     shell.write("workflow.json", WORKFLOW);
     shell.with_input(&["secret", "set", "api.token"], b"hunter2");
     fs::remove_file(shell.path(".ipvm/vault.key")).unwrap();
-    assert!(shell.refused(&["run", "workflow.json"]).contains("another key"));
+    assert!(shell.refused(&["run", "workflow.json", "--secret", "api.token"]).contains("another key"));
 }

@@ -60,6 +60,9 @@ pub(crate) struct Arguments {
     /// Does in the own output folder what runs that were handed over ask of this owner's; can be given several times.
     #[arg(long, global = true, value_name = "DID")]
     output_for: Vec<Did>,
+    /// Lends the secret of this name to the workflows that are asked for now; can be given several times.
+    #[arg(long = "secret", global = true, value_name = "NAME")]
+    secrets: Vec<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -163,7 +166,7 @@ fn was_cut_off(error: &(dyn Error + 'static)) -> bool {
 }
 
 async fn carry_out(arguments: Arguments) -> Outcome {
-    let Arguments { state, json, compat, trusted, output_for, command, log: _ } = arguments;
+    let Arguments { state, json, compat, trusted, output_for, secrets, command, log: _ } = arguments;
     let trusted: BTreeSet<Did> = trusted.into_iter().collect();
     let output_for: BTreeSet<Did> = output_for.into_iter().collect();
     let options = |output| NodeOptions {
@@ -171,6 +174,7 @@ async fn carry_out(arguments: Arguments) -> Outcome {
         compat,
         trusted: trusted.clone(),
         output_for: output_for.clone(),
+        secrets: secrets.iter().cloned().collect(),
         ..NodeOptions::new(&state)
     };
     let open = |output| Node::open(&options(output));

@@ -45,14 +45,13 @@ impl Secret {
         let secrets = Secrets::of(&state)?;
         match self.command {
             Verb::Set { name, file } => {
-                let first = secrets.names()?.is_empty();
                 let value = file::read_bounded(&file, LARGEST).map(Zeroizing::new);
                 let value = value.map_err(|error| format!("cannot read {}: {error}", file::name_of(&file)))?;
                 secrets.set(&name, &value)?;
-                if first {
-                    state.grant_secrets(&mut |buffer| random(buffer))?;
-                }
-                told(json, "set", &name, "the secret is kept; workflows get it by /secret/get on \"vault\"")?;
+                let use_it = format!(
+                    "the secret is kept; workflows get it by /secret/get on \"vault\" where it is lent them: --secret {name}"
+                );
+                told(json, "set", &name, &use_it)?;
             }
             Verb::List => {
                 for name in secrets.names()? {
