@@ -13,7 +13,7 @@ use crate::continuation::Walk;
 use crate::handover::{Checkpoint, Handed, HandoverError};
 use crate::request::Grants;
 use crate::resolve::resolve;
-use crate::{Engine, Entry, Plan, RunError, RunRequest, Step, step};
+use crate::{Engine, Entry, Plan, RunError, RunRequest, Step, stating};
 
 /// How large an archive can be.
 fn limits() -> CarLimits {
@@ -187,7 +187,7 @@ impl Engine {
             // It answers the instruction only as far as its task has it, which is looked at whenever it is reused.
             let memo = resolved.as_ref().filter(|_| class == Some(&EffectClass::Deterministic));
             let memo = memo.map(|task| task.instruction_id()).transpose()?;
-            let of_it = class.is_none_or(|class| step::answers(*class, &receipt));
+            let of_it = class.is_none_or(|class| stating::answers(*class, &receipt));
             let filing = Filing {
                 tasks: Some(*receipt.ran()).filter(|_| of_it).into_iter().collect(),
                 memo,

@@ -14,7 +14,8 @@ use crate::perform::{Ended, Performance};
 use crate::plan::is_asked_secret;
 use crate::request::Grants;
 use crate::resolve::resolve;
-use crate::step::{self, Concluded, Work};
+use crate::stating;
+use crate::step::{Concluded, Work};
 use crate::{Event, How, Paused, RunError, Step, StepReport, Workflow, telemetry};
 
 /// How many tasks a run continues with, at most.
@@ -352,7 +353,7 @@ impl Performance<'_> {
         let Asked { label, task, .. } = &self.continued.asked[position];
         let (receipt, work) = (self.shared.receipt_of(task).await?, self.continued_work(position, notes));
         if let (Some(receipt), Ok(work)) = (&receipt, &work) {
-            return Ok(Some(Concluded::Report(step::report(&work.step, How::Reused, receipt, Duration::ZERO))));
+            return Ok(Some(Concluded::Report(stating::report(&work.step, How::Reused, receipt, Duration::ZERO))));
         }
         if receipt.is_some() || !self.shared.parts.journal.intended(task).await? {
             return Ok(None);

@@ -11,7 +11,8 @@ use ucan_invocation::{
 };
 
 use crate::elsewhere::Elsewhere;
-use crate::step::{Attempt, Begun, Stated, TIME, Work, is_unrepresentable};
+use crate::stating::{TIME, is_unrepresentable};
+use crate::step::{Attempt, Begun, Stated, Work};
 use crate::time_limit::time_of;
 use crate::{Entry, How, Paused, RunError};
 

@@ -7,7 +7,7 @@ use ucan_invocation::{Durability, Failure, Filing, InvocationId, Outcome, Receip
 
 use crate::engine::Shared;
 use crate::perform::Performed;
-use crate::step::is_unrepresentable;
+use crate::stating::is_unrepresentable;
 use crate::{Entry, RunError, StepReport};
 
 /// How many labels a receipt lists itself, and a page of a longer list.

@@ -5,7 +5,7 @@ use ucan_invocation::{Cursor, EffectClass, Listing, Page, Receipt, ReceiptId};
 
 use crate::catch::{BY, CAUGHT};
 use crate::engine::Shared;
-use crate::step::INSTEAD;
+use crate::stating::INSTEAD;
 use crate::{Engine, RUN_COMMAND, VerifyError};
 
 /// What was taken out of the lists of a store. All of it can still be read by its id, as evidence.

@@ -16,7 +16,8 @@ use crate::engine::Shared;
 use crate::known::Known;
 use crate::request::Grants;
 use crate::resolve::resolve;
-use crate::step::{self, Concluded, Work};
+use crate::stating;
+use crate::step::{Concluded, Work};
 use crate::telemetry;
 use crate::{Entry, Event, How, NotUndone, Paused, Plan, Planner, RunError, RunOptions, Step, StepReport, Workflow};
 
@@ -439,7 +440,7 @@ impl<'a> Performance<'a> {
     async fn undo_one(&self, undo: &Step, notes: &mpsc::UnboundedSender<Event>) -> Result<Concluded, RunError> {
         // What was undone before a crash was, whether there is authority for it now or not.
         if let Some(receipt) = self.shared.receipt_of(&undo.id).await? {
-            return Ok(Concluded::Report(step::report(undo, How::Reused, &receipt, Duration::ZERO)));
+            return Ok(Concluded::Report(stating::report(undo, How::Reused, &receipt, Duration::ZERO)));
         }
         Work { settle: false, ..self.work(undo.clone(), notes.clone()) }.perform().await
     }

@@ -10,7 +10,8 @@ use ucan_invocation::{Listing, Outcome, Receipt, ReceiptId, ReceiptStore, Task, 
 use crate::catch::{self, Answer, BY, CAUGHT, Caught, RUN};
 use crate::perform::Performance;
 use crate::resolve::resolve;
-use crate::step::{self, Concluded, Work};
+use crate::stating;
+use crate::step::{Concluded, Work};
 use crate::{Event, How, Paused, Resolution, RunError, Step};
 
 /// What the handler of failures answered for a step in another life.
@@ -70,7 +71,7 @@ impl Performance<'_> {
             known => known,
         };
         let report = match known {
-            Some(receipt) => step::report(step, How::Reused, &receipt, Duration::ZERO),
+            Some(receipt) => stating::report(step, How::Reused, &receipt, Duration::ZERO),
             None if step.class.is_mutation() && shared.parts.journal.intended(&step.id).await? => {
                 // Undoing begins when all that was begun has come to something: what has no receipt of it had failed, and could
                 // succeed now, on top of what is undone.
@@ -94,7 +95,7 @@ impl Performance<'_> {
             }
             // An attempt is found by whoever answered for it.
             None => match self.answered_before(step).await? {
-                Some(answered) => step::report(step, How::Reused, &answered.failed, Duration::ZERO),
+                Some(answered) => stating::report(step, How::Reused, &answered.failed, Duration::ZERO),
                 None => return Ok(false),
             },
         };
@@ -152,7 +153,7 @@ impl Performance<'_> {
             let Some(failed) = failed.filter(|failed| *failed.ran() == step.id && !failed.outcome().is_ok()) else {
                 continue;
             };
-            let report = step::report(step, How::Reused, &failed, Duration::ZERO);
+            let report = stating::report(step, How::Reused, &failed, Duration::ZERO);
             if catch::step(handler, &report)?.id == *by.ran() {
                 return Ok(Some(failed));
             }

@@ -4,7 +4,7 @@ use ucan_invocation::{Await, EffectClass, Outcome, Receipt, ReceiptId, Task, Tas
 
 use crate::catch::is_instead;
 use crate::errand;
-use crate::step::INSTEAD;
+use crate::stating::INSTEAD;
 use crate::vault;
 use crate::{Engine, PlanError, RUN_COMMAND};
 

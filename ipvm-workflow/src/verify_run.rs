@@ -8,7 +8,7 @@ use ucan_invocation::{Cursor, EffectClass, Listing, Outcome, Receipt, ReceiptId,
 
 use crate::catch::{self, Answer, BY, CAUGHT, Caught};
 use crate::continuation::Walk;
-use crate::step::report;
+use crate::stating::report;
 use crate::vault::is_sealed;
 use crate::{Engine, How, Plan, RUN_COMMAND, RunError, Verification, VerifyError, Workflow};
 
