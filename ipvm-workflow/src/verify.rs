@@ -141,13 +141,18 @@ impl Engine {
 }
 
 impl Engine {
-    /// The receipts by which tasks that `receipt`'s task awaits came to something else than their failures.
+    /// The receipts that `receipt`'s task went on from and that are filed under no task that it awaits.
     async fn instead(&self, receipt: &Receipt) -> Result<Vec<Receipt>, StoreError> {
         let Some(Ipld::List(links)) = receipt.meta().get(INSTEAD) else { return Ok(Vec::new()) };
         let mut receipts = Vec::new();
         for link in links {
             if let Ipld::Link(cid) = link {
-                receipts.extend(self.parts().receipts.get(&ReceiptId::new(*cid)).await?.filter(is_instead));
+                let receipt = self.parts().receipts.get(&ReceiptId::new(*cid)).await?;
+                // What is filed under its task is looked up there, as long as it is.
+                let apart = |receipt: &Receipt| {
+                    receipt.is_attempt() || is_instead(receipt) || receipt.meta().contains_key(INSTEAD)
+                };
+                receipts.extend(receipt.filter(apart));
             }
         }
         Ok(receipts)

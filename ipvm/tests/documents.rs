@@ -37,7 +37,7 @@ fn documents() -> Vec<(&'static str, &'static str)> {
         ("v: 1.0.0\ntasks: @{}\n", "at least one task"),
         ("v: 1.0.0\ntasks: {a: {cmd: @x/y, args: {}}}\n", "not a command"),
         ("v: 1.0.0\ntasks: {a: {cmd: /x, args: {}, allow: [b, @1]}}\n", "tasks.a.allow[1]"),
-        ("v: 1.0.0\ntasks: {a: {cmd: /x, args: {}, @aud: b}}\n", "does not support"),
+        ("v: 1.0.0\ntasks: {a: {cmd: /x, args: {}, aud: @b}}\n", "the audience \"b\""),
         ("v: 1.0.0\ntasks: {a: {cmd: /x, args: {}, config: {secret: @1}}}\n", "true or false"),
         (
             "v: 1.0.0\ntasks: {a: {cmd: /x, args: {}, config: {retry: {attempts: @0}}}}\n",
