@@ -1,4 +1,4 @@
-//! The disk is full, a sync fails, or files are torn while nobody looks: what was acknowledged is there afterwards, or the command says
+//! The disk is full (in truth, where file systems can be mounted), a sync fails, or files are torn while nobody looks: what was acknowledged is there afterwards, or the command says
 //! that it is not; nothing is done twice; and once there is room again, the run comes to its end.
 //!
 //! `IPVM_FAULTS` is how many faults of each kind are tried, 10 unless it is set; `IPVM_SEED` makes them others.
@@ -9,6 +9,7 @@ mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -123,8 +124,15 @@ fn with_fault(library: &Path, variable: &str, value: u64) -> (bool, usize) {
     let mut command = shell.command(&["--json", "run", "log.json"]);
     command.env("LD_PRELOAD", library).env("FAULT_UNDER", "/.ipvm/store/").env(variable, value.to_string());
     let output = command.output().unwrap();
-    let (said, what) = (events(&output), format!("{variable}={value}"));
+    survived(&shell, &output, &format!("{variable}={value}"), || ())
+}
+
+/// Looks at what the command said of a run that may have met a fault, has that `mended`, and goes on; whether it noticed one, and how many
+/// tasks were uncertain.
+fn survived(shell: &Shell, output: &Output, what: &str, mended: impl FnOnce()) -> (bool, usize) {
+    let said = events(output);
     let acknowledged = finished(&said);
+    mended();
     let done = said.iter().any(|event| event["event"] == "done");
     let noticed = output.status.code() != Some(0);
     if noticed {
@@ -141,10 +149,10 @@ fn with_fault(library: &Path, variable: &str, value: u64) -> (bool, usize) {
     }
     if done {
         assert!(shell.json(&["list"]).is_empty());
-        assert_eq!(log(&shell).lines().count(), LINES);
+        assert_eq!(log(shell).lines().count(), LINES);
         return (noticed, 0);
     }
-    (noticed, recover(&shell, &acknowledged, &what))
+    (noticed, recover(shell, &acknowledged, what))
 }
 
 #[test]
@@ -158,6 +166,68 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
     }
     println!("{} runs met a full disk, {noticed} of them under way; {uncertain} tasks were uncertain", faults());
     assert!(noticed > faults() / 3, "only {noticed} runs met a full disk");
+}
+
+/// Where the test is on its own in a namespace in which it can mount file systems.
+const MOUNTS: &str = "IPVM_MOUNTS";
+/// How large the file system is, in MiB.
+const SMALL: usize = 80;
+
+/// Runs the command on a store that has a file system of its own, with so many bytes left; as [`with_fault`].
+fn with_room(room: u64) -> (bool, usize) {
+    let shell = Shell::new();
+    shell.write("log.json", document());
+    assert!(shell.json(&["list"]).is_empty());
+    let (small, store) = (shell.path("small"), shell.path(".ipvm/store"));
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    };
+    fs::create_dir(&small).unwrap();
+    run("mount", &["-t", "tmpfs", "-o", &format!("size={SMALL}m"), "tmpfs", small.to_str().unwrap()]);
+    run("cp", &["-a", store.to_str().unwrap(), small.to_str().unwrap()]);
+    run("mount", &["--bind", small.join("store").to_str().unwrap(), store.to_str().unwrap()]);
+    // All of it is taken, and then some of that given back.
+    let ballast = small.join("ballast");
+    let mut file = fs::File::create(&ballast).unwrap();
+    while file.write_all(&[7; 4096]).is_ok() {}
+    let length = file.metadata().unwrap().len();
+    file.set_len(length.saturating_sub(room)).unwrap();
+    // What is open is not given back.
+    drop(file);
+    let output = shell.command(&["--json", "run", "log.json"]).output().unwrap();
+    let survived = survived(&shell, &output, &format!("{room} bytes left"), || fs::remove_file(&ballast).unwrap());
+    for mounted in [&store, &small] {
+        run("umount", &[mounted.to_str().unwrap()]);
+    }
+    survived
+}
+
+#[test]
+fn a_small_file_system_that_is_full_stops_the_run_and_loses_nothing() {
+    if std::env::var_os(MOUNTS).is_none() {
+        let alone = |program: &str, arguments: &[&str]| {
+            let apart = ["--user", "--map-root-user", "--mount", program];
+            Command::new("unshare").args(apart).args(arguments).env(MOUNTS, "1").output()
+        };
+        if !alone("mount", &["-t", "tmpfs", "tmpfs", "/mnt"]).is_ok_and(|output| output.status.success()) {
+            println!("skipped: this machine lets nobody mount file systems in a namespace of their own");
+            return;
+        }
+        let test = std::env::current_exe().unwrap();
+        let name = "a_small_file_system_that_is_full_stops_the_run_and_loses_nothing";
+        let output = alone(test.to_str().unwrap(), &["--exact", name, "--nocapture"]).unwrap();
+        println!("{}", String::from_utf8_lossy(&output.stdout));
+        assert!(output.status.success(), "{output:?}");
+        return;
+    }
+    let (mut random, mut noticed, mut uncertain) = (random(4), 0, 0);
+    for _ in 0..faults() {
+        let (hit, unknown) = with_room(random.below(28_000));
+        (noticed, uncertain) = (noticed + u64::from(hit), uncertain + unknown);
+    }
+    println!("{} runs on a small file system, {noticed} met its end; {uncertain} tasks were uncertain", faults());
+    assert!(noticed > faults() / 3, "only {noticed} runs met the end of the file system");
 }
 
 #[test]
