@@ -10,7 +10,7 @@ use ipvm_benches::{best, row};
 use ipvm_fjall::FjallStore;
 use ipvm_task::{Bounds, Runtime, WasmHandler, WasmtimeOptions, WasmtimeRuntime};
 use ipvm_workflow::{How, Workflow};
-use ucan_core::{Ipld, Issuer, block, dagcbor};
+use ucan_core::{Cid, Ipld, Issuer, block, dagcbor};
 use ucan_invocation::{BlockStore, Durability, Filing, Outcome, Receipt, ReceiptStore, TaskId};
 
 use crate::host::{Host, command};
@@ -28,9 +28,9 @@ fn params(round: usize, number: usize) -> Ipld {
     Ipld::List(vec![string(&format!("{round} {number}"))])
 }
 
-fn task(round: usize, number: usize) -> Ipld {
+fn task(module: Cid, round: usize, number: usize) -> Ipld {
     let args = [
-        ("mod".to_owned(), Ipld::Link(block::raw_cid(GUEST))),
+        ("mod".to_owned(), Ipld::Link(module)),
         ("fun".to_owned(), string(FUN)),
         ("params".to_owned(), params(round, number)),
     ];
@@ -44,7 +44,8 @@ fn parts(
     executor: &Issuer,
     runtime: &Arc<WasmtimeRuntime>,
 ) -> Duration {
-    let component = Arc::new(runtime.prepare(&block::raw_cid(GUEST), GUEST).unwrap());
+    let module = block::raw_cid(GUEST);
+    let component = Arc::new(runtime.prepare(&module, GUEST).unwrap());
     let began = Instant::now();
     tokio.block_on(async {
         let mut filed = tokio::task::JoinSet::new();
@@ -53,7 +54,7 @@ fn parts(
             filed.spawn(async move {
                 let called = component.call(FUN, &params(9, number), &Bounds::default().default).unwrap();
                 std::hint::black_box(called);
-                let id = TaskId::new(block::dag_cbor_cid(&dagcbor::encode(&task(9, number)).unwrap()));
+                let id = TaskId::new(block::dag_cbor_cid(&dagcbor::encode(&task(module, 9, number)).unwrap()));
                 let receipt = Receipt::builder(id, Outcome::Ok(Ipld::Integer(1))).sign(&executor, [0; 16]).unwrap();
                 let durability = Durability::Buffered;
                 let filing = Filing { tasks: vec![id], memo: None, inputs: vec![], durability };
@@ -72,11 +73,14 @@ pub(crate) fn wasm(tokio: &tokio::runtime::Runtime, folder: &Path) {
         let handler = WasmHandler::new(runtime.clone(), store.clone());
         router.insert(node.clone(), command("/wasm/run"), Arc::new(handler));
     });
-    tokio.block_on(BlockStore::put(&*host.store, &block::raw_cid(GUEST), Bytes::from_static(GUEST))).unwrap();
+    let module = block::raw_cid(GUEST);
+    tokio.block_on(BlockStore::put(&*host.store, &module, Bytes::from_static(GUEST))).unwrap();
     let physical = (0..3).map(|_| parts(tokio, &host.store, &host.node, &runtime)).min().unwrap();
     row("call a component, sign a receipt and file it, one of 4,000 at once", physical, None);
     let fresh: Vec<Workflow> = (0..5)
-        .map(|round| host.bind((0..TASKS).map(|at| (format!("t{at}"), task(round, at))).collect::<BTreeMap<_, _>>()))
+        .map(|round| {
+            host.bind((0..TASKS).map(|at| (format!("t{at}"), task(module, round, at))).collect::<BTreeMap<_, _>>())
+        })
         .collect();
     let took = best(5, |round| {
         assert!(tokio.block_on(host.run(&fresh[round])).steps.iter().all(|step| step.how == How::Ran));
