@@ -1,13 +1,15 @@
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use ucan_core::{Cid, Delegation, Ipld, StoreError};
-use ucan_invocation::{Invocation, TaskId};
+use ucan_core::{Cid, Delegation, Did, Ipld, StoreError};
+use ucan_invocation::{Invocation, TaskError, TaskId};
 
-use crate::{Control, Engine, Entry, Event, RunError, RunOptions, RunReport, RunRequest};
+use crate::{Control, Engine, Entry, Event, HandoverError, RunError, RunOptions, RunReport, RunRequest};
 
 /// A run under way. Dropping it lets the run go on.
 #[derive(Debug)]
 pub struct RunHandle {
+    engine: Engine,
+    id: Result<TaskId, TaskError>,
     control: Control,
     events: mpsc::UnboundedReceiver<(u64, Event)>,
     run: JoinHandle<Result<RunReport, RunError>>,
@@ -32,6 +34,20 @@ impl RunHandle {
     pub async fn finish(self) -> Result<RunReport, RunError> {
         self.run.await.unwrap_or_else(|_| Err(RunError::Panicked { label: String::new() }))
     }
+
+    /// Pauses the run, and hands it over to the executor `to` once what is under way has its receipts, as [`Engine::checkpoint`] does.
+    ///
+    /// # Errors
+    /// [`HandoverError`] as there; of a run that comes to its end meanwhile, [`RunError::AlreadyRun`].
+    pub async fn checkpoint(self, to: &Did) -> Result<Vec<u8>, HandoverError> {
+        let (engine, id) = (self.engine.clone(), self.id.clone().map_err(RunError::from)?);
+        self.control.pause();
+        match self.finish().await {
+            Ok(report) => Err(RunError::AlreadyRun { receipt: report.receipt }.into()),
+            Err(RunError::Paused(_)) => engine.checkpoint(&id, to).await,
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl Engine {
@@ -39,7 +55,7 @@ impl Engine {
     #[must_use]
     pub fn start(&self, request: RunRequest, options: RunOptions) -> RunHandle {
         let (sender, events) = mpsc::unbounded_channel();
-        let (engine, control) = (self.clone(), options.control.clone());
+        let (engine, control, id) = (self.clone(), options.control.clone(), request.invocation.task().id());
         let run = tokio::spawn(async move {
             let number = std::sync::atomic::AtomicU64::new(0);
             let observe = move |event| {
@@ -49,7 +65,7 @@ impl Engine {
             };
             engine.run_with(request, &options, &observe).await
         });
-        RunHandle { control, events, run }
+        RunHandle { engine: self.clone(), id, control, events, run }
     }
 
     /// Goes on with a run that was started and is not over, after a crash, a pause, or a failure of a store: with the request that

@@ -507,3 +507,28 @@ async fn an_archive_names_each_receipt_once() {
     assert_eq!(receipts.len(), 1);
     there.engine.take_over(&archive).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_started_a_run_hands_it_over_by_its_handle() {
+    let here = World::of(1, Knows::Nothing);
+    let there = beside(&here, 3, Knows::Nothing, &[&here]);
+    let mut handle = here.engine.start(here.request(WORKFLOW).await, RunOptions::default());
+    let mut run = None;
+    while let Some((_, event)) = handle.next().await {
+        match event {
+            Event::Accepted { run: id, .. } => run = Some(id),
+            Event::Finished(step) if step.label == "reserve" => break,
+            _ => {}
+        }
+    }
+    let archive = handle.checkpoint(there.node.did()).await.unwrap();
+    assert_eq!(Some(there.engine.take_over(&archive).await.unwrap()), run);
+    assert!(resume(&there, &run.unwrap()).await.unwrap().succeeded());
+    assert_eq!(here.outside.names(), ["reserve", "charge", "tell"]);
+
+    // One that is over is not handed over.
+    let mut handle = here.engine.start(here.request(WORKFLOW).await, RunOptions::default());
+    while handle.next().await.is_some() {}
+    let over = handle.checkpoint(there.node.did()).await;
+    assert!(matches!(over, Err(HandoverError::Run(RunError::AlreadyRun { .. }))), "{over:?}");
+}
