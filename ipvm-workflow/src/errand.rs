@@ -164,7 +164,7 @@ impl Work {
     /// Signs an invocation of the task, under the delegations that let this executor ask for it.
     async fn sign_request(&self, errand: &Errand<'_>, task: &Task) -> Result<Result<Request, Failure>, RunError> {
         let (shared, grants) = (&self.shared, &self.grants);
-        let revoked = shared.revoked(&grants.delegations).await?;
+        let (_, revoked) = shared.revoked_of(grants).await?;
         let authority = match shared.onward(task, grants, &revoked) {
             Ok(authority) => authority,
             Err(error) => return Ok(Err(Failure::new("NoAuthority", error.to_string()))),

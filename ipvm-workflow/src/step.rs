@@ -273,13 +273,10 @@ impl Work {
             Err(Short::Failed(error)) => return Err(error),
         };
         if class.is_mutation() {
-            let announced = async {
-                match &found {
-                    None => self.announce(resolved).await,
-                    Some(_) => Ok(()),
-                }
-            };
-            tokio::try_join!(self.keep(Some(call.task())), announced)?;
+            self.keep(Some(call.task())).await?;
+            if found.is_none() {
+                self.announce(resolved).await?;
+            }
         }
         let began = Instant::now();
         let completion = match found {

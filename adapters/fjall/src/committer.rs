@@ -1,6 +1,7 @@
 //! The one thread that writes: it gathers what is waiting into a batch, commits it, syncs it, and moves `HEAD`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -77,14 +78,24 @@ pub(crate) struct Committer {
     unsynced: Option<Instant>,
     /// How many requests of the last batch asked for a sync: as many are likely to come again.
     usual: usize,
+    /// How many batches had revocations in them.
+    revocations: Arc<AtomicU64>,
 }
 
 impl Committer {
     /// Takes over a database whose log was verified up to `head`, and makes all of it durable.
-    pub(crate) fn new(db: Db, file: HeadFile, stop: Stop, head: Head, checkpoint: Head) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        db: Db,
+        file: HeadFile,
+        stop: Stop,
+        head: Head,
+        checkpoint: Head,
+        revocations: Arc<AtomicU64>,
+    ) -> Result<Self, StoreError> {
         db.sync()?;
         let claim = Claim { head, checkpoint };
-        let mut committer = Self { db, file, stop, head, claim, flushing: None, unsynced: None, usual: 0 };
+        let (flushing, unsynced, usual) = (None, None, 0);
+        let mut committer = Self { db, file, stop, head, claim, flushing, unsynced, usual, revocations };
         // The slot that counts must be durable before the other one is written.
         committer.sync_claim()?;
         committer.write_claim(claim)?;
@@ -145,9 +156,10 @@ impl Committer {
     fn serve(&mut self, batch: Vec<Request>) {
         let mut rows = Rows::default();
         let mut head = self.head;
-        let mut sync = false;
+        let (mut sync, mut revokes) = (false, false);
         let mut accepted = Vec::with_capacity(batch.len());
         for Request { record, block, sync: wants_sync, reply, permit } in batch {
+            revokes |= matches!(record, Record::Revocation { .. });
             let staged = self.stop.check().and_then(|()| self.stage(&mut rows, &mut head, record, block));
             match staged {
                 Ok(()) => {
@@ -159,6 +171,9 @@ impl Committer {
             }
         }
         let result = if accepted.is_empty() { Ok(()) } else { self.commit(rows, head, sync) };
+        if revokes {
+            self.revocations.fetch_add(1, Ordering::Release);
+        }
         for (reply, _permit) in accepted {
             // Whoever asked may have gone away meanwhile; what was written stays.
             let _ = reply.send(result.clone());
@@ -446,7 +461,8 @@ mod tests {
         let db = Db::open(&database).unwrap().unwrap();
         let stop = Stop::default();
         let file = HeadFile::open(&path).unwrap().0;
-        let mut committer = Committer::new(db, file, stop.clone(), Head::default(), Head::default()).unwrap();
+        let mut committer =
+            Committer::new(db, file, stop.clone(), Head::default(), Head::default(), Arc::default()).unwrap();
 
         let write = |committer: &mut Committer, name: &str, sync: bool| {
             let (reply, mut answer) = oneshot::channel();

@@ -19,11 +19,10 @@ impl RevocationStore for FjallStore {
         for name in revocation.names() {
             self.write(Record::Revocation { name: *name, by: by.to_owned() }, None, true).await?;
         }
-        self.0.revocations.fetch_add(1, Ordering::Release);
         Ok(())
     }
 
-    /// One process owns the store.
+    /// One process owns the store, and its committer counts: whoever asked may be gone before what they asked for is written.
     fn revision(&self) -> Option<u64> {
         Some(self.0.revocations.load(Ordering::Acquire))
     }

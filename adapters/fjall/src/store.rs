@@ -41,8 +41,8 @@ pub(crate) struct Inner {
     recent: Recent,
     stop: Stop,
     permits: Arc<Semaphore>,
-    /// How many revocations were written since the store was opened.
-    pub(crate) revocations: AtomicU64,
+    /// How many batches with revocations were written since the store was opened.
+    pub(crate) revocations: Arc<AtomicU64>,
     /// Tasks whose claims are being written.
     pub(crate) claiming: Mutex<HashSet<Cid>>,
     /// Both are there until the store is dropped.
@@ -95,7 +95,9 @@ impl FjallStore {
         }
 
         let stop = Stop::default();
-        let committer = Committer::new(db.clone(), file, stop.clone(), head, claim.checkpoint).map_err(failed)?;
+        let revocations = Arc::<AtomicU64>::default();
+        let committer = Committer::new(db.clone(), file, stop.clone(), head, claim.checkpoint, revocations.clone())
+            .map_err(failed)?;
         folder.finish()?;
         let (requests, waiting) = mpsc::channel();
         let committer = std::thread::Builder::new()
@@ -108,7 +110,7 @@ impl FjallStore {
             recent: Recent::default(),
             stop,
             permits: Arc::new(Semaphore::new(WAITING)),
-            revocations: AtomicU64::default(),
+            revocations,
             claiming: Mutex::default(),
             requests: Some(requests),
             committer: Some(committer),

@@ -107,6 +107,27 @@ async fn delegations() {
     delegations_conform(&opened().1).await;
 }
 
+/// What was asked about delegations before is asked again, although nobody waits for the revocation any more.
+#[tokio::test]
+async fn a_revocation_counts_although_whoever_asked_is_gone() {
+    let (_folder, store) = opened();
+    let (alice, proof) = (issuer(1), delegation(2, 1));
+    let args = Revocation::args(proof.cid(), &[]);
+    let asked = Invocation::builder(alice.did().clone(), REVOKE_COMMAND.parse().unwrap(), args).sign(&alice).unwrap();
+    let context = Context::new(Timestamp::EPOCH, &DidKeys);
+    let revocation = Revocation::check(asked, &|_| Some(proof.clone()), &context).unwrap();
+    let before = store.revision();
+    tokio::select! {
+        biased;
+        kept = RevocationStore::keep(&store, &revocation) => kept.unwrap(),
+        () = std::future::ready(()) => {}
+    }
+    // Whatever was asked after it is answered after it.
+    BlockStore::put(&store, &block::raw_cid(b"later"), Bytes::from_static(b"later")).await.unwrap();
+    assert!(Revoked::among(&store, [&proof]).await.unwrap().by(proof.cid(), alice.did()));
+    assert_ne!(store.revision(), before);
+}
+
 async fn revocations_conform(store: &dyn RevocationStore) {
     let [alice, bob] = [1, 2].map(issuer);
     let proofs = [delegation(2, 1), delegation(2, 2)];
