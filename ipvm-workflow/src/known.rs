@@ -139,7 +139,9 @@ impl Shared {
         let receipt = ReceiptStore::get(&*parts.receipts, &known.receipt).await?;
         Ok(receipt.filter(|receipt| {
             let trust = self.trust();
-            trust.admits(receipt, &terms)
+            // What was checked then has this id, whatever the store has under it now.
+            receipt.id() == known.receipt
+                && trust.admits(receipt, &terms)
                 && trust.believes(parts.executor.did(), receipt.issuer())
                 && handler.accepts(receipt, config)
         }))

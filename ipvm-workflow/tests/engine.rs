@@ -10,11 +10,13 @@ use ipvm_workflow::{
     Bindings, Document, Engine, Entropy, Entry, Event, How, MemoryJournal, Missing, Parts, Paused, PlanError, RunError,
     RunReport, RunRequest, StepReport, Tally, Trust, Verification, VerifyError, Workflow,
 };
-use ucan_core::{Command, Context, Delegation, DidKeys, FixedClock, Ipld, Issuer, Policy, Timestamp, dagjson};
+use ucan_core::{
+    Command, Context, Delegation, DidKeys, FixedClock, Ipld, Issuer, Policy, StoreError, Timestamp, dagjson,
+};
 use ucan_invocation::{
-    BlockStore, Call, Completion, Config, Durability, EffectClass, Failure, Filing, Handler, Invocation, MemoryBlocks,
-    MemoryReceipts, MemoryRevocations, Outcome, REVOKE_COMMAND, Receipt, ReceiptId, ReceiptStore, Reexecutor,
-    Revocation, RevocationStore, Router, Task, TokioTimer,
+    BlockStore, Call, Completion, Config, Cursor, Durability, EffectClass, Failure, Filing, Handler, InstructionId,
+    Invocation, Listing, MemoryBlocks, MemoryReceipts, MemoryRevocations, Outcome, Page, REVOKE_COMMAND, Receipt,
+    ReceiptId, ReceiptStore, Reexecutor, Revocation, RevocationStore, Router, Task, TaskId, TokioTimer,
 };
 use varsig::ed25519::SigningKey;
 
@@ -828,4 +830,49 @@ async fn a_resumed_run_does_no_mutation_twice_even_where_a_query_answers_anew() 
     let paused = world.engine.run(request, &observe).await;
     assert!(matches!(paused, Err(RunError::Paused(Paused::Uncertain { label, .. })) if label == "crash"));
     assert_eq!((reused.into_inner(), world.calls().1), (1, 2));
+}
+
+/// Gives one receipt for each id that it is asked for.
+#[derive(Debug)]
+struct Confused(Arc<MemoryReceipts>, Receipt);
+
+#[async_trait]
+impl ReceiptStore for Confused {
+    async fn file(&self, receipt: &Receipt, filing: &Filing) -> Result<(), StoreError> {
+        self.0.file(receipt, filing).await
+    }
+
+    async fn get(&self, _: &ReceiptId) -> Result<Option<Receipt>, StoreError> {
+        Ok(Some(self.1.clone()))
+    }
+
+    async fn by_task(&self, id: &TaskId) -> Result<Vec<Receipt>, StoreError> {
+        self.0.by_task(id).await
+    }
+
+    async fn by_instruction(&self, id: &InstructionId) -> Result<Vec<Receipt>, StoreError> {
+        self.0.by_instruction(id).await
+    }
+
+    async fn unlist(&self, id: &ReceiptId) -> Result<(), StoreError> {
+        self.0.unlist(id).await
+    }
+
+    async fn list(&self, listing: &Listing, after: Cursor, limit: usize) -> Result<Page, StoreError> {
+        self.0.list(listing, after, limit).await
+    }
+}
+
+#[tokio::test]
+async fn what_a_store_has_under_an_id_is_not_believed_to_have_it() {
+    let world = World::new();
+    let first = world.run(DIAMOND).await.unwrap();
+    let receipts = Arc::new(Confused(world.receipts.clone(), world.receipt(step(&first, "a")).await));
+    let engine = Engine::new(Parts { receipts, ..world.engine.parts().clone() });
+    let again = engine.run(world.request(&world.bind(DIAMOND, &[])).await, &|_| ()).await.unwrap();
+    for label in ["a", "b", "c", "d"] {
+        let (first, again) = (step(&first, label), step(&again, label));
+        assert_eq!((again.how, &again.outcome), (How::Reused, &first.outcome), "{label}");
+    }
+    assert_ne!(step(&first, "a").outcome, step(&first, "d").outcome);
 }
